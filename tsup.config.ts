@@ -1,0 +1,23 @@
+import { defineConfig } from 'tsup';
+
+// One build for every entry: with splitting, `PerformersError` is one class whether it comes from "." or an adapter.
+// src/cli/main.ts carries its own `#!/usr/bin/env node`; tsup keeps it and makes the file executable.
+export default defineConfig({
+  entry: {
+    index: 'src/index.ts',
+    'adapters/transformers': 'src/adapters/transformers.ts',
+    'adapters/transformers.node': 'src/adapters/transformers.node.ts',
+    'adapters/onnxruntime': 'src/adapters/onnxruntime.ts',
+    'cli/main': 'src/cli/main.ts',
+    // Started as a process of its own by src/node/session-process.ts, which looks for it under this name.
+    'node/measure-worker': 'src/node/measure-worker.ts',
+  },
+  format: 'esm',
+  target: 'es2022',
+  platform: 'neutral',
+  splitting: true,
+  dts: true,
+  clean: true,
+  external: [/^node:/, /^onnxruntime/, '@huggingface/transformers'],
+  removeNodeProtocol: false,
+});
