@@ -1,0 +1,66 @@
+/**
+ * Every error this library throws on purpose. Throwing is for a caller's mistake or broken bytes;
+ * a layer that is declined is data (`Refusal`, `NearMiss`), never an exception.
+ */
+export const errorCodes = {
+  PF101: 'not an ONNX model',
+  PF102: 'the model is truncated or damaged',
+  PF103: 'the input is empty',
+  PF104: 'external weights are missing',
+  PF105: 'external weights lie outside the model folder',
+  PF106: 'no model in this folder',
+  PF107: 'a file could not be read',
+  PF108: 'a file could not be written',
+  PF109: 'the graph is not valid ONNX',
+  PF201: 'unknown plan',
+  PF202: 'an option has a wrong value',
+  PF203: 'no such layer or head',
+  PF204: 'a sample input or a session factory is needed',
+  PF205: 'the undo record does not belong to this model',
+  PF301: 'onnxruntime could not be used',
+  PF302: 'the model failed to run',
+  PF303: 'the pipeline carries no report',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** What went wrong, where, and how to mend it. `cause` keeps the error below, unrenamed. */
+export class PerformersError extends Error {
+  readonly code: ErrorCode;
+  readonly at?: string;
+  readonly mend?: string;
+
+  constructor(code: ErrorCode, message: string, where: { at?: string; mend?: string; cause?: unknown } = {}) {
+    const lines = [`${code}  ${message}`];
+    if (where.at) lines.push(`  at   ${where.at}`);
+    if (where.mend) lines.push(`  mend ${where.mend}`);
+    super(lines.join('\n'), where.cause === undefined ? undefined : { cause: where.cause });
+    this.name = 'PerformersError';
+    this.code = code;
+    this.at = where.at;
+    this.mend = where.mend;
+  }
+}
+
+/** The entry of `known` closest to `word` by edit distance, when it is close enough to be a typo. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  let best: { name: string; distance: number } | undefined;
+  for (const name of known) {
+    const distance = editDistance(word.toLowerCase(), name.toLowerCase());
+    if (!best || distance < best.distance) best = { name, distance };
+  }
+  return best && best.distance <= Math.max(2, Math.floor(word.length / 3)) ? best.name : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,192 @@
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType as AttributeType,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+} from './gen/onnx.js';
+import { readSmall, readTensor, type Tensor } from './tensor.js';
+
+/** One graph or subgraph with look-ups by value name. Subgraphs see the values of the graphs around them. */
+export interface Graph {
+  readonly proto: GraphProto;
+  /** `If node/branch` steps joined by `::`; empty for the main graph. */
+  readonly path: string;
+  readonly outer?: Graph;
+  readonly nodes: readonly NodeProto[];
+  readonly inner: readonly Graph[];
+  /** Subgraphs by the node that holds them, in attribute order. */
+  subgraphs(node: NodeProto): readonly Graph[];
+  /** The node of this graph that computes a value. */
+  producer(value: string): NodeProto | undefined;
+  /** An initializer of this graph. */
+  initializer(value: string): Tensor | undefined;
+  isInput(value: string): boolean;
+  isOutput(value: string): boolean;
+  /** Nodes, here and in subgraphs, that read a value of this graph. */
+  consumers(value: string): readonly NodeProto[];
+}
+
+export interface Model {
+  readonly proto: ModelProto;
+  readonly graph: Graph;
+  /** Opset version by domain; the standard domain is ''. */
+  readonly opsets: ReadonlyMap<string, number>;
+}
+
+/** Indexes a decoded model. Node and value look-ups are O(1) afterwards; nothing is copied. */
+export function openModel(proto: ModelProto): Model {
+  if (!proto.graph) throw new TypeError('decode() lets no model without a graph through');
+  const opsets = new Map(
+    proto.opsetImport.map(
+      ({ domain = '', version = 0n }) => [domain === 'ai.onnx' ? '' : domain, Number(version)] as const,
+    ),
+  );
+  return { proto, graph: openGraph(proto.graph, ''), opsets };
+}
+
+function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
+  const producers = new Map<string, NodeProto>();
+  const consumers = new Map<string, NodeProto[]>();
+  const held = new Map<NodeProto, Graph[]>();
+  const inner: Graph[] = [];
+  const initializers = new Map<string, Tensor>();
+  for (const bytes of proto.initializer) {
+    const tensor = readTensor(bytes);
+    initializers.set(tensor.name, tensor);
+  }
+  const inputs = new Set(proto.input.map(({ name = '' }) => name));
+  const outputs = new Set(proto.output.map(({ name = '' }) => name));
+  const graph: Graph = {
+    proto,
+    path,
+    outer,
+    nodes: proto.node,
+    inner,
+    subgraphs: (node) => held.get(node) ?? [],
+    producer: (value) => producers.get(value),
+    initializer: (value) => initializers.get(value),
+    isInput: (value) => inputs.has(value),
+    isOutput: (value) => outputs.has(value),
+    consumers: (value) => consumers.get(value) ?? [],
+  };
+  const read = (value: string, node: NodeProto) => {
+    const list = consumers.get(value);
+    if (list) list.push(node);
+    else consumers.set(value, [node]);
+  };
+  for (const node of proto.node) {
+    for (const output of node.output) if (output) producers.set(output, node);
+    for (const input of node.input) if (input) read(input, node);
+    for (const attribute of node.attribute) {
+      const bodies = attribute.g ? [attribute.g] : attribute.graphs;
+      for (const body of bodies) {
+        const step = `${node.name || node.output[0]}/${attribute.name}`;
+        const child = openGraph(body, path ? `${path}::${step}` : step, graph);
+        inner.push(child);
+        held.set(node, [...(held.get(node) ?? []), child]);
+        for (const value of captured(child)) read(value, node);
+      }
+    }
+  }
+  return graph;
+}
+
+/** Values that a subgraph, or one within it, reads from outside. */
+export function captured(graph: Graph): Set<string> {
+  const names = new Set<string>();
+  const own = (value: string) => Boolean(graph.producer(value) ?? graph.initializer(value)) || graph.isInput(value);
+  const add = (value: string) => {
+    if (value && !own(value)) names.add(value);
+  };
+  for (const node of graph.nodes) for (const input of node.input) add(input);
+  for (const { name = '' } of graph.proto.output) add(name);
+  for (const child of graph.inner) for (const value of captured(child)) add(value);
+  return names;
+}
+
+/** This graph and all within it, outermost first, in node order. */
+export function allGraphs(graph: Graph): Graph[] {
+  return [graph, ...graph.inner.flatMap(allGraphs)];
+}
+
+/** The graph that defines a value seen from `graph`. */
+export function definer(graph: Graph, value: string): Graph | undefined {
+  for (let at: Graph | undefined = graph; at; at = at.outer) {
+    if (at.producer(value) ?? at.initializer(value)) return at;
+    if (at.isInput(value)) return at;
+  }
+  return undefined;
+}
+
+/** The node that computes a value, looked up through the enclosing graphs. */
+export function producerOf(graph: Graph, value: string): NodeProto | undefined {
+  return definer(graph, value)?.producer(value);
+}
+
+/** Head of the initializer or Constant node behind a value. */
+export function tensorOf(graph: Graph, value: string): Tensor | undefined {
+  const home = definer(graph, value);
+  const tensor = home?.initializer(value);
+  if (tensor) return home?.isInput(value) ? undefined : tensor;
+  const node = home?.producer(value);
+  if (node?.opType !== 'Constant' || domainOf(node)) return undefined;
+  const bytes = attribute(node, 'value')?.t;
+  return bytes ? readTensor(bytes) : undefined;
+}
+
+/** Elements of a small constant with its dims; from an initializer or any form of a Constant node. */
+export function constantOf(
+  graph: Graph,
+  value: string,
+  limit?: number,
+): { dims: readonly number[]; data: number[] } | undefined {
+  const tensor = tensorOf(graph, value);
+  if (tensor) {
+    const data = readSmall(tensor, limit);
+    return data && { dims: tensor.dims, data };
+  }
+  const node = producerOf(graph, value);
+  if (node?.opType !== 'Constant' || domainOf(node)) return undefined;
+  for (const a of node.attribute) {
+    if (a.name === 'value_int') return { dims: [], data: [Number(a.i)] };
+    if (a.name === 'value_float') return { dims: [], data: [a.f ?? 0] };
+    if (a.name === 'value_ints') return { dims: [a.ints.length], data: a.ints.map(Number) };
+    if (a.name === 'value_floats') return { dims: [a.floats.length], data: [...a.floats] };
+  }
+  return undefined;
+}
+
+export function attribute(node: NodeProto, name: string): AttributeProto | undefined {
+  return node.attribute.find((a) => a.name === name);
+}
+export function intAttribute(node: NodeProto, name: string): number | undefined {
+  const a = attribute(node, name);
+  return a && a.type !== AttributeType.FLOAT ? Number(a.i ?? 0) : undefined;
+}
+export function floatAttribute(node: NodeProto, name: string): number | undefined {
+  return attribute(node, name)?.f;
+}
+export function intsAttribute(node: NodeProto, name: string): number[] | undefined {
+  return attribute(node, name)?.ints.map(Number);
+}
+export function stringAttribute(node: NodeProto, name: string): string | undefined {
+  const a = attribute(node, name);
+  return a && new TextDecoder().decode(a.s);
+}
+
+/** Domain of a node's operator; the standard one, which may be written 'ai.onnx', is ''. */
+export function domainOf(node: NodeProto): string {
+  return node.domain === undefined || node.domain === 'ai.onnx' ? '' : node.domain;
+}
+
+/** `domain.Op`, or `Op` alone in the standard domain. */
+export function operatorName(node: NodeProto): string {
+  const domain = domainOf(node);
+  return domain ? `${domain}.${node.opType}` : (node.opType ?? '');
+}
+
+/** True for an operator of the standard domain. */
+export function isOp(node: NodeProto | undefined, ...types: string[]): boolean {
+  return node !== undefined && !domainOf(node) && types.includes(node.opType ?? '');
+}

@@ -1,0 +1,203 @@
+/** Shape rules by operator. */
+import { add, constant, divideExactly, equal, multiply, toNumber } from '../dims.js';
+import { TensorProto_DataType as DataType, type NodeProto } from '../gen/onnx.js';
+import { operatorName } from '../graph.js';
+import type { ValueType } from '../value-type.js';
+import {
+  asBool,
+  cast,
+  dequantize,
+  dynamicQuantize,
+  elementwise,
+  power,
+  quantize,
+  quotient,
+  real,
+  sameNumber,
+  where,
+} from './arithmetic.js';
+import {
+  concat,
+  constantOfShape,
+  constantRule,
+  expand,
+  flatten,
+  gather,
+  range,
+  reshape,
+  shapeRule,
+  size,
+  slice,
+  split,
+  squeeze,
+  tile,
+  topK,
+  transpose,
+  unsqueeze,
+} from './movement.js';
+import {
+  conv,
+  einsum,
+  embedLayerNorm,
+  fusedMatmul,
+  gemm,
+  matMulInteger,
+  matMulNBits,
+  matmul,
+  reduce,
+  skipLayerNorm,
+} from './products.js';
+import { type Context, type Rule, sameAsFirst } from './rule.js';
+
+/** The types of a node's outputs, as far as its operator is known. Never throws: what is odd is unknown. */
+export function inferNode(node: NodeProto, context: Context): (ValueType | undefined)[] {
+  return rules.get(operatorName(node))?.(node, context) ?? [];
+}
+
+/** Both branches agree, or nothing is known. */
+const ifRule: Rule = (node, { branches: [then, otherwise] }) =>
+  node.output.map((_, i) => {
+    const [a, b] = [then?.[i], otherwise?.[i]];
+    const same =
+      a?.shape &&
+      b?.shape &&
+      a.shape.length === b.shape.length &&
+      a.shape.every((dim, axis) => equal(dim, b.shape?.[axis]));
+    return a && { elemType: a.elemType, shape: same ? a.shape : undefined };
+  });
+
+const rules: ReadonlyMap<string, Rule> = new Map(
+  Object.entries<Rule>({
+    ...Object.fromEntries(
+      (
+        'Identity Dropout Relu Erf Tanh Sigmoid Exp Log Abs Sin Cos Softmax LogSoftmax LayerNormalization RMSNormalization SimplifiedLayerNormalization ' +
+        'LayerNorm BatchNormalization InstanceNormalization Gelu Clip Elu LeakyRelu HardSigmoid Softplus Round Ceil Reciprocal CumSum ScatterND ' +
+        'ScatterElements Tan Sign HardSwish Mish GroupNormalization Celu Selu ThresholdedRelu'
+      )
+        .split(' ')
+        .map((op): [string, Rule] => [op, sameAsFirst]),
+    ),
+    Identity: (_, { inputs: [x] }) => [x],
+    Floor: elementwise(real(Math.floor)),
+    Neg: elementwise((a) => multiply(a, constant(-1))),
+    Sqrt: elementwise(real(Math.sqrt)),
+    Not: elementwise(
+      real((x) => (x ? 0 : 1)),
+      DataType.BOOL,
+    ),
+    IsNaN: asBool,
+    IsInf: asBool,
+    Add: elementwise((a, b) => add(a, b)),
+    Sub: elementwise((a, b) => add(a, b, -1)),
+    Mul: elementwise(multiply),
+    Div: quotient,
+    Mod: elementwise(real((x, y) => x - y * Math.floor(x / y))),
+    Pow: elementwise(power),
+    Max: elementwise(real(Math.max)),
+    Min: elementwise(real(Math.min)),
+    And: elementwise(
+      real((x, y) => x && y),
+      DataType.BOOL,
+    ),
+    Or: elementwise(
+      real((x, y) => x || y),
+      DataType.BOOL,
+    ),
+    Xor: elementwise(undefined, DataType.BOOL),
+    Equal: elementwise(sameNumber, DataType.BOOL),
+    Less: elementwise(
+      real((x, y) => Number(x < y)),
+      DataType.BOOL,
+    ),
+    LessOrEqual: elementwise(
+      real((x, y) => Number(x <= y)),
+      DataType.BOOL,
+    ),
+    Greater: elementwise(
+      real((x, y) => Number(x > y)),
+      DataType.BOOL,
+    ),
+    GreaterOrEqual: elementwise(
+      real((x, y) => Number(x >= y)),
+      DataType.BOOL,
+    ),
+    PRelu: sameAsFirst,
+    Where: where,
+    Shape: shapeRule,
+    Size: size,
+    Gather: gather,
+    Concat: concat,
+    Slice: slice,
+    Reshape: reshape,
+    Flatten: flatten,
+    Unsqueeze: unsqueeze,
+    Squeeze: squeeze,
+    Transpose: transpose,
+    Expand: expand,
+    Tile: tile,
+    Einsum: einsum,
+    ConstantOfShape: constantOfShape,
+    Constant: constantRule,
+    Cast: cast,
+    CastLike: (_, { inputs: [x, like] }) => [{ elemType: like?.elemType ?? 0, shape: x?.shape, data: x?.data }],
+    Split: split,
+    MatMul: matmul,
+    'com.microsoft.FusedMatMul': fusedMatmul,
+    'com.microsoft.MatMulNBits': matMulNBits,
+    'com.microsoft.Gelu': sameAsFirst,
+    'com.microsoft.FastGelu': sameAsFirst,
+    'com.microsoft.BiasGelu': sameAsFirst,
+    'com.microsoft.QuickGelu': sameAsFirst,
+    'com.microsoft.SkipLayerNormalization': skipLayerNorm,
+    'com.microsoft.SkipSimplifiedLayerNormalization': skipLayerNorm,
+    'com.microsoft.EmbedLayerNormalization': embedLayerNorm,
+    'com.microsoft.RotaryEmbedding': sameAsFirst,
+    'com.microsoft.MultiHeadAttention': (_, { inputs: [q, , v] }) => [
+      q && {
+        elemType: q.elemType,
+        shape: q.shape && v?.shape?.length === 3 ? [...q.shape.slice(0, -1), ...v.shape.slice(-1)] : q.shape,
+      },
+    ],
+    'com.microsoft.Attention': (_, { inputs: [x, weight] }) => {
+      const hidden = weight?.shape?.[1] && divideExactly(weight.shape[1], constant(3));
+      return [
+        { elemType: x?.elemType ?? 0, shape: x?.shape && hidden ? [...x.shape.slice(0, -1), hidden] : undefined },
+      ];
+    },
+    Attention: (_, { inputs: [q, , v] }) => [
+      {
+        elemType: q?.elemType ?? 0,
+        shape:
+          q?.shape && v?.shape && q.shape.length === 4 ? [...q.shape.slice(0, -1), ...v.shape.slice(-1)] : q?.shape,
+      },
+    ],
+    MatMulInteger: matMulInteger,
+    DequantizeLinear: dequantize,
+    QuantizeLinear: quantize,
+    DynamicQuantizeLinear: dynamicQuantize,
+    Gemm: gemm,
+    Conv: conv,
+    ReduceMean: reduce,
+    ReduceSum: reduce,
+    ReduceMax: reduce,
+    ReduceMin: reduce,
+    ReduceProd: reduce,
+    ReduceL2: reduce,
+    ReduceLogSumExp: reduce,
+    Range: range,
+    Trilu: sameAsFirst,
+    TopK: topK,
+    If: ifRule,
+    Pad: (_, { inputs: [x], fresh }) => [
+      { elemType: x?.elemType ?? 0, shape: x?.shape?.map((_dim, axis) => fresh(axis)) },
+    ],
+    Resize: (_, { inputs: [x, , scales, sizes], fresh }) => [
+      {
+        elemType: x?.elemType ?? 0,
+        shape: x?.shape?.map(
+          (_dim, axis) => sizes?.data?.[axis] ?? (toNumber(scales?.data?.[axis]) === 1 ? _dim : fresh(axis)),
+        ),
+      },
+    ],
+  }),
+);
