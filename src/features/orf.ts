@@ -1,0 +1,48 @@
+/**
+ * Orthogonal random features (Yu et al. 2016, "Orthogonal Random Features"; Choromanski et al. 2021, section 2.4):
+ *   Ω = diag(ρ) Q,  Q of orthonormal rows uniform on the sphere, ρ independent χ(d)
+ * Every row is still N(0, I_d), so estimates stay unbiased; rows of one block of d are orthogonal, which lowers the
+ * variance. For m > d blocks are independent, and a last partial block is the head of one more.
+ *
+ * Q is a Gaussian matrix orthogonalised row by row, by modified Gram–Schmidt done twice: once loses orthogonality as
+ * the condition number of the block grows, twice holds it to rounding (Giraud et al. 2005). Its signs are fixed, where
+ * those of a QR are its library's choice: Q is Haar and the same everywhere. A row depends on the rows above it only,
+ * so that Ω for m is the head of Ω for any larger m with the same seed.
+ */
+import { checkCount, type Draw } from './gaussian.js';
+import { gaussians } from './rng.js';
+
+export function orthogonalGaussian({ m, d, seed }: Draw): Float64Array {
+  checkCount('m', m);
+  checkCount('d', d);
+  const normal = gaussians(seed);
+  const omega = new Float64Array(m * d); // [m,d]
+  const norms = new Float64Array(m); // [m]
+  for (let r = 0; r < m; r++) {
+    const row = omega.subarray(r * d, (r + 1) * d);
+    for (let i = 0; i < d; i++) row[i] = normal();
+    orthogonalize(row, omega.subarray((r - (r % d)) * d, r * d));
+    // The norm of a fresh Gaussian row: χ(d), independent of the direction.
+    let square = 0;
+    for (let i = 0; i < d; i++) square += normal() ** 2;
+    norms[r] = Math.sqrt(square);
+  }
+  for (let i = 0; i < omega.length; i++) omega[i] *= norms[Math.floor(i / d)];
+  return omega;
+}
+
+/** Makes `row` [d] a unit vector orthogonal to the unit rows of `above` [n,d], in place. */
+function orthogonalize(row: Float64Array, above: Float64Array): void {
+  const d = row.length;
+  for (let pass = 0; pass < 2; pass++) {
+    for (let start = 0; start < above.length; start += d) {
+      let dot = 0;
+      for (let i = 0; i < d; i++) dot += row[i] * above[start + i];
+      for (let i = 0; i < d; i++) row[i] -= dot * above[start + i];
+    }
+    let square = 0;
+    for (let i = 0; i < d; i++) square += row[i] * row[i];
+    const length = Math.sqrt(square);
+    for (let i = 0; i < d; i++) row[i] /= length;
+  }
+}
