@@ -1,0 +1,180 @@
+import { type Builder, builder, constantPool } from '../onnx/build.js';
+import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
+import { allGraphs, captured, type Graph, type Model } from '../onnx/graph.js';
+import { bindInputs, restoreLayout } from './bind.js';
+import { lowerings } from './lower/registry.js';
+import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
+import type { Site } from './site.js';
+import { encodeNode, encodeValueInfo, type GraphChange, metadataKey, type Removed, type Undo } from './undo.js';
+
+/**
+ * Replaces the sites of a model by their plans: new nodes where each context was computed, what is then dead taken
+ * out (onnxruntime runs dead nodes). Pure: the given model keeps its nodes; unchanged parts are shared with it.
+ */
+export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: ModelProto; undo: Undo } {
+  const prefix = freshPrefix(model);
+  const pool = constantPool(prefix);
+  const build = makeBuilder(model, prefix, pool);
+  const lowered = new Map(plans.map((plan) => [contextNode(model, plan.site), lowerSite(plan, build)]));
+  const changes: GraphChange[] = [];
+  const graph = rewriteGraph(model.graph, { lowered, read: valuesRead([...lowered.values()].flat()), changes });
+  const { irVersion = 0n } = model.proto;
+  const proto = {
+    ...model.proto,
+    graph: { ...graph, initializer: [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)] },
+    // Before IR 4 every initializer had to be listed as an input too.
+    irVersion: irVersion < 4n ? 4n : irVersion,
+  };
+  const before = proto.metadataProps.find(({ key }) => key === metadataKey);
+  const value = JSON.stringify(
+    plans.map(({ site, groups }) => ({
+      output: site.output,
+      ...(site.subgraph && { subgraph: site.subgraph }),
+      plans: groups.map(describeGroup(site)),
+    })),
+  );
+  proto.metadataProps = [...proto.metadataProps.filter((entry) => entry !== before), { key: metadataKey, value }];
+  const undo: Undo = {
+    schema: 'performers.undo/1',
+    prefix,
+    irVersion: Number(irVersion),
+    constants: pool.initializers.length,
+    ...(before && { metadata: before.value }),
+    graphs: changes,
+  };
+  return { proto, undo };
+}
+
+const describeGroup = (site: Site) => (group: HeadGroup) =>
+  group.heads.length === site.heads ? formatPlan(group.plan) : { heads: group.heads, plan: formatPlan(group.plan) };
+
+/** `performers/`, or with a number if a value of the model is called so already (a model rewritten before). */
+function freshPrefix(model: Model): string {
+  const taken = new Set<string>();
+  for (const graph of allGraphs(model.graph)) {
+    for (const node of graph.nodes) for (const output of node.output) taken.add(output.split('/', 1)[0] ?? '');
+    for (const value of captured(graph)) taken.add(value.split('/', 1)[0] ?? '');
+  }
+  for (let i = 1; ; i++)
+    if (!taken.has(i === 1 ? 'performers' : `performers${i}`)) return i === 1 ? 'performers/' : `performers${i}/`;
+}
+
+/** The node whose result a site's lowering takes the place of. */
+function contextNode(model: Model, { subgraph, output, operands }: Site): NodeProto {
+  const home = allGraphs(model.graph).find((graph) => graph.path === subgraph && graph.producer(output));
+  const node = home?.producer(operands.context.value);
+  if (!node) throw new TypeError(`site ${output} is not of this model`);
+  return node;
+}
+
+function makeBuilder(model: Model, prefix: string, pool: ReturnType<typeof constantPool>): Builder {
+  return builder(model.opsets.get('') ?? 1, prefix, pool);
+}
+
+interface Work {
+  /** New nodes by the node that computed the context they replace. */
+  readonly lowered: ReadonlyMap<NodeProto, readonly NodeProto[]>;
+  /** Every value the new nodes read. */
+  readonly read: ReadonlySet<string>;
+  readonly changes: GraphChange[];
+}
+
+function rewriteGraph(graph: Graph, work: Work): GraphProto {
+  const inner = new Map(
+    graph.nodes.flatMap((node): [NodeProto, GraphProto[]][] => {
+      const bodies = graph.subgraphs(node);
+      return bodies.length > 0 ? [[node, bodies.map((body) => rewriteGraph(body, work))]] : [];
+    }),
+  );
+  const replaced = graph.nodes.filter((node) => work.lowered.has(node));
+  const dead = deadAfter(graph, replaced, work.read);
+  const nodes: NodeProto[] = [];
+  const removed: Removed[] = [];
+  let touched = false;
+  for (const [index, node] of graph.nodes.entries()) {
+    const lowered = work.lowered.get(node);
+    if (lowered) nodes.push(...lowered);
+    if (lowered || dead.has(node)) {
+      removed.push([index, encodeNode(node)]);
+      continue;
+    }
+    const bodies = inner.get(node);
+    const changed = bodies?.some((body, i) => body !== graph.subgraphs(node)[i]?.proto);
+    nodes.push(bodies && changed ? withBodies(node, bodies) : node);
+    touched ||= Boolean(changed);
+  }
+  if (replaced.length === 0 && !touched) return graph.proto;
+  const gone = new Set([...dead].flatMap((node) => node.output));
+  const stale = [...graph.proto.valueInfo.entries()].filter(([, { name = '' }]) => gone.has(name));
+  if (removed.length > 0) {
+    work.changes.push({
+      path: graph.path,
+      removed,
+      valueInfo: stale.map(([index, info]) => [index, encodeValueInfo(info)]),
+    });
+  }
+  return { ...graph.proto, node: nodes, valueInfo: graph.proto.valueInfo.filter(({ name = '' }) => !gone.has(name)) };
+}
+
+/** A copy of a node with its subgraphs replaced, in attribute order. */
+function withBodies(node: NodeProto, bodies: readonly GraphProto[]): NodeProto {
+  const rest = [...bodies];
+  const attribute = node.attribute.map((a) => {
+    if (a.g) return { ...a, g: rest.shift() };
+    return a.graphs.length > 0 ? { ...a, graphs: rest.splice(0, a.graphs.length) } : a;
+  });
+  return { ...node, attribute };
+}
+
+/** Nodes that nothing reads any more once the context nodes are replaced; what was dead before is not ours to judge. */
+function deadAfter(graph: Graph, replaced: readonly NodeProto[], kept: ReadonlySet<string>): Set<NodeProto> {
+  const dead = new Set<NodeProto>();
+  const gone = new Set<NodeProto>(replaced);
+  const queue = [...replaced];
+  for (let node = queue.pop(); node; node = queue.pop()) {
+    for (const input of node.input) {
+      const producer = graph.producer(input);
+      if (!producer || gone.has(producer)) continue;
+      const alive = producer.output.some(
+        (value) =>
+          kept.has(value) || graph.isOutput(value) || graph.consumers(value).some((reader) => !gone.has(reader)),
+      );
+      if (alive) continue;
+      gone.add(producer);
+      dead.add(producer);
+      queue.push(producer);
+    }
+  }
+  return dead;
+}
+
+/** Every value that nodes read, those of their subgraphs included. */
+function valuesRead(nodes: readonly NodeProto[], values = new Set<string>()): Set<string> {
+  for (const node of nodes) {
+    for (const input of node.input) values.add(input);
+    for (const { g } of node.attribute) if (g) valuesRead(g.node, values);
+  }
+  return values;
+}
+
+/** The nodes that take the place of a site's context. */
+function lowerSite({ site, groups }: SitePlan, shared: Builder): NodeProto[] {
+  const build = shared.body();
+  const outputs = groups.map(({ heads, plan }) => {
+    const inputs = bindInputs(build, site, heads);
+    return lowerings[plan.name].lower(build, inputs, plan.options);
+  });
+  const order = groups.flatMap(({ heads }) => heads);
+  restoreLayout(build, site, joinHeads(build, outputs, order));
+  return [...build.nodes];
+}
+
+/** Concatenates the groups' heads and puts them back into the model's order. */
+function joinHeads(build: Builder, outputs: readonly string[], order: readonly number[]): string {
+  const [only, ...more] = outputs;
+  if (only !== undefined && more.length === 0) return only;
+  const joined = build.op('Concat', outputs, { axis: 1 });
+  if (order.every((head, i) => head === i)) return joined;
+  const position = order.map((_, head) => order.indexOf(head));
+  return build.op('Gather', [joined, build.int64(position)], { axis: 1 });
+}

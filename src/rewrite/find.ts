@@ -1,0 +1,39 @@
+import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
+import { inferShapes } from '../onnx/shapes.js';
+import type { AnyPattern, Scope } from './patterns/pattern.js';
+import { patterns } from './patterns/registry.js';
+import type { Findings, NearMiss, Refusal, Site } from './site.js';
+
+/**
+ * All attention sites of a model, subgraphs included, in graph order, with what looks like attention and is left
+ * alone. Pure; runs nothing.
+ */
+export function findAttention(model: Model): Findings {
+  const shapes = inferShapes(model);
+  const sites: Site[] = [];
+  const nearMisses: NearMiss[] = [];
+  const refusals: Refusal[] = [];
+  const byAnchor = indexPatterns();
+  for (const graph of allGraphs(model.graph)) {
+    const scope: Scope = { model, graph, shapes };
+    for (const node of graph.nodes) {
+      for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
+        const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };
+        const outcome = pattern.find(node, scope);
+        if ('found' in outcome)
+          sites.push({ ...at, op: node.opType ?? '', domain: domainOf(node), form, ...outcome.found });
+        else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
+        else if ('refused' in outcome) refusals.push({ ...at, reason: outcome.refused });
+      }
+    }
+  }
+  return { sites, nearMisses, refusals };
+}
+
+function indexPatterns(): Map<string, [string, AnyPattern][]> {
+  const byAnchor = new Map<string, [string, AnyPattern][]>();
+  for (const [form, pattern] of Object.entries(patterns)) {
+    for (const anchor of pattern.anchors) byAnchor.set(anchor, [...(byAnchor.get(anchor) ?? []), [form, pattern]]);
+  }
+  return byAnchor;
+}

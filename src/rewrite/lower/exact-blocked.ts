@@ -1,0 +1,89 @@
+/**
+ * softmax(gain · q·kᵀ + bias) · v, one block of queries at a time in a Scan: the same numbers in O(N) memory, for
+ * sites that no linear plan holds and for lengths at which the [N, S] table does not fit.
+ *
+ * q [B,H,N,D] → blocks [n,B,H,b,D] with n = ⌈N/block⌉, b = ⌈N/n⌉ (even blocks: at most n − 1 rows of padding) → Scan.
+ * The body captures kᵀ and v from outside.
+ */
+import type { Builder } from '../../onnx/build.js';
+import { hole } from '../../onnx/expr.js';
+import { makeGraph, makeValueInfo } from '../../onnx/message.js';
+import type { NearSteps } from '../site.js';
+import { attend } from './exact.js';
+import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
+import { unmaskedValues } from './masked.js';
+
+const rules = { block: integerRule(256, 1, 65536) };
+
+export const exactBlocked: Lowering = {
+  summary: 'softmax over blocks of queries: exact, memory linear in N',
+  defaults: defaultsOf(rules),
+  readOptions: optionReader('exact-blocked', rules),
+  keyEquivalents: (_, tokens) => tokens,
+  lower(build, inputs, options) {
+    const { site } = inputs;
+    const v = unmaskedValues(build, inputs);
+    const near = nearOf(inputs);
+    const q = near?.q.base ?? inputs.q;
+    const tokens = sizeOf(build, q, 2);
+    const blocks = ceilDivide(build, tokens, build.int64([numberOption(options, 'block')]));
+    const rows = ceilDivide(build, tokens, blocks);
+    const padded = padRows(build, q, build.op('Sub', [build.op('Mul', [blocks, rows]), tokens]));
+    const shape = build.op('Concat', [build.int64([0, 0]), blocks, build.int64([-1, site.headDim])], { axis: 0 });
+    const queries = build.op('Transpose', [build.op('Reshape', [padded, shape])], { perm: [2, 0, 1, 3, 4] });
+
+    const body = build.body();
+    const block = body.fresh('queries');
+    const output = near
+      ? attend(body, inputs, body.emit(near.q.steps, block), body.emit(near.k.steps, near.k.base), v)
+      : attend(body, inputs, block, inputs.kT(), v);
+    const graph = makeGraph({
+      name: body.fresh('exact_blocked'),
+      node: [...body.nodes],
+      input: [headTensor(block, inputs.heads.length, site.headDim)],
+      output: [headTensor(output, inputs.heads.length, site.valueDim)],
+    });
+    const context = build.op('Transpose', [build.op('Scan', [queries], { body: graph, num_scan_inputs: 1 })], {
+      perm: [1, 2, 0, 3, 4],
+    });
+    const joined = build.op('Reshape', [context, build.int64([0, 0, -1, site.valueDim])]);
+    return build.op('Slice', [joined, build.int64([0]), tokens, build.int64([2])]);
+  },
+};
+
+/**
+ * What the graph does to q and k right before the product is done within the body, where onnxruntime can fold it into
+ * the product as it does in the original. Only then is the rounding the same to the last bit, which models that
+ * quantise their activations on the way need: they turn one bit into a whole step.
+ */
+function nearOf({ heads, site }: Inputs): { q: NearSteps; k: NearSteps } | undefined {
+  const { near, elemType, q, k } = site.operands;
+  if (heads.length !== site.heads || elemType !== 1 || q.layout !== 'bhnd') return undefined;
+  const identity = (value: string): NearSteps => ({ base: value, steps: { value: hole } });
+  const [qSide, kSide] = [near?.q ?? ('value' in q.expr ? identity(q.expr.value) : undefined), near?.k];
+  const keyKept = kSide ?? (k.layout === 'bhdn' && 'value' in k.expr ? identity(k.expr.value) : undefined);
+  return qSide && keyKept ? { q: qSide, k: keyKept } : undefined;
+}
+
+/** Declares a float32 [B,H,n,width]: Scan asks for the rank of what its body returns and can't always infer it. */
+function headTensor(name: string, heads: number, width: number) {
+  return makeValueInfo(name, 1, [undefined, heads, undefined, width]);
+}
+
+/** Length of one axis as an int64 [1]. */
+export function sizeOf(build: Builder, value: string, axis: number): string {
+  return build.op('Gather', [build.op('Shape', [value]), build.int64([axis])], { axis: 0 });
+}
+
+export function ceilDivide(build: Builder, a: string, b: string): string {
+  const one = build.int64([1]);
+  return build.op('Div', [build.op('Sub', [build.op('Add', [a, b]), one]), b]);
+}
+
+/** Zero rows after the last of [B,H,N,D]; `count` is an int64 [1]. */
+export function padRows(build: Builder, value: string, count: string): string {
+  return build.op('Pad', [
+    value,
+    build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), count, build.int64([0])], { axis: 0 }),
+  ]);
+}

@@ -1,0 +1,18 @@
+import type { Builder } from '../../onnx/build.js';
+import { maskedBelow } from '../mask.js';
+import type { Inputs } from './lowering.js';
+
+/**
+ * v with the rows of masked keys set to zero: [B,H,S,E]. A softmax row over masked keys alone is uniform (their bias
+ * is finite and equal), so it then gives zeros instead of the mean of padding. Other rows do not change: a masked
+ * key has weight 0 there.
+ */
+export function unmaskedValues(build: Builder, { v, keyBias }: Pick<Inputs, 'v' | 'keyBias'>): string {
+  if (!keyBias) return v;
+  return build.op('Mul', [v, build.op('Transpose', [keepMask(build, keyBias)], { perm: [0, 1, 3, 2] })]);
+}
+
+/** 1 for keys that may be attended, 0 for masked ones: [B or 1, 1, 1, S]. */
+function keepMask(build: Builder, keyBias: string): string {
+  return build.op('Cast', [build.op('Greater', [keyBias, build.float([maskedBelow], [])])], { to: 1 });
+}

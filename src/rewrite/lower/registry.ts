@@ -1,0 +1,15 @@
+import { exact } from './exact.js';
+import { exactBlocked } from './exact-blocked.js';
+import { features } from './features.js';
+import type { Lowering } from './lowering.js';
+import { windowLowering } from './window.js';
+
+/** Every plan: one file and one line each. Tests, benches, the CLI's help and `auto` iterate over this. */
+export const lowerings = {
+  exact,
+  'exact-blocked': exactBlocked,
+  features,
+  window: windowLowering,
+} satisfies Record<string, Lowering>;
+
+export type LoweringName = keyof typeof lowerings;

@@ -1,0 +1,151 @@
+import { nearest, PerformersError } from '../errors.js';
+import type { Lowering } from './lower/lowering.js';
+import { type LoweringName, lowerings as registry } from './lower/registry.js';
+import type { Site } from './site.js';
+
+/** The registry, with the optional parts of a lowering in view. */
+const lowerings: Readonly<Record<LoweringName, Lowering>> = registry;
+
+/** What replaces one site: the name of a lowering with its options filled in and checked. */
+export interface Plan {
+  readonly name: LoweringName;
+  readonly options: Readonly<Record<string, number | string | readonly number[]>>;
+}
+
+/** A plan a caller writes: `'window'`, `'features:m=64,seed=1'`, or `{ name: 'window', window: 64, globals: 4 }`. */
+export type PlanInput = string | ({ readonly name: string } & Readonly<Record<string, unknown>>);
+
+/** Heads of one site that share a plan; together the groups of a site name every head once. */
+export interface HeadGroup {
+  readonly heads: readonly number[];
+  readonly plan: Plan;
+}
+
+/** A site with the plan of each of its heads, and why. */
+export interface SitePlan {
+  readonly site: Site;
+  readonly groups: readonly HeadGroup[];
+  readonly why: string;
+}
+
+/**
+ * Which plan goes where. `layers` are indices into the sites in graph order; later rules win over earlier ones.
+ * A rule with `heads` applies to those heads only.
+ */
+export interface LayerRule {
+  readonly layers: number | readonly number[];
+  readonly heads?: readonly number[];
+  readonly plan: PlanInput;
+}
+
+/** Reads one plan. @throws PerformersError PF201 (unknown name, the near one offered), PF202 (bad option) */
+export function readPlan(input: PlanInput): Plan {
+  const { name, ...given } = typeof input === 'string' ? parsePlan(input) : input;
+  if (!isLowering(name)) {
+    const near = nearest(name, Object.keys(lowerings));
+    throw new PerformersError('PF201', `unknown plan '${name}'${near ? `; did you mean '${near}'?` : ''}`, {
+      at: 'plan',
+      mend: `use one of ${Object.keys(lowerings).join(', ')}, or auto`,
+    });
+  }
+  return { name, options: lowerings[name].readOptions(given) };
+}
+
+function isLowering(name: string): name is LoweringName {
+  return Object.hasOwn(lowerings, name);
+}
+
+/** `features:m=64,seed=1` → { name, m: 64, seed: 1 }; lists are written `globals=0+1+2`. */
+function parsePlan(text: string): { name: string } & Record<string, unknown> {
+  const [name = '', rest] = text.split(/:(.*)/s);
+  const plan: { name: string } & Record<string, unknown> = { name: name.trim() };
+  for (const part of rest?.split(',') ?? []) {
+    const [key, value, ...more] = part.split('=').map((piece) => piece.trim());
+    if (!key || value === undefined || value === '' || more.length > 0) {
+      throw new PerformersError('PF202', `'${part}' in the plan '${text}' is not of the form option=value`, {
+        at: 'plan',
+        mend: "write plans like 'features:m=64,seed=1'",
+      });
+    }
+    plan[key] = readValue(value);
+  }
+  return plan;
+}
+
+function readValue(text: string): number | string | number[] {
+  if (text.includes('+')) return text.split('+').map(Number);
+  const value = Number(text);
+  return Number.isNaN(value) ? text : value;
+}
+
+/** The plan as one would write it: `features:m=64,seed=1`. */
+export function formatPlan(plan: Plan): string {
+  const options = Object.entries(plan.options).map(
+    ([key, value]) => `${key}=${Array.isArray(value) ? value.join('+') : value}`,
+  );
+  return options.length > 0 ? `${plan.name}:${options.join(',')}` : plan.name;
+}
+
+/**
+ * One plan a layer, then the rules on top; what a site cannot take becomes the fallback, with the reason.
+ *
+ * @throws PerformersError PF203 when a rule names a layer or head that the model does not have
+ */
+export function assignPlans(
+  sites: readonly Site[],
+  base: (layer: number) => Plan,
+  rules: readonly LayerRule[] = [],
+): SitePlan[] {
+  const perHead = sites.map((site, layer) => new Array<Plan>(site.heads).fill(base(layer)));
+  for (const rule of rules) {
+    const plan = readPlan(rule.plan);
+    for (const layer of layersOf(rule)) {
+      const heads = perHead[layer];
+      if (!heads) throw outOfRange(`layer ${layer}`, 'the model', sites.length);
+      for (const head of rule.heads ?? heads.keys()) {
+        if (!(head in heads)) throw outOfRange(`head ${head}`, `layer ${layer}`, heads.length);
+        heads[head] = plan;
+      }
+    }
+  }
+  return sites.map((site, layer) => {
+    const reasons = new Set<string>();
+    const plans = (perHead[layer] ?? []).map((plan) => {
+      const reason = declined(plan, site);
+      if (reason) reasons.add(`${plan.name} is not possible (${reason})`);
+      return reason ? readPlan(fallback) : plan;
+    });
+    const why = reasons.size > 0 ? `exact in linear memory: ${[...reasons].join('; ')}` : 'as asked';
+    return { site, groups: groupHeads(plans), why };
+  });
+}
+
+/** The layers a rule names. */
+export function layersOf({ layers }: LayerRule): readonly number[] {
+  return typeof layers === 'number' ? [layers] : layers;
+}
+
+/** Why a plan can't be had for a site, or undefined when it can. */
+export function declined(plan: Plan, site: Site): string | undefined {
+  return lowerings[plan.name].declines?.(site);
+}
+
+/** What a site gets when nothing else is possible: the same answer in linear memory. */
+export const fallback = 'exact-blocked';
+
+function outOfRange(what: string, where: string, count: number): PerformersError {
+  return new PerformersError('PF203', `no ${what}: ${where} has ${count}`, {
+    at: 'rules',
+    mend: `count from 0 to ${count - 1}; performers inspect lists them`,
+  });
+}
+
+function groupHeads(plans: readonly Plan[]): HeadGroup[] {
+  const groups = new Map<string, { heads: number[]; plan: Plan }>();
+  for (const [head, plan] of plans.entries()) {
+    const group = groups.get(formatPlan(plan));
+    if (group) group.heads.push(head);
+    else groups.set(formatPlan(plan), { heads: [head], plan });
+  }
+  return [...groups.values()];
+}

@@ -1,0 +1,101 @@
+import type { Expr } from '../onnx/expr.js';
+
+/**
+ * One attention site: softmax(gain · q·kᵀ + bias)·v somewhere in a graph, described once, in the terms every
+ * lowering reads. What is listed first is what `inspect` prints; `operands` is what the rewrite needs.
+ */
+export interface Site {
+  /** Name of the anchor node (Softmax or a fused operator); not always unique, `output` with `subgraph` is. */
+  readonly node: string;
+  readonly op: string;
+  readonly domain: string;
+  /** First output of the anchor node. */
+  readonly output: string;
+  /** Path of `If node/branch`, joined by `::`; empty at the top level. */
+  readonly subgraph: string;
+  readonly kind: 'self' | 'cross';
+  readonly causal: boolean;
+  /** Any of none, padding, causal, sliding, alibi, joined by `+`. */
+  readonly mask: string;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** Width of a query and key head, and of a value head. */
+  readonly headDim: number;
+  readonly valueDim: number;
+  /** Factor of q·k as computed, wherever the graph applies it. */
+  readonly scale: number;
+  readonly positional: 'none' | 'rope' | 'alibi';
+  readonly pastKeyValues: boolean;
+  /** Which pattern of the registry found it. */
+  readonly form: string;
+  readonly operands: Operands;
+}
+
+/**
+ * The tensors of a site. q, k and v carry whatever scale the graph put on them; `gain` is what is left to apply to
+ * the product. Replacing the value `context.value` by the result of a lowering replaces the attention.
+ */
+export interface Operands {
+  readonly q: Operand;
+  readonly k: Operand;
+  readonly v: Operand;
+  readonly gain: number;
+  /** Factors that q and k carry already; scale = gain · scaled.q · scaled.k. Feature maps need the balance. */
+  readonly scaled: { readonly q: number; readonly k: number };
+  /** Factors and Transposes right before the product, for plans that must round as the model does. */
+  readonly near?: { readonly q?: NearSteps; readonly k?: NearSteps };
+  /** Queries and keys are one sequence, or proven to be of one length: "the keys around a query" means something. */
+  readonly aligned: boolean;
+  /** Additive bias on the scores: full form [B or 1, H or 1, N or 1, S], exactly as the graph computes it. */
+  readonly bias?: Expr;
+  /** The same bias where it depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
+  readonly keyBias?: Expr;
+  /**
+   * QDQ models round scores and probabilities to integers on the way; exact plans must do so, too, to give the model's
+   * own answers. Both are functions of one tensor (`hole`); `scores` includes `gain`.
+   */
+  readonly rounding?: { readonly scores: Expr; readonly probabilities: Expr };
+  readonly context: { readonly value: string; readonly layout: Layout };
+  /** ONNX element type of q, k and v: 1 float32, 10 float16, 11 float64. */
+  readonly elemType: number;
+}
+
+/** A tensor [B,H,N,D] of the graph, and what the graph does to it before the product, as a function of it (`hole`). */
+export interface NearSteps {
+  readonly base: string;
+  readonly steps: Expr;
+}
+
+export interface Operand {
+  readonly expr: Expr;
+  readonly layout: Layout;
+}
+
+/**
+ * Axes of a tensor, slowest first: b batch, h heads, n tokens, d head width. `bhdn` is a key that is transposed for
+ * the product already; `(bh)nd` has batch and heads in one axis; `bn(hd)` has its heads not yet split.
+ */
+export type Layout = 'bhnd' | 'bhdn' | 'bnhd' | '(bh)nd' | '(bh)dn' | 'bn(hd)';
+
+/** A Softmax or fused node that has the outline of attention but is left alone: where it differs, and how. */
+export interface NearMiss {
+  readonly node: string;
+  readonly output: string;
+  readonly subgraph: string;
+  readonly expected: string;
+  readonly found: string;
+}
+
+/** A node that is known not to be rewritten, with the reason. */
+export interface Refusal {
+  readonly node: string;
+  readonly output: string;
+  readonly subgraph: string;
+  readonly reason: string;
+}
+
+export interface Findings {
+  readonly sites: readonly Site[];
+  readonly nearMisses: readonly NearMiss[];
+  readonly refusals: readonly Refusal[];
+}

@@ -1,0 +1,112 @@
+import { PerformersError } from '../errors.js';
+import { type GraphProto, type ModelProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
+import { allGraphs, openModel } from '../onnx/graph.js';
+import { readTensor } from '../onnx/tensor.js';
+
+/** Key of the metadata entry that says what was done to a file. */
+export const metadataKey = 'performers.plan';
+
+/** What a rewrite took out of a model, enough to put it back. Everything it added begins with `prefix`. */
+export interface Undo {
+  readonly schema: 'performers.undo/1';
+  readonly prefix: string;
+  readonly irVersion: number;
+  /** Constants added to the main graph. */
+  readonly constants: number;
+  /** The metadata entry before, when the model had been rewritten already. */
+  readonly metadata?: string;
+  readonly graphs: readonly GraphChange[];
+}
+
+export interface GraphChange {
+  readonly path: string;
+  /** What was removed: index in the original list, and the encoded message in base64. */
+  readonly removed: readonly Removed[];
+  readonly valueInfo: readonly Removed[];
+}
+export type Removed = readonly [index: number, message: string];
+
+export const encodeNode = (node: NodeProto) => toText(NodeProto.encode(node).finish());
+export const encodeValueInfo = (info: ValueInfoProto) => toText(ValueInfoProto.encode(info).finish());
+const decodeNode = (text: string) => NodeProto.decode(fromText(text));
+const decodeValueInfo = (text: string) => ValueInfoProto.decode(fromText(text));
+
+function toText(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
+function fromText(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+}
+
+/**
+ * The original of a rewritten model: the nodes that were added go, those that were removed come back to their places.
+ *
+ * @throws PerformersError PF205 when the record belongs to another model
+ */
+export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
+  const isOurs = (name: string) => name.startsWith(undo.prefix);
+  const { graph } = openModel(proto);
+  const constants = graph.proto.initializer.filter((bytes) => isOurs(readTensor(bytes).name)).length;
+  const entry = proto.metadataProps.find(({ key }) => key === metadataKey);
+  const paths = new Set(allGraphs(graph).map(({ path }) => path));
+  if (
+    undo.schema !== 'performers.undo/1' ||
+    !entry ||
+    constants !== undo.constants ||
+    undo.graphs.some(({ path }) => !paths.has(path))
+  ) {
+    throw new PerformersError('PF205', 'the undo record does not belong to this model', {
+      at: 'undo',
+      mend: 'pass the rewritten file together with the report that linearize returned for it',
+    });
+  }
+  const changes = new Map(undo.graphs.map((change) => [change.path, change]));
+  const restored = restoreGraph(graph.proto, '', changes, isOurs);
+  const metadata = undo.metadata === undefined ? [] : [{ key: metadataKey, value: undo.metadata }];
+  return {
+    ...proto,
+    irVersion: BigInt(undo.irVersion),
+    graph: { ...restored, initializer: restored.initializer.filter((bytes) => !isOurs(readTensor(bytes).name)) },
+    metadataProps: [...proto.metadataProps.filter((other) => other !== entry), ...metadata],
+  };
+}
+
+function restoreGraph(
+  graph: GraphProto,
+  path: string,
+  changes: ReadonlyMap<string, GraphChange>,
+  isOurs: (name: string) => boolean,
+): GraphProto {
+  const change = changes.get(path);
+  const kept = graph.node
+    .filter((node) => !isOurs(node.name ?? ''))
+    .map((node) => restoreNode(node, path, changes, isOurs));
+  const node = insert(kept, change?.removed ?? [], decodeNode);
+  const valueInfo = insert(graph.valueInfo, change?.valueInfo ?? [], decodeValueInfo);
+  return { ...graph, node, valueInfo };
+}
+
+function restoreNode(
+  node: NodeProto,
+  path: string,
+  changes: ReadonlyMap<string, GraphChange>,
+  isOurs: (name: string) => boolean,
+): NodeProto {
+  if (!node.attribute.some((a) => a.g ?? a.graphs.length > 0)) return node;
+  const attribute = node.attribute.map((a) => {
+    const step = `${node.name || node.output[0]}/${a.name}`;
+    const inner = (body: GraphProto) => restoreGraph(body, path ? `${path}::${step}` : step, changes, isOurs);
+    return a.g ? { ...a, g: inner(a.g) } : { ...a, graphs: a.graphs.map(inner) };
+  });
+  return { ...node, attribute };
+}
+
+/** Puts removed messages back at their original indices; `removed` is in ascending order. */
+function insert<T>(kept: readonly T[], removed: readonly Removed[], decode: (text: string) => T): T[] {
+  const list = [...kept];
+  for (const [index, text] of removed) list.splice(index, 0, decode(text));
+  return list;
+}

@@ -1,0 +1,83 @@
+/** One attention site as a whole model, in the forms the tests ask for, and a way to run it. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type Builder, builder, constantPool } from '../src/onnx/build.js';
+import { concat, encode } from '../src/onnx/encode.js';
+import { makeGraph, makeValueInfo } from '../src/onnx/message.js';
+
+export interface Form {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly valueDim?: number;
+  /** Where the scale is applied: on the product, as exporters of ViT do, on q alone, or its root on q and k. */
+  readonly scale?: 'after' | 'query' | 'roots';
+  /** `mask` [B,S] as an int64 input, turned into an additive bias, expanded to [B,1,N,S], or used in a Where. */
+  readonly mask?: 'add' | 'expand' | 'where';
+  readonly opset?: number;
+  /** Queries and keys of one sequence. */
+  readonly self?: boolean;
+}
+
+/** q [B,H,N,D], k [B,H,S,D], v [B,H,S,E] and a mask → context [B,H,N,E]. */
+export function attentionModel(form: Form): Uint8Array {
+  const { heads, headDim, valueDim = headDim, opset = 17 } = form;
+  const queries = form.self ? 'keys' : 'queries';
+  const pool = constantPool('t/');
+  const build = builder(opset, 't/', pool);
+  const context = attention(build, form);
+  const inputs = [
+    makeValueInfo('q', 1, ['batch', heads, queries, headDim]),
+    makeValueInfo('k', 1, ['batch', heads, 'keys', headDim]),
+    makeValueInfo('v', 1, ['batch', heads, 'keys', valueDim]),
+    ...(form.mask ? [makeValueInfo('mask', 7, ['batch', 'keys'])] : []),
+  ];
+  const graph = makeGraph({
+    name: 'attention',
+    node: [...build.nodes],
+    initializer: pool.initializers.map(({ bytes }) => bytes),
+    input: inputs,
+    output: [makeValueInfo(context, 1, ['batch', heads, queries, valueDim])],
+  });
+  const none = { metadataProps: [], trainingInfo: [], functions: [], configuration: [] };
+  return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: BigInt(opset) }], graph, ...none }));
+}
+
+function attention(build: Builder, { headDim, scale = 'after', mask }: Form): string {
+  const root = Math.sqrt(1 / Math.sqrt(headDim));
+  const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
+  const q = scale === 'query' ? times('q', root * root) : scale === 'roots' ? times('q', root) : 'q';
+  const transposed = build.op('Transpose', ['k'], { perm: [0, 1, 3, 2] });
+  const product = build.op('MatMul', [q, scale === 'roots' ? times(transposed, root) : transposed]);
+  const scores = scale === 'after' ? build.op('Div', [product, build.float([1 / (root * root)], [])]) : product;
+  return build.op('MatMul', [build.op('Softmax', [masked(build, scores, mask)], { axis: -1 }), 'v']);
+}
+
+const lowest = -3.4028234663852886e38;
+
+function masked(build: Builder, scores: string, form: Form['mask']): string {
+  if (!form) return scores;
+  const keys = build.op('Reshape', ['mask', build.int64([0, 1, 1, -1])]);
+  if (form === 'where')
+    return build.op('Where', [build.op('Cast', [keys], { to: 9 }), scores, build.float([lowest], [])]);
+  const table = form === 'expand' ? build.op('Expand', [keys, build.op('Shape', [scores])]) : keys;
+  const hidden = build.op('Sub', [build.float([1], []), build.op('Cast', [table], { to: 1 })]);
+  return build.op('Add', [scores, build.op('Mul', [hidden, build.float([lowest], [])])]);
+}
+
+export type Arrays = Readonly<
+  Record<string, { readonly data: Float32Array | BigInt64Array; readonly dims: readonly number[] }>
+>;
+
+/** First output of a model on onnxruntime-node. */
+export async function run(bytes: Uint8Array, arrays: Arrays): Promise<Float32Array> {
+  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const feeds = Object.fromEntries(
+    Object.entries(arrays).map(([name, { data, dims }]) => [
+      name,
+      data instanceof BigInt64Array ? new Tensor('int64', data, dims) : new Tensor('float32', data, dims),
+    ]),
+  );
+  const outputs = await session.run(feeds);
+  const [name = ''] = session.outputNames;
+  await session.release();
+  return outputs[name]?.data as Float32Array;
+}
