@@ -1,0 +1,89 @@
+/** performers() in the pipelines of @huggingface/transformers 4.3.1 in Chromium, on wasm and on (software) WebGPU. */
+import { env, pipeline, RawImage } from '@huggingface/transformers';
+import { expect, test } from 'vitest';
+import { type PerformersOptions, performers } from '../../src/adapters/transformers.js';
+import { PerformersError } from '../../src/errors.js';
+import { close, expectMutantFails } from '../close.js';
+
+const runtime = '/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify';
+const modelUrl = '/models/vit-s14-saliency/onnx/model.onnx';
+
+env.allowRemoteModels = false;
+env.allowLocalModels = true;
+env.localModelPath = '/models/';
+// transformers.js would take them from a CDN.
+Object.assign(env.backends.onnx.wasm ?? {}, { wasmPaths: { mjs: `${runtime}.mjs`, wasm: `${runtime}.wasm` } });
+
+async function loadSaliency(options: object, size = 224) {
+  const pipe = await pipeline('depth-estimation', 'vit-s14-saliency', { dtype: 'fp32', ...options });
+  Object.assign(pipe.processor?.image_processor ?? {}, { size: { height: size, width: size } });
+  return pipe;
+}
+
+async function map(pipe: Awaited<ReturnType<typeof loadSaliency>>): Promise<Float32Array> {
+  const { predicted_depth } = await pipe(await RawImage.read('/models/vit-s14-saliency/samples/chelsea.png'));
+  return Float32Array.from(predicted_depth.data);
+}
+
+test('the page is isolated, so wasm has threads', () => {
+  expect(crossOriginIsolated).toBe(true);
+});
+
+test('exact-blocked on wasm gives the map of the original, and says what was done', async () => {
+  const original = await loadSaliency(performers({ original: true }));
+  const patched = await loadSaliency(performers({ plan: 'exact-blocked' }));
+  const features = await loadSaliency(performers({ plan: 'features:m=16' }));
+  const want = await map(original);
+  close(await map(patched), want, 1e-5);
+  const ruined = await map(features);
+  expectMutantFails(() => close(ruined, want, 1e-2));
+  expect(performers.report(patched).model.sites).toHaveLength(12);
+  for (const pipe of [original, patched, features]) await pipe.dispose();
+});
+
+// 17 tokens in three blocks: a software adapter takes minutes at 224 px.
+test('exact-blocked on WebGPU gives the map of the original, on WebGPU and on wasm', async () => {
+  const mapWith = async (options: PerformersOptions) => {
+    const pipe = await loadSaliency(performers(options), 56);
+    const got = await map(pipe);
+    if (!options.original) expect(performers.report(pipe).model.sites).toHaveLength(12);
+    await pipe.dispose();
+    return got;
+  };
+  const wasm = await mapWith({ device: 'wasm', original: true });
+  const webgpu = await mapWith({ device: 'webgpu', original: true });
+  const patched = await mapWith({ device: 'webgpu', plan: 'exact-blocked:block=8' });
+  close(patched, webgpu, 1e-4);
+  close(patched, wasm, 1e-4);
+  // Bit-equal maps would mean that the GPU was not used.
+  expect(patched).not.toEqual(wasm);
+});
+
+test('two models of one page keep apart', async () => {
+  const before = await loadSaliency({ device: 'wasm' });
+  const want = await map(before);
+  const features = await loadSaliency(performers({ plan: 'features:m=16' }));
+  const after = await loadSaliency({ device: 'wasm' });
+  expect(await map(before)).toEqual(want);
+  expect(await map(after)).toEqual(want);
+  expect(await map(features)).not.toEqual(want);
+  expect(() => performers.report(after)).toThrow(PerformersError);
+  for (const pipe of [before, features, after]) await pipe.dispose();
+});
+
+test('the cache of transformers.js holds the original, byte for byte', async () => {
+  await caches.delete(env.cacheKey);
+  const pipe = await loadSaliency(performers({ plan: 'exact-blocked' }));
+  await pipe.dispose();
+  const cache = await caches.open(env.cacheKey);
+  const urls = (await cache.keys()).map((request) => request.url).filter((url) => url.endsWith('.onnx'));
+  expect(urls).toEqual([new URL(modelUrl, location.href).href]);
+  const cached = await cache.match(urls[0]);
+  const original = await fetch(modelUrl);
+  expect(await sha256(cached)).toBe(await sha256(original));
+});
+
+async function sha256(response: Response | undefined): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', (await response?.arrayBuffer()) ?? new ArrayBuffer(0));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
