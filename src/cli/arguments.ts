@@ -1,0 +1,45 @@
+import { InvalidArgumentError } from 'commander';
+import type { NodeRuntime } from '../adapters/runtime.node.js';
+import type { LayerRule } from '../rewrite/plan.js';
+
+/** `0-3,7` → [0, 1, 2, 3, 7] */
+export function readIndices(text: string): number[] {
+  return text.split(',').flatMap((part) => {
+    const range = /^\s*(\d+)(?:\s*-\s*(\d+))?\s*$/.exec(part);
+    const [first, last] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
+    if (!range || last < first) throw new InvalidArgumentError(`'${part}' is no index or range such as 0-3.`);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
+
+/** `0-3,7=window:window=128`, or with heads `5/0-2=features:m=64`; collects repeated options. */
+export function readLayers(text: string, rules: readonly LayerRule[] = []): LayerRule[] {
+  const [where = '', plan] = text.split(/=(.*)/s);
+  const [layers = '', heads, ...more] = where.split('/');
+  if (!plan || more.length > 0) throw new InvalidArgumentError(`write LAYERS[/HEADS]=PLAN, such as 0-3=window.`);
+  const rule = { layers: readIndices(layers), plan, ...(heads !== undefined && { heads: readIndices(heads) }) };
+  return [...rules, rule];
+}
+
+/** A list of positive whole numbers. */
+export function readLengths(text: string): number[] {
+  return text.split(',').map(readCount);
+}
+
+export function readCount(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError(`'${text}' is no whole number above 0.`);
+}
+
+export function readBound(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0) return value;
+  throw new InvalidArgumentError(`'${text}' is no number from 0 up, such as 1e-3.`);
+}
+
+export const runtimeChoices = { node: ['node'], wasm: ['wasm'], both: ['node', 'wasm'] } satisfies Record<
+  string,
+  NodeRuntime[]
+>;
+export type RuntimeChoice = keyof typeof runtimeChoices;

@@ -1,0 +1,113 @@
+import { Command, Option } from 'commander';
+import { PerformersError } from '../errors.js';
+import { type ComparedFile, type ComparedRun, compareFiles } from '../node/compare-files.js';
+import { type IdentityFile, verifyIdentityFiles } from '../node/identity-files.js';
+import { type RuntimeChoice, readBound, readCount, readLengths, runtimeChoices } from './arguments.js';
+import { digits, print, printJson, table, withProgress } from './output.js';
+
+interface Options {
+  readonly identity?: true;
+  readonly input?: string;
+  readonly lengths?: number[];
+  readonly batch?: number;
+  readonly runtime: RuntimeChoice;
+  readonly maxError?: number;
+  readonly json?: true;
+}
+
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('run an original and a patched model, compare outputs, time and peak memory')
+    .argument('<path...>', 'ORIGINAL PATCHED; with --identity, any number of originals')
+    .option('--identity', 'rewrite every site to exact attention and prove that nothing else changes')
+    .option('--input <file>', 'run on these inputs: JSON, { NAME: { type, dims, data } }')
+    .option('--lengths <list>', 'tokens, such as 128,512 (the default)', readLengths)
+    .option('--batch <rows>', 'rows a batch, all but the first padded (default: 1)', readCount)
+    .addOption(
+      new Option('--runtime <name>', 'onnxruntime to run on').choices(Object.keys(runtimeChoices)).default('node'),
+    )
+    .option('--max-error <number>', 'exit 1 above this relRMS (default: 1e-3; identity 1e-5, float16 2e-3)', readBound)
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  performers verify model.onnx linear.onnx --lengths 512,2048 --runtime both
+  performers verify --identity models/MiniLM --json`,
+    )
+    .action((paths: string[], options: Options) =>
+      options.identity ? runIdentity(paths, options) : runCompare(paths, options),
+    );
+}
+
+async function runCompare(paths: readonly string[], options: Options): Promise<void> {
+  const [original, patched, ...more] = paths;
+  if (original === undefined || patched === undefined || more.length > 0) {
+    throw new PerformersError('PF202', `verify compares two models, got ${paths.length}`, {
+      at: 'verify ORIGINAL PATCHED',
+      mend: 'name the original, then the patched one; --identity takes originals alone',
+    });
+  }
+  const { input, lengths, batch, runtime, maxError = 1e-3, json } = options;
+  const runtimes = runtimeChoices[runtime];
+  const files = await withProgress((onProgress) =>
+    compareFiles(original, patched, { inputFile: input, lengths, batch, runtimes, maxError, onProgress }),
+  );
+  const [only] = files;
+  const schema = 'performers.verify/1';
+  if (!json) print(files.map((file) => describeComparison(file, maxError)).join('\n\n'));
+  else if (files.length === 1 && only) printJson({ schema, maxError, ...only });
+  else printJson({ schema, maxError, files });
+  if (!files.every(({ holds }) => holds)) process.exitCode = 1;
+}
+
+function describeComparison({ file, outputs, runs, holds }: ComparedFile, maxError: number): string {
+  const lines = [
+    file,
+    table(['tokens', 'runtime', 'original ms', 'patched ms', 'speed', 'original MB', 'patched MB'], runs.map(runRow)),
+  ];
+  for (const { n, original, patched } of runs) {
+    for (const [what, side] of Object.entries({ original, patched })) {
+      if ('error' in side) lines.push(`${what} at ${n} tokens: ${side.error.message}`);
+    }
+  }
+  if (outputs.length > 0)
+    lines.push(
+      table(
+        ['output', 'relRMS', 'max error'],
+        outputs.map(({ name, relRMS, maxAbs }) => [name, digits(relRMS), digits(maxAbs)]),
+      ),
+    );
+  lines.push(`${holds ? 'holds' : 'does not hold'}: relRMS at most ${digits(maxError)} wherever the original runs`);
+  return lines.join('\n');
+}
+
+function runRow({ n, runtime, original, patched }: ComparedRun): string[] {
+  const ms = (side: ComparedRun['original']) => ('ms' in side ? digits(side.ms) : 'failed');
+  const mb = (side: ComparedRun['original']) => ('ms' in side ? side.peakMB.toFixed(0) : '-');
+  const speed = 'ms' in original && 'ms' in patched ? `${digits(original.ms / patched.ms)}×` : '-';
+  return [String(n), runtime, ms(original), ms(patched), speed, mb(original), mb(patched)];
+}
+
+async function runIdentity(paths: readonly string[], { input, runtime, maxError, json }: Options): Promise<void> {
+  const runtimes = runtimeChoices[runtime];
+  const files = await withProgress((onProgress) =>
+    verifyIdentityFiles(paths, { inputFile: input, runtimes, maxError, onProgress }),
+  );
+  if (json) printJson({ schema: 'performers.identity/1', files });
+  else print(files.map(describeIdentity).join('\n\n'));
+  if (!files.every(({ holds }) => holds)) process.exitCode = 1;
+}
+
+function describeIdentity({ file, runtime, sites, maxError, plans, holds, asWritten }: IdentityFile): string {
+  if (sites === 0) return `${file}: no sites, nothing to prove`;
+  const rows = plans.flatMap(({ plan, cases }) =>
+    cases.map(({ name, outputs, originalError, patchedError }) => {
+      const worst = outputs && Math.max(...outputs.map(({ relRMS }) => relRMS));
+      const error = originalError ? 'the original does not run' : (patchedError?.message ?? '');
+      return [plan, name, worst === undefined ? '-' : digits(worst), error.split('\n', 1)[0] ?? ''];
+    }),
+  );
+  const verdict = `${holds ? 'holds' : 'DOES NOT HOLD'}: relRMS at most ${digits(maxError)}, ${sites} sites, ${runtime}${asWritten ? ', graph optimisations off' : ''}`;
+  return [file, table(['plan', 'case', 'relRMS', ''], rows), verdict].join('\n');
+}

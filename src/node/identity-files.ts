@@ -1,0 +1,113 @@
+import { basename, join } from 'node:path';
+import type { NodeRuntime } from '../adapters/runtime.node.js';
+import { inspect } from '../linearize.js';
+import type { OutputError } from '../metrics.js';
+import { decode } from '../onnx/decode.js';
+import { type Model, openModel } from '../onnx/graph.js';
+import { type Case, type Progress, type Verification, verifyIdentity } from '../verify.js';
+import type { CompareOptions } from './compare-files.js';
+import { type ErrorRecord, recordError } from './error-record.js';
+import { readInputFile } from './input-file.js';
+import { generateInputs } from './inputs.js';
+import { findWeights, openPath, readBytes } from './model-folder.js';
+import { processSessions } from './session-process.js';
+
+export type IdentityOptions = Pick<CompareOptions, 'runtimes' | 'inputFile' | 'maxError' | 'onProgress'>;
+
+export interface IdentityFile {
+  readonly file: string;
+  readonly runtime: NodeRuntime;
+  readonly sites: number;
+  /** Bound on relRMS: 1e-5, for float16 models 2e-3, unless another was asked for. */
+  readonly maxError: number;
+  /** The sessions ran without graph optimisations: so for models whose scores are quantised (QDQ). */
+  readonly asWritten: boolean;
+  readonly plans: readonly IdentityPlan[];
+  /** Whether every plan keeps the bound on every case that the original runs on, and there is one. */
+  readonly holds: boolean;
+}
+
+export interface IdentityPlan {
+  readonly plan: string;
+  readonly outputs: readonly OutputError[];
+  readonly cases: readonly {
+    readonly name: string;
+    readonly outputs?: readonly OutputError[];
+    readonly originalError?: ErrorRecord;
+    readonly patchedError?: ErrorRecord;
+  }[];
+}
+
+/** Lengths of the identity proof: one token, less and more than a block of queries, padded batches. */
+const identityCases = [
+  { tokens: 1, batch: 1 },
+  { tokens: 17, batch: 1 },
+  { tokens: 13, batch: 2 },
+  { tokens: 301, batch: 1 },
+  { tokens: 301, batch: 2 },
+];
+
+/** Rewrites every site of every model to exact attention and compares. @throws PerformersError PF101–PF107, PF204 */
+export async function verifyIdentityFiles(
+  paths: readonly string[],
+  options: IdentityOptions = {},
+): Promise<IdentityFile[]> {
+  const files: IdentityFile[] = [];
+  for (const given of paths) {
+    const { root, models } = await openPath(given);
+    for (const model of models) files.push(...(await verifyModel(join(root, model), options)));
+  }
+  return files;
+}
+
+async function verifyModel(file: string, options: IdentityOptions): Promise<IdentityFile[]> {
+  const { runtimes = ['node'], inputFile, onProgress } = options;
+  const bytes = await readBytes(file);
+  await findWeights(bytes, file);
+  const { sites } = inspect(bytes, { file });
+  const maxError = options.maxError ?? (sites.some(({ operands }) => operands.elemType === 10) ? 2e-3 : 1e-5);
+  const cases = inputFile === undefined ? casesFor(openModel(decode(bytes, file))) : [await caseFrom(inputFile)];
+  // onnxruntime makes integer kernels of QDQ graphs, and others within a Scan: those are compared as written.
+  const asWritten = sites.some(({ operands }) => operands.rounding);
+  const files: IdentityFile[] = [];
+  for (const runtime of runtimes) {
+    const onStep: Progress = ({ done, total, what }) =>
+      onProgress?.({ done, total, what: `${basename(file)}, ${what}` });
+    const plans =
+      sites.length > 0 ? await verifyIdentity(bytes, cases, processSessions(runtime, file, asWritten), onStep) : [];
+    const holds = plans.every((plan) => keeps(plan, maxError));
+    files.push({ file, runtime, sites: sites.length, maxError, asWritten, plans: plans.map(toRecord), holds });
+  }
+  return files;
+}
+
+function keeps({ outputs, cases }: Verification, maxError: number): boolean {
+  const compared = cases.some((entry) => entry.outputs);
+  const lost = cases.some(({ patchedError }) => patchedError !== undefined);
+  return compared && !lost && outputs.every(({ relRMS }) => relRMS <= maxError);
+}
+
+function toRecord({ plan, outputs, cases }: Verification & { readonly plan: string }): IdentityPlan {
+  const records = cases.map(({ name, outputs, originalError, patchedError }) => ({
+    name,
+    ...(outputs && { outputs }),
+    ...(originalError !== undefined && { originalError: recordError(originalError) }),
+    ...(patchedError !== undefined && { patchedError: recordError(patchedError) }),
+  }));
+  return { plan, outputs, cases: records };
+}
+
+/** A model of fixed size has fewer cases than there are lengths. */
+function casesFor(model: Model): Case[] {
+  const cases = new Map<string, Case>();
+  for (const { tokens, batch } of identityCases) {
+    const made = generateInputs(model, { tokens, batch });
+    const name = `N = ${made.tokens}${batch > 1 ? `, batch ${batch}, padded` : ''}`;
+    cases.set(JSON.stringify(Object.values(made.feeds).map(({ dims }) => dims)), { name, feeds: made.feeds });
+  }
+  return [...cases.values()];
+}
+
+async function caseFrom(inputFile: string): Promise<Case> {
+  return { name: inputFile, feeds: await readInputFile(inputFile) };
+}

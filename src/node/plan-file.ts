@@ -1,0 +1,54 @@
+import { PerformersError } from '../errors.js';
+import type { LayerRule, PlanInput } from '../rewrite/plan.js';
+import { isRecord } from './input-file.js';
+import { readBytes } from './model-folder.js';
+
+export interface PlanFile {
+  readonly plan?: PlanInput;
+  readonly rules?: readonly LayerRule[];
+}
+
+/**
+ * A plan from a JSON file: `{ "plan": "window:window=128", "rules": [{ "layers": [0, 1], "plan": "exact" }] }`. A rule
+ * with `heads` is for these alone.
+ *
+ * @throws PerformersError PF107 (unreadable), PF202 (not of this form)
+ */
+export async function readPlanFile(path: string): Promise<PlanFile> {
+  const wrong = (what: string, cause?: unknown) =>
+    new PerformersError('PF202', `${what} in the plan file`, {
+      at: path,
+      mend: 'write { "plan": "exact-blocked", "rules": [{ "layers": [0, 1], "plan": "window:window=128" }] }',
+      cause,
+    });
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(await readBytes(path)));
+  } catch (cause) {
+    throw cause instanceof PerformersError ? cause : wrong('no JSON', cause);
+  }
+  if (!isRecord(json) || !Object.keys(json).every((key) => key === 'plan' || key === 'rules')) {
+    throw wrong('something other than plan and rules');
+  }
+  const { plan, rules } = json;
+  if (plan !== undefined && !isPlan(plan)) throw wrong('a plan that is neither text nor an object with a name');
+  if (rules !== undefined && !(Array.isArray(rules) && rules.every(isRule))) {
+    throw wrong('a rule without layers and plan');
+  }
+  return { plan, rules };
+}
+
+function isPlan(value: unknown): value is PlanInput {
+  return typeof value === 'string' || (isRecord(value) && typeof value.name === 'string');
+}
+
+function isRule(value: unknown): value is LayerRule {
+  if (!isRecord(value) || !isPlan(value.plan)) return false;
+  return (isIndices(value.layers) || isIndex(value.layers)) && (value.heads === undefined || isIndices(value.heads));
+}
+
+const isIndex = (value: unknown): value is number => Number.isInteger(value);
+
+function isIndices(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(isIndex);
+}
