@@ -1,0 +1,86 @@
+/** Graphs to time: one attention layer, and an encoder with attention or with attention deleted. */
+import { gaussians } from '../src/features/rng.js';
+import { type Builder, builder, constantPool } from '../src/onnx/build.js';
+import { concat, encode } from '../src/onnx/encode.js';
+import type { ValueInfoProto } from '../src/onnx/gen/onnx.js';
+import { makeGraph, makeValueInfo } from '../src/onnx/message.js';
+
+export interface Sizes {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly layers: number;
+}
+
+/** softmax(q·kᵀ/√D)·v on inputs q, k, v [1,H,N,D]: what exporters write. */
+export function attentionLayer({ heads, headDim }: Omit<Sizes, 'layers'>): Uint8Array {
+  const dims = [1, heads, 'tokens', headDim];
+  return model(
+    (build) => plainAttention(build, 'q', 'k', 'v', headDim),
+    ['q', 'k', 'v'].map((name) => tensor(name, dims)),
+    dims,
+  );
+}
+
+/** x [1,N,H·D] through `layers` of attention and an MLP of width 4, without norms; `attention: false` passes v on. */
+export function encoder({ heads, headDim, layers }: Sizes, options: { attention: boolean }): Uint8Array {
+  const width = heads * headDim;
+  const random = gaussians(1);
+  const dims = [1, 'tokens', width];
+  const weight = (build: Builder, rows: number, columns: number) =>
+    build.float(
+      Float32Array.from({ length: rows * columns }, () => 0.02 * random()),
+      [rows, columns],
+    );
+  const body = (build: Builder) => {
+    let x = 'x';
+    for (let layer = 0; layer < layers; layer++) {
+      const [q = '', k = '', v = ''] = Array.from({ length: 3 }, () => {
+        const projected = build.op('MatMul', [x, weight(build, width, width)]);
+        return build.op('Transpose', [build.op('Reshape', [projected, build.int64([0, 0, heads, headDim])])], {
+          perm: [0, 2, 1, 3],
+        });
+      });
+      const context = options.attention ? plainAttention(build, q, k, v, headDim) : v;
+      const joined = build.op('Reshape', [
+        build.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
+        build.int64([0, 0, width]),
+      ]);
+      x = build.op('Add', [x, build.op('MatMul', [joined, weight(build, width, width)])]);
+      const hidden = build.op('MatMul', [x, weight(build, width, 4 * width)]);
+      const gated = build.op('Mul', [hidden, build.op('Sigmoid', [hidden])]);
+      x = build.op('Add', [x, build.op('MatMul', [gated, weight(build, 4 * width, width)])]);
+    }
+    return x;
+  };
+  return model(body, [tensor('x', dims)], dims);
+}
+
+function plainAttention(build: Builder, q: string, k: string, v: string, headDim: number): string {
+  const product = build.op('MatMul', [q, build.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+  const scores = build.op('Div', [product, build.float([Math.sqrt(headDim)], [])]);
+  return build.op('MatMul', [build.op('Softmax', [scores], { axis: -1 }), v]);
+}
+
+function model(
+  body: (build: Builder) => string,
+  input: ValueInfoProto[],
+  dims: readonly (number | string)[],
+): Uint8Array {
+  const pool = constantPool('bench/');
+  const build = builder(17, 'bench/', pool);
+  const output = body(build);
+  const initializer = pool.initializers.map(({ bytes }) => bytes);
+  const graph = makeGraph({
+    name: 'bench',
+    node: [...build.nodes],
+    initializer,
+    input,
+    output: [tensor(output, dims)],
+  });
+  const none = { metadataProps: [], trainingInfo: [], functions: [], configuration: [] };
+  return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: 17n }], graph, ...none }));
+}
+
+function tensor(name: string, dims: readonly (number | string)[]): ValueInfoProto {
+  return makeValueInfo(name, 1, dims);
+}

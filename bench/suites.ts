@@ -1,0 +1,156 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { linearize } from '../src/index.js';
+import { attentionLayer, encoder } from './graphs.js';
+import type { Job, JobResult, Timing } from './worker.js';
+
+interface Tools {
+  readonly folder: string;
+  measure(job: Job): Promise<JobResult>;
+  print(line: string): void;
+}
+interface Row {
+  readonly [column: string]: string | number | undefined;
+}
+interface Suite {
+  readonly title: string;
+  run(tools: Tools): Promise<Row[]>;
+}
+
+export const suites: Readonly<Record<string, Suite>> = {
+  layer: {
+    title: 'one attention layer, 12 heads × 64',
+    async run(tools) {
+      const shape = { heads: 12, headDim: 64 };
+      const plain = attentionLayer(shape);
+      const files = await variants(tools, plain, ['exact-blocked', 'features:m=128', 'window:window=64,globals=32']);
+      const rows: Row[] = [];
+      for (const n of [1024, 2048, 4096, 8192]) {
+        const dims = [1, shape.heads, n, shape.headDim];
+        rows.push(...(await compare(tools, files, 'plain', { q: dims, k: dims, v: dims }, n, n > 4000 ? 2 : 5)));
+      }
+      return rows;
+    },
+  },
+  encoder: {
+    title:
+      'encoder of 2 layers, width 384, 12 heads × 32, MLP × 4; the base is the same encoder with attention deleted',
+    async run(tools) {
+      const sizes = { heads: 12, headDim: 32, layers: 2 };
+      const plain = encoder(sizes, { attention: true });
+      const deleted = join(tools.folder, 'deleted.onnx');
+      writeFileSync(deleted, encoder(sizes, { attention: false }));
+      const files = [
+        { name: 'attention deleted', file: deleted },
+        ...(await variants(tools, plain, ['features:m=64', 'features:m=128', 'window:window=64,globals=32'])),
+      ];
+      const rows: Row[] = [];
+      for (const n of [512, 1024, 2048, 4096])
+        rows.push(...(await compare(tools, files, 'attention deleted', { x: [1, n, 384] }, n, n > 3000 ? 4 : 9)));
+      return rows;
+    },
+  },
+  linearize: {
+    title: 'linearize() on a file: time ÷ copying it, peak memory ÷ its size',
+    async run(tools) {
+      const { PERFORMERS_BENCH_MODEL = 'models/vit-s14-saliency/onnx/model.onnx' } = process.env;
+      const source = join(fileURLToPath(new URL('../', import.meta.url)), PERFORMERS_BENCH_MODEL);
+      const copy = join(tools.folder, 'copy.onnx');
+      const script = fileURLToPath(new URL('linearize-once.ts', import.meta.url));
+      const once = (mode: string): { ms: number; peakMB: number } =>
+        JSON.parse(
+          execFileSync(process.execPath, [
+            '--import',
+            'tsx',
+            script,
+            mode,
+            source,
+            join(tools.folder, 'out.onnx'),
+          ]).toString(),
+        );
+      const copies = Array.from({ length: 9 }, () => {
+        const start = performance.now();
+        copyFileSync(source, copy);
+        return performance.now() - start;
+      });
+      const runs = Array.from({ length: 5 }, () => once('linearize'));
+      const idle = once('idle');
+      const megabytes = statSync(source).size / 2 ** 20;
+      const row = {
+        file: PERFORMERS_BENCH_MODEL,
+        MB: round(megabytes),
+        copyMs: round(median(copies)),
+        linearizeMs: round(median(runs.map(({ ms }) => ms))),
+        timeRatio: round(median(runs.map(({ ms }) => ms)) / median(copies)),
+        memoryRatio: round((median(runs.map(({ peakMB }) => peakMB)) - idle.peakMB) / megabytes),
+      };
+      tools.print(JSON.stringify(row));
+      return [row];
+    },
+  },
+};
+
+async function variants({ folder }: Tools, plain: Uint8Array, plans: readonly string[]) {
+  const models = [{ name: 'plain', file: join(folder, 'plain.onnx') }];
+  writeFileSync(models[0]?.file ?? '', plain);
+  for (const plan of plans) {
+    const file = join(folder, `${models.length}.onnx`);
+    writeFileSync(file, (await linearize(plain, { plan })).bytes);
+    models.push({ name: plan, file });
+  }
+  return models;
+}
+
+/** Times of all models taken in turn in one process; peak memory of each in a process of its own. */
+async function compare(
+  tools: Tools,
+  models: Job['models'],
+  base: string,
+  inputs: Job['inputs'],
+  n: number,
+  repeats: number,
+): Promise<Row[]> {
+  const { timings } = await tools.measure({ models, inputs, repeats });
+  const together = timings.every(({ error }) => error === undefined);
+  const rows: Row[] = [];
+  for (const model of models) {
+    const alone = await tools.measure({ models: [model], inputs, repeats: together ? 0 : repeats });
+    const timing: Timing | undefined = together ? timings.find(({ name }) => name === model.name) : alone.timings[0];
+    const ms = timing?.ms.length ? median(timing.ms) : undefined;
+    rows.push({
+      n,
+      model: model.name,
+      ms: round(ms),
+      p20: round(quantile(timing?.ms ?? [], 0.2)),
+      p80: round(quantile(timing?.ms ?? [], 0.8)),
+      peakMB: alone.peakMB,
+      error: timing?.error,
+    });
+  }
+  const of = rows.find(({ model }) => model === base);
+  return rows.map((row) => {
+    const ratio = row.ms === undefined || of?.ms === undefined ? undefined : round(Number(row.ms) / Number(of.ms));
+    tools.print(
+      [
+        `N ${n}`,
+        String(row.model).padEnd(28),
+        `${row.ms ?? '–'} ms`.padStart(10),
+        `× ${ratio ?? '–'}`.padStart(8),
+        `${row.peakMB} MB`.padStart(8),
+        row.error ?? '',
+      ].join('  '),
+    );
+    return { ...row, ratio };
+  });
+}
+
+function quantile(values: readonly number[], share: number): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+const median = (values: readonly number[]) => quantile(values, 0.5) ?? Number.NaN;
+function round(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value.toPrecision(4));
+}

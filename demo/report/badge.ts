@@ -1,0 +1,17 @@
+import type { Verdict } from '../verdict.js';
+import { type Html, html } from './html.js';
+
+/** Verdicts are told apart without their colours. */
+const marks: Record<Verdict, string> = {
+  'as published': '·',
+  'same answer': '✓',
+  close: '≈',
+  'another model': '✕',
+  'no original': '?',
+  failed: '!',
+  skipped: '–',
+};
+
+export function badge(verdict: Verdict): Html {
+  return html`<span class="badge ${verdict.replaceAll(' ', '-')}"><span aria-hidden="true">${marks[verdict]}</span> ${verdict}</span>`;
+}
