@@ -66,7 +66,7 @@ export async function choosePlans(model: Model, sites: readonly Site[], options:
   const total = sites.length * tried.length + Math.ceil(Math.log2(sites.length + 1)) + 1;
   let done = 0;
   const measure = async (proto: ModelProto, what: string): Promise<Record<string, TensorLike>> => {
-    const outputs = await runOnce(proto, sample, createSession);
+    const outputs = await runOnce(concat(encode(proto)), sample, createSession);
     done += 1;
     options.onProgress?.({ done, total, what });
     return outputs;
@@ -126,12 +126,13 @@ async function largestUnder(most: number, limit: number, error: (n: number) => P
   return low;
 }
 
-async function runOnce(
-  proto: ModelProto,
+/** Outputs of a model in a session of its own, which is released whatever happens. */
+export async function runOnce(
+  bytes: Uint8Array,
   feeds: Feeds,
   createSession: SessionFactory,
 ): Promise<Record<string, TensorLike>> {
-  const session = await createSession(concat(encode(proto)));
+  const session = await createSession(bytes);
   try {
     return await session.run(feeds);
   } finally {

@@ -1,4 +1,4 @@
-import { type AutoOptions, choosePlans } from './auto.js';
+import { type AutoOptions, choosePlans, runOnce } from './auto.js';
 import { compareOutputs, type OutputError } from './metrics.js';
 import { decode } from './onnx/decode.js';
 import { concat, encode } from './onnx/encode.js';
@@ -8,7 +8,7 @@ import { findAttention } from './rewrite/find.js';
 import { assignPlans, formatPlan, type PlanInput, readPlan } from './rewrite/plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
 import { type Undo, undoRewrite } from './rewrite/undo.js';
-import type { Feeds, SessionFactory, TensorLike } from './session.js';
+import type { Feeds, SessionFactory } from './session.js';
 
 export interface LinearizeOptions extends AutoOptions {
   /** Plan of every site, or 'auto'. Default: 'auto' with a sample, 'exact-blocked' without. */
@@ -99,15 +99,6 @@ async function measure(
   sample: Feeds,
   createSession: SessionFactory,
 ): Promise<OutputError[]> {
-  const outputs: Record<string, TensorLike>[] = [];
-  for (const bytes of [original, patched]) {
-    const session = await createSession(bytes);
-    try {
-      outputs.push(await session.run(sample));
-    } finally {
-      await session.release();
-    }
-  }
-  const [want = {}, got = {}] = outputs;
-  return compareOutputs(got, want);
+  const want = await runOnce(original, sample, createSession);
+  return compareOutputs(await runOnce(patched, sample, createSession), want);
 }

@@ -30,6 +30,11 @@ export function keyOnly(scope: Scope, bias: Expr): Expr | undefined {
   return reduce(scope, bias.value, 24);
 }
 
+/** The addends of the scores as one expression; none of none. */
+export function sumOf(addends: readonly Expr[]): Expr | undefined {
+  return addends.length > 0 ? addends.reduce((a, b) => ({ op: 'Add', inputs: [a, b] })) : undefined;
+}
+
 function reduce(scope: Scope, value: string, depth: number): Expr | undefined {
   if (depth === 0) return undefined;
   const shape = scope.shapes(scope.graph, value).shape;

@@ -46,9 +46,7 @@ export interface Operands {
   readonly near?: { readonly q?: NearSteps; readonly k?: NearSteps };
   /** Queries and keys are one sequence, or proven to be of one length: "the keys around a query" means something. */
   readonly aligned: boolean;
-  /** Additive bias on the scores: full form [B or 1, H or 1, N or 1, S], exactly as the graph computes it. */
-  readonly bias?: Expr;
-  /** The same bias where it depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
+  /** Additive bias on the scores, which depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
   readonly keyBias?: Expr;
   /**
    * QDQ models round scores and probabilities to integers on the way; exact plans must do so, too, to give the model's

@@ -1,7 +1,7 @@
 /** What the fused forms share: expressions for their masks, their heads and their site. */
 import { type Dim, equal, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
-import { keyOnly } from '../mask.js';
+import { keyOnly, sumOf } from '../mask.js';
 import type { Layout, Operands } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
 import type { CheckedSite, Outcome, Scope } from './pattern.js';
@@ -71,17 +71,13 @@ export function fusedSite(scope: Scope, site: FusedSite): Outcome<CheckedSite> {
       but: `width ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V`,
     };
   }
-  const keys = site.biases.map((bias) => keyOnly(scope, bias));
-  if (keys.some((key) => !key)) {
+  const keys = site.biases.flatMap((bias) => keyOnly(scope, bias) ?? []);
+  if (keys.length < site.biases.length) {
     return {
       expected: 'no mask, or a padding mask that depends on the key alone',
       but: 'a bias that is not proven to',
     };
   }
-  const sum = (exprs: readonly (Expr | undefined)[]) => {
-    const known = exprs.filter((expr) => expr !== undefined);
-    return known.length > 0 ? known.reduce((a, b) => ({ op: 'Add', inputs: [a, b] })) : undefined;
-  };
   const [q, k] = [originOf(scope, site.origins.q), originOf(scope, site.origins.k)];
   const gain = site.scale ?? 1 / Math.sqrt(headDim);
   const elemType = scope.shapes(scope.graph, site.origins.q).elemType || 1;
@@ -95,8 +91,7 @@ export function fusedSite(scope: Scope, site: FusedSite): Outcome<CheckedSite> {
     gain,
     scaled: { q: q.scale, k: k.scale },
     aligned: (same && !k.past) || equal(lengthOf(site.origins.q), lengthOf(site.origins.k)),
-    bias: sum(site.biases),
-    keyBias: sum(keys),
+    keyBias: sumOf(keys),
     context: site.context,
     elemType,
   };

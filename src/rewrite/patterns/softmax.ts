@@ -15,7 +15,7 @@ import { type Dim, equal, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import { intAttribute, isOp, producerOf } from '../../onnx/graph.js';
-import { isInputFree, keyOnly, maskedBelow } from '../mask.js';
+import { isInputFree, keyOnly, maskedBelow, sumOf } from '../mask.js';
 import type { Operand, Operands } from '../site.js';
 import { constantFactor, isSelf, isTransparent, originOf, scalarOf, sharesSource } from '../trace.js';
 import { type CheckedSite, definePattern, type Outcome, type Scope } from './pattern.js';
@@ -222,8 +222,8 @@ function whereMask(node: NodeProto, scope: Scope): { bias: Expr; scores: string 
 function checkBiases(
   biases: readonly Expr[],
   scope: Scope,
-): { found: Pick<Operands, 'bias' | 'keyBias'> } | { expected: string; but: string } {
-  const parts: { full: Expr; key: Expr }[] = [];
+): { found: Pick<Operands, 'keyBias'> } | { expected: string; but: string } {
+  const keys: Expr[] = [];
   for (const full of biases) {
     const key = keyOnly(scope, full);
     if (!key) {
@@ -235,11 +235,9 @@ function checkBiases(
           : `[${shape?.map((dim: Dim) => dim.key).join(', ') ?? 'unknown shape'}]`;
       return { expected: 'no mask, or a padding mask that depends on the key alone', but: `${name}, ${form}` };
     }
-    parts.push({ full, key });
+    keys.push(key);
   }
-  const sum = (exprs: Expr[]): Expr | undefined =>
-    exprs.length > 0 ? exprs.reduce((a, b) => ({ op: 'Add', inputs: [a, b] })) : undefined;
-  return { found: { bias: sum(parts.map((part) => part.full)), keyBias: sum(parts.map((part) => part.key)) } };
+  return { found: { keyBias: sumOf(keys) } };
 }
 
 function isLastAxis(node: NodeProto, { model, graph, shapes }: Scope): boolean {
