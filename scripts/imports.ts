@@ -12,9 +12,10 @@ const TIERS = [
   ['errors', 'session'],
   ['onnx', 'features', 'metrics'],
   ['attention', 'quant', 'kernels'],
-  ['rewrite', 'calibrate'],
+  ['rewrite', 'machines', 'learn'],
   ['auto'],
   ['linearize'],
+  ['calibrate'],
   ['node', 'verify', 'adapters', 'index'],
   ['cli'],
 ];
