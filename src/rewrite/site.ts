@@ -32,7 +32,8 @@ export interface Site {
 }
 
 /**
- * The tensors of a site. q, k and v carry whatever scale the graph put on them; `gain` is what is left to apply to
+ * The tensors of a site. k and v have `kvHeads` heads, query head h reading head ⌊h · kvHeads / heads⌋. Where the site is
+ * causal, query i stands at position i + S − N, and the bias hides every later key. q, k and v carry whatever scale the graph put on them; `gain` is what is left to apply to
  * the product. Replacing the value `context.value` by the result of a lowering replaces the attention.
  */
 export interface Operands {
@@ -49,11 +50,23 @@ export interface Operands {
   /** Additive bias on the scores, which depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
   readonly keyBias?: Expr;
   /**
+   * All that is added to the scores, as the graph computes it, broadcastable to [B,H,N,S]. Exact plans add it whole or
+   * cut by query blocks; linear plans read `keyBias` and the proven structure below instead. Absent where `keyBias` says
+   * it all.
+   */
+  readonly bias?: Expr;
+  /** Keys a query sees besides itself where the mask is sliding: `left` before it, `right` after it (0 when causal). */
+  readonly sliding?: { readonly left: number; readonly right: number };
+  /** ALiBi's slope of each head; the bias is −slope · (distance to the query). */
+  readonly slopes?: readonly number[];
+  /**
    * QDQ models round scores and probabilities to integers on the way; exact plans must do so, too, to give the model's
    * own answers. Both are functions of one tensor (`hole`); `scores` includes `gain`.
    */
   readonly rounding?: { readonly scores: Expr; readonly probabilities: Expr };
   readonly context: { readonly value: string; readonly layout: Layout };
+  /** Outputs of a fused operator besides the context (its key cache), which a rewrite must go on producing. */
+  readonly present?: readonly { readonly value: string; readonly expr: Expr }[];
   /** ONNX element type of q, k and v: 1 float32, 10 float16, 11 float64. */
   readonly elemType: number;
 }
