@@ -3,6 +3,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Builder, builder, constantPool } from '../src/onnx/build.js';
 import { concat, encode } from '../src/onnx/encode.js';
 import { makeGraph, makeValueInfo } from '../src/onnx/message.js';
+import type { Attention } from './oracle/attention.js';
 
 export interface Form {
   readonly heads: number;
@@ -66,6 +67,18 @@ function masked(build: Builder, scores: string, form: Form['mask']): string {
 export type Arrays = Readonly<
   Record<string, { readonly data: Float32Array | BigInt64Array; readonly dims: readonly number[] }>
 >;
+
+/** An input of the oracle as the model's inputs; masked keys are those with bias −∞. */
+export function arraysOf(input: Attention): Arrays {
+  const { B, H, N, S, D, E, q, k, v, keyBias } = input;
+  const mask = BigInt64Array.from({ length: B * S }, (_, i) => (keyBias?.[i] === -Infinity ? 0n : 1n));
+  return {
+    q: { data: Float32Array.from(q), dims: [B, H, N, D] },
+    k: { data: Float32Array.from(k), dims: [B, H, S, D] },
+    v: { data: Float32Array.from(v), dims: [B, H, S, E] },
+    ...(keyBias && { mask: { data: mask, dims: [B, S] } }),
+  };
+}
 
 /** First output of a model on onnxruntime-node. */
 export async function run(bytes: Uint8Array, arrays: Arrays): Promise<Float32Array> {

@@ -1,10 +1,13 @@
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, captured, type Graph, type Model } from '../onnx/graph.js';
+import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
+import { exact } from './lower/exact.js';
+import type { Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
-import type { Site } from './site.js';
+import type { Layout, Site } from './site.js';
 import { encodeNode, encodeValueInfo, type GraphChange, metadataKey, type Removed, type Undo } from './undo.js';
 
 /**
@@ -158,15 +161,81 @@ function valuesRead(nodes: readonly NodeProto[], values = new Set<string>()): Se
 }
 
 /** The nodes that take the place of a site's context. */
-function lowerSite({ site, groups }: SitePlan, shared: Builder): NodeProto[] {
+function lowerSite(plan: SitePlan, shared: Builder): NodeProto[] {
   const build = shared.body();
-  const outputs = groups.map(({ heads, plan }) => {
-    const inputs = bindInputs(build, site, heads);
-    return lowerings[plan.name].lower(build, inputs, plan.options);
-  });
-  const order = groups.flatMap(({ heads }) => heads);
-  restoreLayout(build, site, joinHeads(build, outputs, order));
+  const { site, exactUpTo } = plan;
+  const context =
+    exactUpTo === undefined
+      ? lowerGroups(plan, build)
+      : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch));
+  restoreLayout(build, site, context);
   return [...build.nodes];
+}
+
+function lowerGroups({ site, groups, constants = {} }: SitePlan, build: Builder): string {
+  const outputs = groups.map(({ heads, plan }) => {
+    const lowering: Lowering = lowerings[plan.name];
+    const shapes: Readonly<Record<string, readonly number[]>> = {
+      ...lowering.constants?.(site, plan.options),
+      gain: [1, 1],
+      bias: [1, site.valueDim],
+    };
+    const constant = (name: string) => {
+      const shape = shapes[name];
+      const data = constants[name];
+      if (!shape || !data)
+        throw new TypeError(`${plan.name} reads ${name}, which it does not declare or was not given`);
+      const size = shape.reduce((a, b) => a * b, 1);
+      const own = new Float32Array(heads.length * size);
+      for (const [i, head] of heads.entries()) own.set(data.subarray(head * size, (head + 1) * size), i * size);
+      return build.float(own, [heads.length, ...shape]);
+    };
+    const context = lowering.lower(build, bindInputs(build, site, heads), plan.options, constant);
+    const scaled = constants.gain ? build.op('Mul', [context, constant('gain')]) : context;
+    return constants.bias ? build.op('Add', [scaled, constant('bias')]) : scaled;
+  });
+  return joinHeads(
+    build,
+    outputs,
+    groups.flatMap(({ heads }) => heads),
+  );
+}
+
+const noConstants = (name: string): never => {
+  throw new TypeError(`exact attention has no constant ${name}`);
+};
+
+/** Where the tokens are, so that their number is known before any layout is changed. */
+const tokenAxis: Readonly<Record<Layout, number>> = {
+  bhnd: 2,
+  bhdn: 3,
+  bnhd: 1,
+  '(bh)nd': 1,
+  '(bh)dn': 2,
+  'bn(hd)': 1,
+};
+
+/** `If` the queries are few: exact attention; else what `otherwise` builds. Both branches read the graph around them. */
+function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (branch: Builder) => string): string {
+  const all = Array.from({ length: site.heads }, (_, head) => head);
+  const { expr, layout } = site.operands.q;
+  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([tokenAxis[layout]], [])], {
+    axis: 0,
+  });
+  const short = build.op('Less', [tokens, build.int64([most + 1], [])]);
+  const branch = (name: string, make: (branch: Builder) => string) => {
+    const body = build.body();
+    const context = make(body);
+    return makeGraph({
+      name: body.fresh(name),
+      node: [...body.nodes],
+      output: [makeValueInfo(context, 1, [undefined, site.heads, undefined, site.valueDim])],
+    });
+  };
+  return build.op('If', [short], {
+    then_branch: branch('short', (body) => exact.lower(body, bindInputs(body, site, all), {}, noConstants)),
+    else_branch: branch('long', otherwise),
+  });
 }
 
 /** Concatenates the groups' heads and puts them back into the model's order. */

@@ -21,11 +21,18 @@ export interface HeadGroup {
   readonly plan: Plan;
 }
 
+/** Calibrated constants of a site by name, each for all of its heads: [H, …], rows of one head together. */
+export type SiteConstants = Readonly<Record<string, Float32Array>>;
+
 /** A site with the plan of each of its heads, and why. */
 export interface SitePlan {
   readonly site: Site;
   readonly groups: readonly HeadGroup[];
   readonly why: string;
+  /** What the plans need of calibration, and `gain` [H] and `bias` [H,E] where healing set them. */
+  readonly constants?: SiteConstants;
+  /** Inputs of this many tokens or fewer are attended exactly: linear plans cost more there, and err for nothing. */
+  readonly exactUpTo?: number;
 }
 
 /**
@@ -126,8 +133,12 @@ export function layersOf({ layers }: LayerRule): readonly number[] {
 }
 
 /** Why a plan can't be had for a site, or undefined when it can. */
-export function declined(plan: Plan, site: Site): string | undefined {
-  return lowerings[plan.name].declines?.(site);
+export function declined(plan: Plan, site: Site, constants: SiteConstants = {}): string | undefined {
+  const lowering = lowerings[plan.name];
+  const reason = lowering.declines?.(site);
+  if (reason) return reason;
+  const missing = Object.keys(lowering.constants?.(site, plan.options) ?? {}).filter((name) => !constants[name]);
+  return missing.length > 0 ? `it needs calibration, and there is no ${missing.join(', ')}` : undefined;
 }
 
 /** What a site gets when nothing else is possible: the same answer in linear memory. */

@@ -6,22 +6,11 @@ import { describe, expect, it } from 'vitest';
 import { favorPlus } from '../../src/features/favor-plus.js';
 import { linearize } from '../../src/linearize.js';
 import { cases, mutants, normalInput } from '../attention/cases.js';
-import { type Arrays, attentionModel, run } from '../attention-model.js';
+import { arraysOf, attentionModel, run } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
 import { type Attention, featureAttention, softmaxAttention, windowAttention } from '../oracle/attention.js';
 
 const bound = 5e-6;
-
-function arraysOf(input: Attention): Arrays {
-  const { B, H, N, S, D, E, q, k, v, keyBias } = input;
-  const mask = BigInt64Array.from({ length: B * S }, (_, i) => (keyBias?.[i] === -Infinity ? 0n : 1n));
-  return {
-    q: { data: Float32Array.from(q), dims: [B, H, N, D] },
-    k: { data: Float32Array.from(k), dims: [B, H, S, D] },
-    v: { data: Float32Array.from(v), dims: [B, H, S, E] },
-    ...(keyBias && { mask: { data: mask, dims: [B, S] } }),
-  };
-}
 
 async function patched(
   input: Attention,

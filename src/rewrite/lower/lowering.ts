@@ -24,6 +24,9 @@ export interface Inputs {
 
 export type Options = Readonly<Record<string, number | string | readonly number[]>>;
 
+/** The value of a calibrated constant, which has a leading axis for the heads of the group. */
+export type Constants = (name: string) => string;
+
 /** One attention module's ONNX form. `lower` emits nodes and returns the context [B,H,N,E]. */
 export interface Lowering {
   readonly summary: string;
@@ -34,7 +37,9 @@ export interface Lowering {
   declines?(site: Site): string | undefined;
   /** Multiply-adds per query token and head ÷ (D + E), the unit in which exact attention costs S. */
   keyEquivalents(options: Options, tokens: number): number;
-  lower(build: Builder, inputs: Inputs, options: Options): string;
+  /** The calibrated constants it reads, and the shape of each for one head. None where absent. */
+  constants?(site: Site, options: Options): Readonly<Record<string, readonly number[]>>;
+  lower(build: Builder, inputs: Inputs, options: Options, constants: Constants): string;
 }
 
 /** What an option may be, checked with one message form for all lowerings. */

@@ -1,6 +1,7 @@
 import { exact } from './exact.js';
 import { exactBlocked } from './exact-blocked.js';
 import { features } from './features.js';
+import { hybrid } from './hybrid.js';
 import type { Lowering } from './lowering.js';
 import { windowLowering } from './window.js';
 
@@ -10,6 +11,7 @@ export const lowerings = {
   'exact-blocked': exactBlocked,
   features,
   window: windowLowering,
+  hybrid,
 } satisfies Record<string, Lowering>;
 
 export type LoweringName = keyof typeof lowerings;

@@ -4,24 +4,27 @@
  *
  *   K_b = [ window keys | global keys ],  V_b likewise, one bias a key;   O_b = softmax(x_b K_bᵀ + bias_b) V_b
  *
- * All blocks go in one batched product. The same form carries scored globals, codebook summaries and block lists:
- * each is one more part of the key set (key-set.ts). Cost N·(window + globals); what lies outside is dropped.
+ * All blocks go in one batched product (key-set.ts). Cost N·(window + globals); what lies outside is dropped.
  *
  * Where q and k have different lengths (cross-attention) there is no "around": such sites are declined.
  */
-import { attendKeySets, blockQueries, globalPart, windowPart } from './key-set.js';
+import type { Site } from '../site.js';
+import { sequenceBlocks } from './blocks.js';
+import { allKeys, attendKeySets, fixedPart, windowPart, withoutFixed } from './key-set.js';
 import { defaultsOf, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
 
 /** Queries a block. 32 is what the measurements of the recipe were made with. */
-const queryBlock = 32;
+export const queryBlock = 32;
+
+export const windowRule: OptionRule = {
+  default: 64,
+  valid: (value) =>
+    Number.isInteger(value) && Number(value) >= queryBlock && Number(value) % 2 === 0 && Number(value) <= 65536,
+  expected: `an even integer of at least ${queryBlock}, the query block`,
+};
 
 const rules: Record<string, OptionRule> = {
-  window: {
-    default: 64,
-    valid: (value) =>
-      Number.isInteger(value) && Number(value) >= queryBlock && Number(value) % 2 === 0 && Number(value) <= 65536,
-    expected: `an even integer of at least ${queryBlock}, the query block`,
-  },
+  window: windowRule,
   globals: {
     default: 4,
     valid: (value) =>
@@ -39,20 +42,25 @@ export const windowLowering: Lowering = {
   summary: 'exact over a window and a few global keys: linear time, drops the far field',
   defaults: defaultsOf(rules),
   readOptions: optionReader('window', rules),
-  declines({ kind, operands }) {
-    if (operands.aligned) return undefined;
-    const what = kind === 'cross' ? 'this is cross-attention' : 'this site has a key cache';
-    return `a window needs queries and keys of one sequence, and ${what}`;
-  },
+  declines: notAround,
   keyEquivalents: (options) => numberOption(options, 'window') + globalsOf(options.globals).length,
   lower(build, inputs, options) {
-    const blocks = blockQueries(build, inputs, queryBlock);
+    const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
+    const all = allKeys(build, inputs);
     const globals = globalsOf(options.globals);
-    const parts = globals.length > 0 ? [globalPart(build, inputs, blocks, globals)] : [];
-    const local = windowPart(build, inputs, blocks, { window: numberOption(options, 'window'), exclude: globals });
-    return attendKeySets(build, inputs, blocks, [local, ...parts]);
+    if (globals.length === 0) return attendKeySets(build, inputs, blocks, [windowPart(inputs, blocks, all)]);
+    const rest = { ...all, bias: withoutFixed(build, all, globals) };
+    const parts = [windowPart(inputs, blocks, rest), fixedPart(build, blocks, all, globals)];
+    return attendKeySets(build, inputs, blocks, parts);
   },
 };
+
+/** Why there is no "around a query" at a site, or undefined where there is. */
+export function notAround({ kind, operands }: Site): string | undefined {
+  if (operands.aligned) return undefined;
+  const what = kind === 'cross' ? 'this is cross-attention' : 'this site has a key cache';
+  return `a window needs queries and keys of one sequence, and ${what}`;
+}
 
 function globalsOf(option: unknown): readonly number[] {
   return Array.isArray(option) ? option : Array.from({ length: Number(option) }, (_, i) => i);

@@ -1,0 +1,96 @@
+/**
+ * One softmax over a window, a few global keys and summaries of all the rest: what holds a pre-trained model's own
+ * answers in linear time without training.
+ *
+ *   logits = [ q·k_j              for the `window` keys around the query's block                          exact
+ *            | q·k_j              for the `sinks` first keys and the `globals` with the highest k_j·q₀      exact
+ *            | q·k̄_c + log n_c    for the codes of a constant codebook, over all remaining keys ]           summaries
+ *
+ * q₀ and the codebook are constants of the head, from calibration (calibrate/). Every key counts once. Cost in key
+ * equivalents: window + sinks + globals + ½ (static score) + 2.5 codes (assignment ½, sums 1, reading 1; 3 codes where
+ * values take part in the assignment).
+ */
+import { sequenceBlocks } from './blocks.js';
+import { type Codebook, farPart } from './far-field.js';
+import { allKeys, attendKeySets, everywhere, windowPart } from './key-set.js';
+import {
+  type Constants,
+  defaultsOf,
+  integerRule,
+  type Lowering,
+  numberOption,
+  type OptionRule,
+  type Options,
+  optionReader,
+} from './lowering.js';
+import { scoredGlobals } from './scored-globals.js';
+import { notAround, queryBlock, windowRule } from './window.js';
+
+const rules: Record<string, OptionRule> = {
+  window: windowRule,
+  globals: integerRule(32, 0, 4096),
+  sinks: integerRule(0, 0, 4096),
+  codes: integerRule(32, 0, 1024),
+  assign: {
+    default: 'keys',
+    valid: (value) => value === 'keys' || value === 'pairs',
+    expected: "'keys', or 'pairs' of key and value",
+  },
+};
+
+export const hybrid: Lowering = {
+  summary: 'window, scored globals and codebook summaries under one softmax: linear time; needs calibration',
+  defaults: defaultsOf(rules),
+  readOptions: optionReader('hybrid', rules),
+  declines: notAround,
+  constants: ({ headDim, valueDim }, options) => {
+    const { globals, codes } = counts(options);
+    const width = options.assign === 'pairs' ? headDim + valueDim : headDim;
+    return {
+      ...(globals > 0 && { query: [headDim, 1] }),
+      ...(codes > 0 && {
+        [`${codebookName(options)}.weights`]: [width, codes],
+        [`${codebookName(options)}.offsets`]: [1, codes],
+      }),
+    };
+  },
+  keyEquivalents(options) {
+    const { globals, sinks, codes } = counts(options);
+    const perCode = options.assign === 'pairs' ? 3 : 2.5;
+    return numberOption(options, 'window') + globals + sinks + (globals > 0 ? 0.5 : 0) + perCode * codes;
+  },
+  lower(build, inputs, options, constants) {
+    const { globals, sinks, codes } = counts(options);
+    const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
+    const all = allKeys(build, inputs);
+    const query = globals > 0 ? constants('query') : undefined;
+    const { chosen, rest } = scoredGlobals(build, inputs, all, { query, globals, sinks });
+    const parts = [windowPart(inputs, blocks, rest)];
+    if (chosen) parts.push(everywhere(build, blocks, chosen));
+    if (codes > 0) parts.push(farPart(build, inputs, { blocks, rest, codebook: codebook(options, constants) }));
+    return attendKeySets(build, inputs, blocks, parts);
+  },
+};
+
+function counts(options: Options) {
+  return {
+    globals: numberOption(options, 'globals'),
+    sinks: numberOption(options, 'sinks'),
+    codes: numberOption(options, 'codes'),
+  };
+}
+
+/** Codebooks of one head differ in size and in what they look at. */
+export function codebookName(options: Options): string {
+  return `${options.assign}${options.codes}`;
+}
+
+function codebook(options: Options, constants: Constants): Codebook {
+  const name = codebookName(options);
+  return {
+    codes: numberOption(options, 'codes'),
+    weights: constants(`${name}.weights`),
+    offsets: constants(`${name}.offsets`),
+    onValues: options.assign === 'pairs',
+  };
+}

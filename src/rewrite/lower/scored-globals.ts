@@ -1,0 +1,55 @@
+/**
+ * Keys that every query attends exactly, chosen for each input and head: the first `sinks`, and those with the highest
+ * static score k_j·q₀, q₀ being the head's mean query over calibration data.
+ */
+import type { Builder } from '../../onnx/build.js';
+import { sizeOf } from './exact-blocked.js';
+import { excluded, type Keys, scatter } from './key-set.js';
+import type { Inputs } from './lowering.js';
+
+/** The chosen keys [B,H,g,·], g at most as many as there are, and all keys with the chosen ones excluded. */
+export function scoredGlobals(
+  build: Builder,
+  inputs: Inputs,
+  all: Keys,
+  { query, globals, sinks }: { query?: string; globals: number; sinks: number },
+): { chosen?: Keys; rest: Keys } {
+  // What is chosen differs from head to head, so from here on every head has a bias of its own.
+  const perHead = build.op(
+    'Concat',
+    [build.op('Slice', [build.op('Shape', [all.keys]), build.int64([0]), build.int64([3])]), build.int64([1])],
+    { axis: 0 },
+  );
+  const bias = build.op('Expand', [all.bias, perHead]);
+  if (globals + sinks === 0) return { rest: { ...all, bias } };
+  const score = query ? build.op('Add', [build.op('MatMul', [all.keys, query]), bias]) : bias;
+  const length = sizeOf(build, all.keys, 2);
+  const ranked = sinks > 0 ? build.op('Add', [score, sinkBonus(build, length, sinks)]) : score;
+  const most = build.int64([globals + sinks]);
+  const size = build.op('Where', [build.op('Less', [length, most]), length, most]);
+  const [, index = ''] = build.ops('TopK', [ranked, size], 2, { axis: 2 });
+  const pick = (value: string, width: number) => {
+    const wide = build.op('Expand', [index, build.int64([1, 1, 1, width])]);
+    return build.op('GatherElements', [value, wide], { axis: 2 });
+  };
+  return {
+    chosen: {
+      keys: pick(all.keys, inputs.site.headDim),
+      values: pick(all.values, inputs.site.valueDim),
+      bias: pick(bias, 1),
+    },
+    rest: { ...all, bias: scatter(build, bias, index, excluded) },
+  };
+}
+
+/** Lifts the first keys above every score, but not above being masked: [S,1]. */
+function sinkBonus(build: Builder, length: string, sinks: number): string {
+  const position = build.op('Range', [
+    build.int64([0], []),
+    build.op('Squeeze', build.opset >= 13 ? [length, build.int64([0])] : [length]),
+    build.int64([1], []),
+  ]);
+  const first = build.op('Cast', [build.op('Less', [position, build.int64([sinks])])], { to: 1 });
+  const bonus = build.op('Mul', [first, build.float([-0.5 * excluded], [])]);
+  return build.op('Reshape', [bonus, build.int64([-1, 1])]);
+}

@@ -1,0 +1,148 @@
+/**
+ * The hybrid by its definition (float64, per query, no sums shared between queries): one softmax over the window, the
+ * globals and a pseudo-key for every code of the keys that are left. Judges src/ and imports nothing from it.
+ */
+import type { Attention } from './attention.js';
+
+export interface Hybrid {
+  readonly block: number;
+  readonly window: number;
+  /** Keys with the highest static score k·query, and the first `sinks`. */
+  readonly globals: number;
+  readonly sinks: number;
+  /** [H,D] in the units of scale·q. */
+  readonly query: Float64Array;
+  readonly codes: number;
+  /** Key j belongs to the code c that maximises f_j·W_c + b_c, f_j = [k_j | v_j] or k_j, less its mean if `centred`. */
+  readonly weights: Float64Array; // [H,F,C]
+  readonly offsets: Float64Array; // [H,C]
+  readonly centred: boolean;
+  /** Where given, two-dimensional tiles instead of blocks: rows × columns patches behind `prefix` tokens. */
+  readonly grid?: {
+    readonly rows: number;
+    readonly columns: number;
+    readonly prefix: number;
+    readonly tile: number;
+    readonly halo: number;
+  };
+}
+
+export function hybridAttention(input: Attention, hybrid: Hybrid): Float64Array {
+  const { B, H, N, S, E } = input;
+  const out = new Float64Array(B * H * N * E);
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const head = readHead(input, b, h);
+      const globals = globalKeys(head, hybrid, h, input);
+      const code = hybrid.codes > 0 ? assign(head, hybrid, h, input) : [];
+      for (let i = 0; i < N; i++) {
+        const row = attendRow(head, hybrid, { i, globals, code, S });
+        row.forEach((value, e) => {
+          out[((b * H + h) * N + i) * E + e] = value;
+        });
+      }
+    }
+  }
+  return out;
+}
+
+interface Head {
+  readonly q: number[][];
+  readonly k: number[][];
+  readonly v: number[][];
+  readonly bias: number[];
+}
+
+function readHead({ H, N, S, D, E, q, k, v, scale, keyBias }: Attention, b: number, h: number): Head {
+  const rows = (data: Float64Array, length: number, width: number, factor: number) =>
+    Array.from({ length }, (_, i) =>
+      Array.from({ length: width }, (_, d) => factor * data[((b * H + h) * length + i) * width + d]),
+    );
+  return {
+    q: rows(q, N, D, scale),
+    k: rows(k, S, D, 1),
+    v: rows(v, S, E, 1),
+    bias: Array.from({ length: S }, (_, j) => (keyBias ? keyBias[b * S + j] : 0)),
+  };
+}
+
+function dot(a: readonly number[], b: readonly number[]): number {
+  return a.reduce((sum, x, i) => sum + x * b[i], 0);
+}
+
+function globalKeys({ k, bias }: Head, hybrid: Hybrid, h: number, { S, D }: Attention): Set<number> {
+  const prefix = hybrid.grid?.prefix ?? 0;
+  const query = Array.from(hybrid.query.subarray(h * D, (h + 1) * D));
+  const rank = (j: number) => (bias[j] === -Infinity ? -2e9 : 0) + (j < hybrid.sinks ? 1e9 : 0) + dot(k[j], query);
+  const order = Array.from({ length: S - prefix }, (_, j) => j + prefix).sort((a, b) => rank(b) - rank(a));
+  const chosen = order.slice(0, hybrid.globals + hybrid.sinks).filter((j) => bias[j] !== -Infinity);
+  return new Set([...chosen, ...Array.from({ length: prefix }, (_, j) => j)]);
+}
+
+function assign({ k, v, bias }: Head, hybrid: Hybrid, h: number, { S, D }: Attention): number[] {
+  const width = hybrid.weights.length / hybrid.offsets.length;
+  const features = k.map((row, j) => (width > D ? [...row, ...v[j]] : row));
+  const prefix = hybrid.grid?.prefix ?? 0;
+  const seen = features.filter((_, j) => bias[j] !== -Infinity && j >= prefix);
+  const mean = features[0].map((_, f) =>
+    hybrid.centred ? seen.reduce((sum, row) => sum + row[f], 0) / seen.length : 0,
+  );
+  return Array.from({ length: S }, (_, j) => {
+    let best = { code: 0, score: -Infinity };
+    for (let c = 0; c < hybrid.codes; c++) {
+      let score = hybrid.offsets[h * hybrid.codes + c];
+      for (let f = 0; f < width; f++) {
+        score += (features[j][f] - mean[f]) * hybrid.weights[(h * width + f) * hybrid.codes + c];
+      }
+      if (score > best.score) best = { code: c, score };
+    }
+    return best.code;
+  });
+}
+
+function attendRow(
+  { q, k, v, bias }: Head,
+  hybrid: Hybrid,
+  { i, globals, code, S }: { i: number; globals: Set<number>; code: readonly number[]; S: number },
+): number[] {
+  const everything = Boolean(hybrid.grid && i < hybrid.grid.prefix);
+  const near = (j: number) => everything || inWindow(hybrid, i, j);
+  const logits: number[] = [];
+  const values: number[][] = [];
+  const far = new Map<number, number[]>();
+  for (let j = 0; j < S; j++) {
+    if (bias[j] === -Infinity) continue;
+    if (globals.has(j) || near(j)) {
+      logits.push(dot(q[i], k[j]) + bias[j]);
+      values.push(v[j]);
+    } else if (hybrid.codes > 0) far.set(code[j], [...(far.get(code[j]) ?? []), j]);
+  }
+  for (const members of far.values()) {
+    const mean = (rows: number[][]) =>
+      rows[0].map((_, d) => members.reduce((sum, j) => sum + rows[j][d], 0) / members.length);
+    logits.push(dot(q[i], mean(k)) + Math.log(members.length));
+    values.push(mean(v));
+  }
+  const max = Math.max(...logits);
+  const weights = logits.map((logit) => Math.exp(logit - max));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return v[0].map((_, e) =>
+    weights.length === 0 ? 0 : weights.reduce((acc, w, n) => acc + w * values[n][e], 0) / sum,
+  );
+}
+
+function inWindow({ block, window, grid }: Hybrid, i: number, j: number): boolean {
+  if (!grid) {
+    const start = i - (i % block);
+    const halo = (window - block) / 2;
+    return j >= start - halo && j < start + block + halo;
+  }
+  const { columns, prefix, tile, halo } = grid;
+  if (j < prefix) return false;
+  const place = (token: number) => [Math.floor((token - prefix) / columns), (token - prefix) % columns];
+  const [query, key] = [place(i), place(j)];
+  return query.every((at, axis) => {
+    const start = at - (at % tile);
+    return key[axis] >= start - halo && key[axis] < start + tile + halo;
+  });
+}

@@ -1,0 +1,141 @@
+/** The hybrid lowering with constants of its own, run by onnxruntime, against its definition in float64. */
+import { describe, expect, it } from 'vitest';
+import { gaussians } from '../../src/features/rng.js';
+import { linearize } from '../../src/linearize.js';
+import { decode } from '../../src/onnx/decode.js';
+import { concat, encode } from '../../src/onnx/encode.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { applyPlans } from '../../src/rewrite/apply.js';
+import { findAttention } from '../../src/rewrite/find.js';
+import { readPlan, type SitePlan } from '../../src/rewrite/plan.js';
+import { cases, mutants, normalInput } from '../attention/cases.js';
+import { arraysOf, attentionModel, run } from '../attention-model.js';
+import { close, expectMutantFails } from '../close.js';
+import { type Attention, softmaxAttention } from '../oracle/attention.js';
+import { type Hybrid, hybridAttention } from '../oracle/hybrid.js';
+
+const bound = 5e-6;
+
+interface Setting extends Pick<Hybrid, 'window' | 'globals' | 'sinks' | 'codes'> {
+  readonly pairs?: boolean;
+}
+const settings: Readonly<Record<string, Setting>> = {
+  'all parts': { window: 40, globals: 5, sinks: 2, codes: 6 },
+  'codes of key and value': { window: 32, globals: 3, sinks: 0, codes: 4, pairs: true },
+  'sinks alone': { window: 32, globals: 0, sinks: 3, codes: 0 },
+  'no globals': { window: 32, globals: 0, sinks: 0, codes: 8 },
+  'more globals than keys': { window: 32, globals: 200, sinks: 0, codes: 4 },
+};
+
+/** Constants as calibration would make them, but random, for every head of an input. */
+function hybridOf({ H, D, E }: Attention, setting: Setting, seed = 5): Hybrid {
+  const normal = gaussians(seed);
+  const draw = (length: number) => Float64Array.from(Float32Array.from({ length }, () => normal()));
+  const width = setting.pairs ? D + E : D;
+  return {
+    block: 32,
+    ...setting,
+    query: draw(H * D),
+    weights: draw(H * width * setting.codes),
+    offsets: draw(H * setting.codes),
+    centred: true,
+  };
+}
+
+function planOf({ window, globals, sinks, codes, pairs }: Setting) {
+  return readPlan({ name: 'hybrid', window, globals, sinks, codes, assign: pairs ? 'pairs' : 'keys' });
+}
+
+type Change = Partial<Pick<SitePlan, 'constants' | 'exactUpTo'>>;
+
+async function patched(input: Attention, setting: Setting, change: Change = {}, opset = 17): Promise<Float32Array> {
+  const { H, D, E, keyBias } = input;
+  const bytes = attentionModel({
+    heads: H,
+    headDim: D,
+    valueDim: E,
+    self: true,
+    opset,
+    ...(keyBias && { mask: 'add' }),
+  });
+  const model = openModel(decode(bytes));
+  const { query, weights, offsets } = hybridOf(input, setting);
+  const name = `${setting.pairs ? 'pairs' : 'keys'}${setting.codes}`;
+  const constants = {
+    query: Float32Array.from(query),
+    [`${name}.weights`]: Float32Array.from(weights),
+    [`${name}.offsets`]: Float32Array.from(offsets),
+    ...change.constants,
+  };
+  const plans = findAttention(model).sites.map((site) => ({
+    site,
+    groups: [{ heads: Array.from({ length: H }, (_, h) => h), plan: planOf(setting) }],
+    why: 'test',
+    ...change,
+    constants,
+  }));
+  return run(concat(encode(applyPlans(model, plans).proto)), arraysOf(input));
+}
+
+const selfCases = Object.entries(cases).filter(([, { N, S }]) => N === S);
+
+describe.each(Object.entries(settings))('hybrid, %s', (_, setting) => {
+  it.each(selfCases)('equals the oracle: %s', async (_, input) => {
+    close(await patched(input, setting), hybridAttention(input, hybridOf(input, setting)), bound);
+  });
+  it.each(selfCases)('refuses mutants: %s', async (_, input) => {
+    const got = await patched(input, setting);
+    for (const mutant of Object.values(mutants(input)))
+      expectMutantFails(() => close(got, hybridAttention(mutant, hybridOf(mutant, setting)), bound));
+  });
+});
+
+describe('hybrid', () => {
+  const input = normalInput({ B: 2, H: 3, N: 130, S: 130, D: 8, E: 5 }, 31, { masked: [0, 21] });
+  const setting = settings['all parts'];
+  const hybrid = hybridOf(input, setting);
+
+  it.each([
+    ['a wider window', { window: 42 }],
+    ['a global lost', { globals: 4 }],
+    ['a sink lost', { sinks: 1 }],
+    ['no far field', { codes: 0 }],
+    ['not centred', { centred: false }],
+    ['another codebook', { weights: hybrid.weights.map((w) => -w) }],
+    ['another static query', { query: hybrid.query.map((x) => -x) }],
+  ])('refuses the mutant: %s', async (_, mutant) => {
+    const got = await patched(input, setting);
+    expectMutantFails(() => close(got, hybridAttention(input, { ...hybrid, ...mutant }), bound));
+  });
+
+  it.each([11, 12, 13, 18, 20])('holds at opset %i', async (opset) => {
+    close(await patched(input, setting, {}, opset), hybridAttention(input, hybrid), bound);
+  });
+
+  it('is exact where everything lies in the window', async () => {
+    const short = normalInput({ B: 1, H: 3, N: 32, S: 32, D: 8, E: 5 }, 32);
+    close(await patched(short, setting), softmaxAttention(short), bound);
+  });
+
+  it('gives way to exact attention on short inputs, healed or not', async () => {
+    const constants = { gain: new Float32Array(3).fill(2), bias: new Float32Array(15).fill(1) };
+    close(await patched(input, setting, { exactUpTo: 130, constants }), softmaxAttention(input), bound);
+    const healed = hybridAttention(input, hybrid).map((x) => 2 * x + 1);
+    close(await patched(input, setting, { exactUpTo: 129, constants }), healed, bound);
+  });
+
+  it('heals every head by its own gain and bias', async () => {
+    const gain = Float32Array.of(1, 2, 3);
+    const bias = Float32Array.from({ length: 15 }, (_, i) => i);
+    const size = 130 * 5;
+    const head = (i: number) => Math.floor(i / size) % 3;
+    const want = hybridAttention(input, hybrid).map((x, i) => gain[head(i)] * x + bias[head(i) * 5 + (i % 5)]);
+    close(await patched(input, setting, { constants: { gain, bias } }), want, bound);
+  });
+
+  it('is declined without calibration, and the report says so', async () => {
+    const { report } = await linearize(attentionModel({ heads: 2, headDim: 8, self: true }), { plan: 'hybrid' });
+    expect(report.sites[0]?.plans[0]?.plan).toBe('exact-blocked:block=256');
+    expect(report.sites[0]?.why).toMatchInlineSnapshot(`"exact in linear memory: hybrid is not possible (it needs calibration, and there is no query, keys32.weights, keys32.offsets)"`);
+  });
+});
