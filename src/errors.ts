@@ -20,6 +20,10 @@ export const errorCodes = {
   PF301: 'onnxruntime could not be used',
   PF302: 'the model failed to run',
   PF303: 'the pipeline carries no report',
+  PF501: 'calibration data is missing, too little or of the wrong kind',
+  PF502: 'the plan was made for another model',
+  PF503: 'no choice of plans meets the limits',
+  PF504: 'the model is not finite on the calibration data',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

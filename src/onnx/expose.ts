@@ -1,4 +1,4 @@
-import type { ModelProto } from './gen/onnx.js';
+import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './gen/onnx.js';
 
 /**
  * The model with values of its main graph as further outputs, in the order given; what is an output already stays one.
@@ -10,14 +10,45 @@ import type { ModelProto } from './gen/onnx.js';
 export function exposeValues(model: ModelProto, names: readonly string[]): ModelProto {
   const { graph } = model;
   if (!graph) throw new TypeError('decode() lets no model without a graph through');
-  const computed = new Set([...graph.node.flatMap(({ output }) => output), ...graph.input.map(({ name }) => name)]);
   const taken = new Set(graph.output.map(({ name }) => name));
-  const output = [...graph.output];
-  for (const name of names) {
-    if (name === '' || !computed.has(name)) throw new TypeError(`the main graph computes no value '${name}'`);
-    if (taken.has(name)) continue;
-    taken.add(name);
-    output.push(graph.valueInfo.find((info) => info.name === name) ?? { name, metadataProps: [] });
+  const added = names.filter((name) => !taken.has(name) && taken.add(name));
+  return { ...model, graph: { ...graph, output: [...graph.output, ...infos(graph, added)] } };
+}
+
+/**
+ * The part of the model that computes the values named, which are its only outputs. onnxruntime runs whatever is in a
+ * file; what a value does not need costs nothing only when it is not there.
+ *
+ * @throws TypeError when the main graph has no such value
+ */
+export function extractValues(model: ModelProto, names: readonly string[]): ModelProto {
+  const { graph } = model;
+  if (!graph) throw new TypeError('decode() lets no model without a graph through');
+  const output = infos(graph, [...new Set(names)]);
+  const needed = new Set(names);
+  const node = graph.node.filter(() => false);
+  for (const candidate of [...graph.node].reverse()) {
+    if (!candidate.output.some((value) => needed.has(value))) continue;
+    node.push(candidate);
+    for (const value of reads(candidate)) needed.add(value);
   }
-  return { ...model, graph: { ...graph, output } };
+  return { ...model, graph: { ...graph, node: node.reverse(), output } };
+}
+
+function infos(graph: GraphProto, names: readonly string[]): ValueInfoProto[] {
+  const computed = new Set([...graph.node.flatMap(({ output }) => output), ...graph.input.map(({ name }) => name)]);
+  return names.map((name) => {
+    if (name === '' || !computed.has(name)) throw new TypeError(`the main graph computes no value '${name}'`);
+    const known = [...graph.output, ...graph.valueInfo].find((info) => info.name === name);
+    return known ?? { name, metadataProps: [] };
+  });
+}
+
+/** Values a node reads, its subgraphs included; names that a subgraph defines itself do no harm here. */
+function reads(node: NodeProto): string[] {
+  const bodies = node.attribute.flatMap(({ g, graphs }) => (g ? [g] : graphs));
+  return [
+    ...node.input,
+    ...bodies.flatMap((body) => [...body.node.flatMap(reads), ...body.output.map(({ name = '' }) => name)]),
+  ];
 }

@@ -87,6 +87,12 @@ function fold(build: Builder, value: string): string {
   return build.op('Reshape', [value, build.op('Concat', [build.int64([-1]), inner], { axis: 0 })]);
 }
 
+/** What the graph has as the context of a site, brought to [B,H,N,E]: the inverse of restoreLayout. */
+export function bindContext(build: Builder, site: Site): string {
+  const { layout, value } = site.operands.context;
+  return toHeads(build, toFloat(build, { value }, site.operands.elemType), layout, site.heads, site.valueDim);
+}
+
 /** The context [B,H,N,E] under the name and in the layout and type that the rest of the graph reads. */
 export function restoreLayout(build: Builder, site: Site, context: string): void {
   const { layout, value } = site.operands.context;

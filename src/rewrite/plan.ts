@@ -137,7 +137,10 @@ export function declined(plan: Plan, site: Site, constants: SiteConstants = {}):
   const lowering = lowerings[plan.name];
   const reason = lowering.declines?.(site);
   if (reason) return reason;
-  const missing = Object.keys(lowering.constants?.(site, plan.options) ?? {}).filter((name) => !constants[name]);
+  const needed = Object.entries(lowering.constants?.(site, plan.options) ?? {});
+  const missing = needed
+    .filter(([name, dims]) => constants[name]?.length !== dims.reduce((a, b) => a * b, site.heads))
+    .map(([name]) => name);
   return missing.length > 0 ? `it needs calibration, and there is no ${missing.join(', ')}` : undefined;
 }
 

@@ -1,0 +1,121 @@
+/**
+ * Healing in closed form: one gain a head and one bias a head, fitted layer by layer on the stream as it is behind the
+ * layers patched before.
+ *
+ *   o'_h = g_h (o_h − ō_h) + r̄_h          o the patched context, r the original one, bars their means over tokens
+ *   g      least squares of Σ_h g_h (o_h − ō_h) W_o,h against Σ_h (r_h − r̄_h) W_o,h, drawn to 1 by a ridge
+ *
+ * Few parameters on purpose: what a far field gets wrong is much the same for all tokens of one input, so the sample
+ * size of a fit is the number of inputs, and matrices memorise them (QUALITY). The correction lives inside the replaced
+ * branch and is not there where a site is exact.
+ */
+import { cholesky } from './codebook.js';
+import type { Array4 } from './record.js';
+
+/** Rows taken of each input for the gains; the means take all. */
+const rowsPerInput = 64;
+const ridge = 0.01;
+
+export interface Healing {
+  /** [H] and [H,E]. */
+  readonly gain: Float32Array;
+  readonly bias: Float32Array;
+}
+
+/** One input's contexts [B,H,N,E] of a layer. */
+export interface ContextPair {
+  readonly patched: Array4;
+  readonly original: Array4;
+}
+
+/** `weight` [H,E,Dm], or undefined where W_o is not in plain sight: then heads are fitted one by one. */
+export function fitHealing(pairs: readonly ContextPair[], weight: Array4 | undefined): Healing {
+  const [, H = 0, , E = 0] = pairs[0]?.patched.dims ?? [];
+  const means = {
+    patched: meanContext(pairs.map(({ patched }) => patched)),
+    original: meanContext(pairs.map(({ original }) => original)),
+  };
+  const normal = new Float64Array(H * H);
+  const target = new Float64Array(H);
+  const project = projector(weight, H, E);
+  for (const { patched, original } of pairs) {
+    const [B = 1, , N = 0] = patched.dims;
+    for (let i = 0; i < Math.min(rowsPerInput, B * N); i++) {
+      const row = Math.floor((i * B * N) / Math.min(rowsPerInput, B * N));
+      const u = project(rowOf(patched, row, means.patched));
+      const r = project(rowOf(original, row, means.original));
+      const width = u.length / H;
+      for (let f = 0; f < width; f++) {
+        let wanted = 0;
+        for (let h = 0; h < H; h++) wanted += r[h * width + f];
+        for (let g = 0; g < H; g++) {
+          target[g] += u[g * width + f] * (weight ? wanted : r[g * width + f]);
+          for (let h = 0; h <= g; h++) if (weight || g === h) normal[g * H + h] += u[g * width + f] * u[h * width + f];
+        }
+      }
+    }
+  }
+  let trace = 0;
+  for (let h = 0; h < H; h++) trace += normal[h * H + h];
+  const pull = (ridge * trace) / H + Number.MIN_VALUE;
+  for (let g = 0; g < H; g++) {
+    normal[g * H + g] += pull;
+    target[g] += pull;
+    for (let h = 0; h < g; h++) normal[h * H + g] = normal[g * H + h];
+  }
+  const gain = Float32Array.from(solvePositive(normal, target, H));
+  const bias = new Float32Array(H * E);
+  for (let i = 0; i < H * E; i++) bias[i] = means.original[i] - gain[Math.floor(i / E)] * means.patched[i];
+  return { gain, bias };
+}
+
+/** Mean over inputs and tokens: [H,E]. */
+function meanContext(contexts: readonly Array4[]): Float64Array {
+  const [, H = 0, , E = 0] = contexts[0]?.dims ?? [];
+  const mean = new Float64Array(H * E);
+  let rows = 0;
+  for (const { data, dims } of contexts) {
+    const [B = 1, , N = 0] = dims;
+    for (let b = 0; b < B; b++)
+      for (let h = 0; h < H; h++)
+        for (let n = 0; n < N; n++) for (let e = 0; e < E; e++) mean[h * E + e] += data[((b * H + h) * N + n) * E + e];
+    rows += B * N;
+  }
+  return mean.map((sum) => sum / rows);
+}
+
+/** One token of all heads, less the mean: [H,E]. */
+function rowOf({ data, dims }: Array4, row: number, mean: Float64Array): Float64Array {
+  const [, H = 0, N = 0, E = 0] = dims;
+  const [b, n] = [Math.floor(row / N), row % N];
+  return Float64Array.from(mean, (m, i) => data[((b * H + Math.floor(i / E)) * N + n) * E + (i % E)] - m);
+}
+
+/** [H,E] → [H,Dm], every head through its own rows of W_o. */
+function projector(weight: Array4 | undefined, H: number, E: number): (row: Float64Array) => Float64Array {
+  if (!weight) return (row) => row;
+  const width = weight.dims[2] ?? 0;
+  return (row) => {
+    const out = new Float64Array(H * width);
+    for (let i = 0; i < H * E; i++) {
+      const at = Math.floor(i / E) * width;
+      for (let f = 0; f < width; f++) out[at + f] += row[i] * weight.data[i * width + f];
+    }
+    return out;
+  };
+}
+
+/** x of A x = b for a symmetric positive A [d,d]. */
+export function solvePositive(a: Float64Array, b: Float64Array, d: number): Float64Array {
+  const lower = cholesky(a, d);
+  const x = Float64Array.from(b);
+  for (let i = 0; i < d; i++) {
+    for (let j = 0; j < i; j++) x[i] -= lower[i * d + j] * x[j];
+    x[i] /= lower[i * d + i];
+  }
+  for (let i = d - 1; i >= 0; i--) {
+    for (let j = i + 1; j < d; j++) x[i] -= lower[j * d + i] * x[j];
+    x[i] /= lower[i * d + i];
+  }
+  return x;
+}

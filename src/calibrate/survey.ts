@@ -1,0 +1,130 @@
+/** Records the heads of a model on data and measures every candidate on every head: what `choose` chooses from. */
+import type { Model } from '../onnx/graph.js';
+import type { Plan, SiteConstants } from '../rewrite/plan.js';
+import type { Site } from '../rewrite/site.js';
+import type { Feeds, SessionFactory } from '../session.js';
+import { makeConstants } from './candidates.js';
+import { type Bench, openBench } from './measure.js';
+import { type Array4, type HeadInputs, openRecorder } from './record.js';
+import { addInput, emptyStatistics } from './statistics.js';
+
+export interface SiteSurvey {
+  readonly site: Site;
+  /** All that any candidate reads. */
+  readonly constants: SiteConstants;
+  /** Share of the layer's output that plan p gets wrong in head h, mean over held-out inputs. [H][P] */
+  readonly shares: readonly (readonly number[])[];
+  /** Keys of the longest input: what exact attention costs. */
+  readonly keys: number;
+  /** W_o [H,E,Dm], where it is in plain sight. */
+  readonly outputWeight?: Array4;
+}
+
+export interface SurveyOptions {
+  readonly fit: readonly Feeds[];
+  readonly held: readonly Feeds[];
+  readonly plans: readonly Plan[];
+  readonly seed: number;
+  readonly onStep: (what: string) => void;
+}
+
+/** Recorded tensors kept at a time. Layers that do not fit are recorded in further passes over the data. */
+const memory = 256 * 2 ** 20;
+/** Held-out inputs that candidates are measured on. */
+export const measured = 3;
+
+/** Passes over the data for so many sites, each `bytes` an input. */
+function sitesAtOnce(bytes: number, inputs: number): number {
+  return Math.max(1, Math.floor(memory / Math.max(1, bytes * inputs)));
+}
+
+export async function surveySites(
+  model: Model,
+  sites: readonly Site[],
+  createSession: SessionFactory,
+  options: SurveyOptions,
+): Promise<SiteSurvey[]> {
+  const bench = openBench(createSession);
+  const surveys: SiteSurvey[] = [];
+  try {
+    const held = options.held.slice(0, measured);
+    let atOnce = 1;
+    for (let first = 0; first < sites.length; ) {
+      const some = sites.slice(first, first + atOnce);
+      const recorder = await openRecorder(model, some, createSession);
+      try {
+        const statistics = some.map((site) => emptyStatistics(site, options.fit.length));
+        for (const [i, feeds] of options.fit.entries()) {
+          for (const [s, recorded] of (await recorder.run(feeds)).entries())
+            addInput(statistics[s], recorded, options.seed + i);
+          options.onStep(`record ${layers(first, some.length)}, input ${i + 1}`);
+        }
+        const kept: HeadInputs[][] = [];
+        for (const feeds of held) kept.push(await recorder.run(feeds));
+        const weights = await recorder.outputWeights(held[0] ?? {});
+        for (const [s, site] of some.entries()) {
+          const constants = await makeConstants(statistics[s], { ...options, kMeans: bench.kMeans });
+          const inputs = kept.map((run) => run[s]);
+          const gram = gramOf(site, weights[s]);
+          const shares = await measureSite(bench, site, { plans: options.plans, inputs, gram, constants });
+          const keys = Math.max(...inputs.map(({ k }) => k.dims[2] ?? 0));
+          surveys.push({ site, constants, shares, keys, ...(weights[s] && { outputWeight: weights[s] }) });
+          options.onStep(`measure layer ${first + s}`);
+        }
+        first += some.length;
+        atOnce = sitesAtOnce(bytesOf(kept[0]?.[0]), held.length);
+      } finally {
+        await recorder.release();
+      }
+    }
+  } finally {
+    await bench.release();
+  }
+  return surveys;
+}
+
+function layers(first: number, count: number): string {
+  return count === 1 ? `layer ${first}` : `layers ${first}-${first + count - 1}`;
+}
+
+function bytesOf(inputs: HeadInputs | undefined): number {
+  return inputs ? 4 * (inputs.q.data.length + inputs.k.data.length + inputs.v.data.length) : 1;
+}
+
+async function measureSite(
+  bench: Bench,
+  site: Site,
+  given: { plans: readonly Plan[]; inputs: readonly HeadInputs[]; gram: Array4; constants: SiteConstants },
+): Promise<number[][]> {
+  const { plans, inputs, gram, constants } = given;
+  const shares = Array.from({ length: site.heads }, () => new Array<number>(plans.length).fill(0));
+  for (const one of inputs) {
+    const want = await bench.exact(site, one);
+    for (const [p, plan] of plans.entries()) {
+      const { error, size } = await bench.compare(site, plan, { inputs: one, want, gram, constants });
+      const total = size.reduce((a, b) => a + b, 0) || 1;
+      for (let h = 0; h < site.heads; h++) shares[h][p] += Math.max(0, error[h]) / total / inputs.length;
+    }
+  }
+  return shares;
+}
+
+/** W_o W_oᵀ of every head [H,E,E]; the identity where W_o is not known. */
+function gramOf({ heads: H, valueDim: E }: Site, weight: Array4 | undefined): Array4 {
+  const data = new Float32Array(H * E * E);
+  const width = weight?.dims[2] ?? 0;
+  for (let h = 0; h < H; h++) {
+    for (let i = 0; i < E; i++) {
+      for (let j = 0; j <= i; j++) {
+        let sum = weight || i !== j ? 0 : 1;
+        if (weight) {
+          const [a, b] = [(h * E + i) * width, (h * E + j) * width];
+          for (let f = 0; f < width; f++) sum += weight.data[a + f] * weight.data[b + f];
+        }
+        data[(h * E + i) * E + j] = sum;
+        data[(h * E + j) * E + i] = sum;
+      }
+    }
+  }
+  return { data, dims: [H, E, E] };
+}
