@@ -16,6 +16,8 @@ export interface Form {
   readonly opset?: number;
   /** Queries and keys of one sequence. */
   readonly self?: boolean;
+  /** A further input `grid` [1,1,rows,columns]. */
+  readonly grid?: boolean;
 }
 
 /** q [B,H,N,D], k [B,H,S,D], v [B,H,S,E] and a mask → context [B,H,N,E]. */
@@ -30,6 +32,7 @@ export function attentionModel(form: Form): Uint8Array {
     makeValueInfo('k', 1, ['batch', heads, 'keys', headDim]),
     makeValueInfo('v', 1, ['batch', heads, 'keys', valueDim]),
     ...(form.mask ? [makeValueInfo('mask', 7, ['batch', 'keys'])] : []),
+    ...(form.grid ? [makeValueInfo('grid', 1, [1, 1, 'rows', 'columns'])] : []),
   ];
   const graph = makeGraph({
     name: 'attention',

@@ -66,11 +66,19 @@ export async function calibrate(
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);
-  const plans = linearCandidates();
-  const usable = sites.filter((site) => site.subgraph === '' && plans.some((plan) => canTake(plan, site)));
+  const usable = sites.filter(
+    (site) => site.subgraph === '' && linearCandidates(site).some((plan) => canTake(plan, site)),
+  );
   const progress = counter(options.onProgress, fit.length + 2 * usable.length + (heal ? usable.length : 0) + 4);
 
-  const surveys = await surveySites(model, usable, createSession, { fit, held, plans, seed, onStep: progress });
+  const surveys = await surveySites(model, usable, createSession, {
+    fit,
+    held,
+    plansFor: linearCandidates,
+    heal,
+    seed,
+    onStep: progress,
+  });
   const original = await openModelSession(model.proto, createSession);
   try {
     const outputs: Awaited<ReturnType<Session['run']>>[] = [];
@@ -80,7 +88,7 @@ export async function calibrate(
 
     const layers: LayerChoice[] = [];
     for (const survey of surveys) {
-      layers.push(await layerChoice(survey, plans, (plan) => errorOf([plan], 1)));
+      layers.push(await layerChoice(survey, (plan) => errorOf([plan], 1)));
       progress(`effect of layer ${sites.indexOf(survey.site)}`);
     }
     const choice = chooseOrExplain(layers, { ...options, keep });
@@ -154,8 +162,7 @@ async function outputError(
 
 /** Costs, shares and the effect of a layer, with exact attention as the last of the plans. */
 async function layerChoice(
-  { site, shares, keys, constants }: SiteSurvey,
-  plans: readonly Plan[],
+  { site, plans, shares, keys, constants }: SiteSurvey,
   errorOf: (plan: SitePlan) => Promise<number>,
 ): Promise<LayerChoice> {
   // Any plan will do as the probe; one from the middle has an error that is neither noise nor ruin.

@@ -1,5 +1,6 @@
 /** What a head may get, from cheap to dear, and the constants that each of them needs. */
 import { type Plan, readPlan, type SiteConstants } from '../rewrite/plan.js';
+import type { Site } from '../rewrite/site.js';
 import { type Assign, type KMeans, makeCodebook, meanQueries } from './codebook.js';
 import type { SiteStatistics } from './statistics.js';
 
@@ -26,7 +27,27 @@ const settings: readonly (readonly [number, number, number, Assign])[] = [
   [256, 64, 64, 'pairs'],
 ];
 
-export function linearCandidates(): Plan[] {
+/** tile, halo, globals, codes; codes of pairs: in images the far field's error is in its values (QUALITY, VISION). */
+const tiled: readonly (readonly [number, number, number, number])[] = [
+  [4, 1, 16, 16],
+  [4, 2, 32, 16],
+  [4, 2, 32, 32],
+  [4, 2, 64, 32],
+  [4, 2, 96, 32],
+  [4, 2, 64, 64],
+  [8, 2, 64, 32],
+  [4, 2, 128, 64],
+  [8, 2, 64, 64],
+  [8, 4, 64, 32],
+  [8, 4, 64, 64],
+];
+
+/** What may be tried on the heads of a site: those of an image where it lies on a grid, of a sequence elsewhere. */
+export function linearCandidates({ operands }: Site): Plan[] {
+  if (operands.grid)
+    return tiled.map(([tile, halo, globals, codes]) =>
+      readPlan({ name: 'hybrid-2d', tile, halo, globals, sinks: 0, codes, assign: 'pairs' }),
+    );
   return settings.map(([window, globals, codes, assign]) =>
     readPlan({ name: 'hybrid', window, globals, sinks: 0, codes, assign }),
   );

@@ -21,11 +21,14 @@ import type { Array4, HeadInputs } from './record.js';
 
 const opset = 17;
 
-/** Squared errors and sizes of one site's heads, summed over inputs. */
+/** Squared errors and sizes of one site's heads on one input, through W_o: [H]. */
 export interface HeadErrors {
-  /** [H], through W_o. */
   readonly error: Float64Array;
   readonly size: Float64Array;
+  /** Sum of the errors themselves, before W_o: [H,E]. What a bias can heal. */
+  readonly drift: Float64Array;
+  /** Query tokens summed over. */
+  readonly tokens: number;
 }
 
 export interface Bench {
@@ -49,8 +52,8 @@ export function openBench(createSession: SessionFactory): Bench {
     sessions.set(key, known);
     return known;
   };
-  const shape = ({ heads, headDim, valueDim }: Site, { keyBias }: HeadInputs) =>
-    `${heads} ${headDim} ${valueDim} ${Boolean(keyBias)}`;
+  const shape = ({ heads, headDim, valueDim, operands }: Site, { keyBias }: HeadInputs) =>
+    `${heads} ${headDim} ${valueDim} ${Boolean(keyBias)} ${operands.grid?.prefix}`;
   return {
     async exact(site, inputs) {
       const session = await open(`exact ${shape(site, inputs)}`, () => exactGraph(site, Boolean(inputs.keyBias)));
@@ -70,10 +73,8 @@ export function openBench(createSession: SessionFactory): Bench {
         gram: tensor(gram),
         rows: tensor(rowWeights(inputs)),
       });
-      return {
-        error: Float64Array.from(floats(outputs.error).data),
-        size: Float64Array.from(floats(outputs.size).data),
-      };
+      const read = (name: string) => Float64Array.from(floats(outputs[name]).data);
+      return { error: read('error'), size: read('size'), drift: read('drift'), tokens: read('tokens')[0] };
     },
     async kMeans(rows, start) {
       const width = rows.dims[2] ?? 0;
@@ -113,9 +114,20 @@ function compareGraph(site: Site, plan: Plan, masked: boolean): Uint8Array {
       const energy = build.op('Mul', [build.op('MatMul', [kept, 'gram']), kept]);
       return build.op('ReduceSum', [energy, build.int64([0, 2, 3])], { keepdims: 0 });
     };
+    const difference = build.op('Sub', [lower(build, inputs, plan), 'want']);
+    const rows = build.op('Mul', [difference, 'rows']);
+    const ones = build.op('Cast', [build.op('Equal', ['want', 'want'])], { to: 1 });
+    const counted = build.op('Slice', [
+      build.op('Mul', [ones, 'rows']),
+      build.int64([0, 0]),
+      build.int64([1, 1]),
+      build.int64([1, 3]),
+    ]);
     return {
-      error: square(build.op('Sub', [lower(build, inputs, plan), 'want'])),
+      error: square(difference),
       size: square('want'),
+      drift: build.op('ReduceSum', [rows, build.int64([0, 2])], { keepdims: 0 }),
+      tokens: build.op('ReduceSum', [counted, build.int64([0, 1, 2, 3])], { keepdims: 1 }),
     };
   });
 }
@@ -150,6 +162,7 @@ function makeModel(
       gain: 1,
       scaled: { q: 1, k: 1 },
       aligned: site.operands.aligned,
+      ...(site.operands.grid && { grid: { ...site.operands.grid, value: 'grid' } }),
       context: { value: 'context', layout: 'bhnd' },
       elemType: 1,
     },
@@ -173,6 +186,7 @@ function makeModel(
     k: [undefined, heads, undefined, headDim],
     v: [undefined, heads, undefined, valueDim],
     ...(masked && { keyBias: [undefined, 1, 1, undefined] }),
+    ...(site.operands.grid && { grid: [1, 1, undefined, undefined] }),
     ...extra,
   };
   for (const [name, value] of Object.entries(outputs)) build.rename(value, name);
@@ -187,8 +201,15 @@ function makeModel(
   return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: BigInt(opset) }], graph, ...none }));
 }
 
-function feeds({ q, k, v, keyBias }: HeadInputs): Record<string, TensorLike> {
-  return { q: tensor(q), k: tensor(k), v: tensor(v), ...(keyBias && { keyBias: tensor(keyBias) }) };
+function feeds({ q, k, v, keyBias, grid }: HeadInputs): Record<string, TensorLike> {
+  return {
+    q: tensor(q),
+    k: tensor(k),
+    v: tensor(v),
+    ...(keyBias && { keyBias: tensor(keyBias) }),
+    // Only the sizes of the grid are read.
+    ...(grid && { grid: tensor({ data: new Float32Array(grid[0] * grid[1]), dims: [1, 1, ...grid] }) }),
+  };
 }
 
 /** 1 for queries that count: of padded tokens nobody reads the result. [B or 1,1,N or 1,1] */

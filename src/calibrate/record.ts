@@ -30,6 +30,8 @@ export interface HeadInputs {
   readonly v: Array4;
   /** [B or 1,1,1,S], added to the scores. */
   readonly keyBias?: Array4;
+  /** Rows and columns of patches, where the tokens are those of an image. */
+  readonly grid?: readonly [number, number];
 }
 
 export interface Recorder {
@@ -61,6 +63,7 @@ export async function openRecorder(
       k: show(inputs.k),
       v: show(inputs.v),
       ...(inputs.keyBias && { keyBias: show(inputs.keyBias) }),
+      ...(site.operands.grid && { grid: build.op('Shape', [site.operands.grid.value]) }),
     };
   });
   const weights = sites.map((site) => outputWeight(model, site));
@@ -80,11 +83,12 @@ export async function openRecorder(
   return {
     async run(feeds) {
       const outputs = await session.run(feedsOf(feeds, session.inputNames));
-      return names.map(({ q, k, v, keyBias }) => ({
+      return names.map(({ q, k, v, keyBias, grid }) => ({
         q: read(outputs[q]),
         k: read(outputs[k]),
         v: read(outputs[v]),
         ...(keyBias && { keyBias: read(outputs[keyBias]) }),
+        ...(grid && { grid: rowsAndColumns(outputs[grid]) }),
       }));
     },
     async outputWeights(feeds) {
@@ -119,6 +123,11 @@ function feedsOf(feeds: Feeds, names: readonly string[]): Feeds {
 function read(tensor: TensorLike | undefined): Array4 {
   if (!(tensor?.data instanceof Float32Array)) throw new TypeError('a recorded value is not float32');
   return { data: tensor.data, dims: tensor.dims };
+}
+
+function rowsAndColumns(shape: TensorLike | undefined): [number, number] {
+  const [rows = 0, columns = 0] = Array.from<number | bigint | string, number>(shape?.data ?? [], Number).slice(-2);
+  return [rows, columns];
 }
 
 /** [H·E,Dm], or its transpose, as [H,E,Dm]. */

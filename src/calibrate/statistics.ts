@@ -15,6 +15,8 @@ export interface SiteStatistics {
   /** Tokens summed over. */
   tokens: number;
   readonly perInput: number;
+  /** Tokens in front of an image's patches, which are never summarised and so not looked at. */
+  readonly prefix: number;
   /** Σ q [H,D] and Σ q qᵀ [H,D,D], over queries. */
   readonly querySum: Float64Array;
   readonly querySquares: Float64Array;
@@ -27,13 +29,14 @@ const sampled = 2048;
 
 /** For `inputs` inputs (batch rows) to come, each of which gives as many samples. */
 export function emptyStatistics(
-  { heads, headDim, valueDim }: Pick<Site, 'heads' | 'headDim' | 'valueDim'>,
+  { heads, headDim, valueDim, operands }: Pick<Site, 'heads' | 'headDim' | 'valueDim' | 'operands'>,
   inputs: number,
 ): SiteStatistics {
   return {
     heads,
     headDim,
     valueDim,
+    prefix: operands.grid?.prefix ?? 0,
     perInput: Math.ceil(sampled / inputs),
     tokens: 0,
     querySum: new Float64Array(heads * headDim),
@@ -49,7 +52,7 @@ export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadI
   const S = k.dims[2] ?? 0;
   const random = uniforms(seed);
   for (let b = 0; b < B; b++) {
-    const visible = visibleKeys(keyBias, b, S);
+    const visible = visibleKeys(keyBias, b, S).filter((j) => j >= statistics.prefix);
     const aligned = N === S;
     for (let h = 0; h < heads; h++) {
       const at = b * heads + h;

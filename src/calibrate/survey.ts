@@ -4,12 +4,13 @@ import type { Plan, SiteConstants } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
 import { makeConstants } from './candidates.js';
-import { type Bench, openBench } from './measure.js';
+import { type Bench, type HeadErrors, openBench } from './measure.js';
 import { type Array4, type HeadInputs, openRecorder } from './record.js';
 import { addInput, emptyStatistics } from './statistics.js';
 
 export interface SiteSurvey {
   readonly site: Site;
+  readonly plans: readonly Plan[];
   /** All that any candidate reads. */
   readonly constants: SiteConstants;
   /** Share of the layer's output that plan p gets wrong in head h, mean over held-out inputs. [H][P] */
@@ -23,7 +24,9 @@ export interface SiteSurvey {
 export interface SurveyOptions {
   readonly fit: readonly Feeds[];
   readonly held: readonly Feeds[];
-  readonly plans: readonly Plan[];
+  readonly plansFor: (site: Site) => readonly Plan[];
+  /** Judge plans by what a bias a head leaves of their error. */
+  readonly heal: boolean;
   readonly seed: number;
   readonly onStep: (what: string) => void;
 }
@@ -63,12 +66,13 @@ export async function surveySites(
         for (const feeds of held) kept.push(await recorder.run(feeds));
         const weights = await recorder.outputWeights(held[0] ?? {});
         for (const [s, site] of some.entries()) {
-          const constants = await makeConstants(statistics[s], { ...options, kMeans: bench.kMeans });
+          const plans = options.plansFor(site);
+          const constants = await makeConstants(statistics[s], { plans, seed: options.seed, kMeans: bench.kMeans });
           const inputs = kept.map((run) => run[s]);
           const gram = gramOf(site, weights[s]);
-          const shares = await measureSite(bench, site, { plans: options.plans, inputs, gram, constants });
+          const shares = await measureSite(bench, site, { ...options, plans, inputs, gram, constants });
           const keys = Math.max(...inputs.map(({ k }) => k.dims[2] ?? 0));
-          surveys.push({ site, constants, shares, keys, ...(weights[s] && { outputWeight: weights[s] }) });
+          surveys.push({ site, plans, constants, shares, keys, ...(weights[s] && { outputWeight: weights[s] }) });
           options.onStep(`measure layer ${first + s}`);
         }
         first += some.length;
@@ -94,19 +98,38 @@ function bytesOf(inputs: HeadInputs | undefined): number {
 async function measureSite(
   bench: Bench,
   site: Site,
-  given: { plans: readonly Plan[]; inputs: readonly HeadInputs[]; gram: Array4; constants: SiteConstants },
+  given: {
+    plans: readonly Plan[];
+    inputs: readonly HeadInputs[];
+    gram: Array4;
+    constants: SiteConstants;
+    heal: boolean;
+  },
 ): Promise<number[][]> {
-  const { plans, inputs, gram, constants } = given;
-  const shares = Array.from({ length: site.heads }, () => new Array<number>(plans.length).fill(0));
+  const { plans, inputs, gram, constants, heal } = given;
+  const runs: HeadErrors[][] = plans.map(() => []);
   for (const one of inputs) {
     const want = await bench.exact(site, one);
-    for (const [p, plan] of plans.entries()) {
-      const { error, size } = await bench.compare(site, plan, { inputs: one, want, gram, constants });
-      const total = size.reduce((a, b) => a + b, 0) || 1;
-      for (let h = 0; h < site.heads; h++) shares[h][p] += Math.max(0, error[h]) / total / inputs.length;
-    }
+    for (const [p, plan] of plans.entries())
+      runs[p].push(await bench.compare(site, plan, { inputs: one, want, gram, constants }));
   }
-  return shares;
+  const total = runs[0].reduce((sum, { size }) => sum + size.reduce((a, b) => a + b, 0), 0) || 1;
+  return Array.from({ length: site.heads }, (_, h) =>
+    runs.map((run) => {
+      const error = run.reduce((sum, one) => sum + one.error[h], 0);
+      return Math.max(0, error - (heal ? healable(run, gram, h) : 0)) / total;
+    }),
+  );
+}
+
+/** The part of a head's squared error that one bias for all inputs takes away: |Σ drift · W_o|² / tokens. */
+function healable(runs: readonly HeadErrors[], { data, dims }: Array4, h: number): number {
+  const E = dims[2] ?? 0;
+  const tokens = runs.reduce((sum, one) => sum + one.tokens, 0);
+  const drift = Array.from({ length: E }, (_, e) => runs.reduce((sum, one) => sum + one.drift[h * E + e], 0));
+  let square = 0;
+  for (let i = 0; i < E; i++) for (let j = 0; j < E; j++) square += drift[i] * data[(h * E + i) * E + j] * drift[j];
+  return square / tokens;
 }
 
 /** W_o W_oᵀ of every head [H,E,E]; the identity where W_o is not known. */

@@ -7,7 +7,7 @@ import { exact } from './lower/exact.js';
 import type { Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
-import type { Layout, Site } from './site.js';
+import { type Site, tokenAxis } from './site.js';
 import { encodeNode, encodeValueInfo, type GraphChange, metadataKey, type Removed, type Undo } from './undo.js';
 
 /**
@@ -203,16 +203,6 @@ function lowerGroups({ site, groups, constants = {} }: SitePlan, build: Builder)
 
 const noConstants = (name: string): never => {
   throw new TypeError(`exact attention has no constant ${name}`);
-};
-
-/** Where the tokens are, so that their number is known before any layout is changed. */
-const tokenAxis: Readonly<Record<Layout, number>> = {
-  bhnd: 2,
-  bhdn: 3,
-  bnhd: 1,
-  '(bh)nd': 1,
-  '(bh)dn': 2,
-  'bn(hd)': 1,
 };
 
 /** `If` the queries are few: exact attention; else what `otherwise` builds. Both branches read the graph around them. */

@@ -1,5 +1,6 @@
 import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
-import { inferShapes } from '../onnx/shapes.js';
+import { inferShapes, type Shapes } from '../onnx/shapes.js';
+import { findGrids, gridOf } from './grid.js';
 import type { AnyPattern, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
 import type { Findings, NearMiss, Refusal, Site } from './site.js';
@@ -27,7 +28,16 @@ export function findAttention(model: Model): Findings {
       }
     }
   }
-  return { sites, nearMisses, refusals };
+  return { sites: onGrids(model, shapes, sites), nearMisses, refusals };
+}
+
+/** Sites of a vision model learn where their tokens lie. */
+function onGrids({ graph }: Model, shapes: Shapes, sites: readonly Site[]): Site[] {
+  const grids = findGrids(graph, shapes);
+  return sites.map((site) => {
+    const grid = grids.length > 0 && site.subgraph === '' ? gridOf(site, graph, shapes, grids) : undefined;
+    return grid ? { ...site, operands: { ...site.operands, grid } } : site;
+  });
 }
 
 function indexPatterns(): Map<string, [string, AnyPattern][]> {

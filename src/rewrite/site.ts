@@ -47,6 +47,8 @@ export interface Operands {
   readonly near?: { readonly q?: NearSteps; readonly k?: NearSteps };
   /** Queries and keys are one sequence, or proven to be of one length: "the keys around a query" means something. */
   readonly aligned: boolean;
+  /** The tokens are patches of an image, row by row, behind `prefix` others (grid.ts). */
+  readonly grid?: PatchGrid;
   /** Additive bias on the scores, which depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
   readonly keyBias?: Expr;
   /**
@@ -71,6 +73,14 @@ export interface Operands {
   readonly elemType: number;
 }
 
+/** Where a vision model's patches are counted. */
+export interface PatchGrid {
+  /** Value whose last two axes are the rows and columns of patches. */
+  readonly value: string;
+  /** Tokens before the first patch. */
+  readonly prefix: number;
+}
+
 /** A tensor [B,H,N,D] of the graph, and what the graph does to it before the product, as a function of it (`hole`). */
 export interface NearSteps {
   readonly base: string;
@@ -87,6 +97,16 @@ export interface Operand {
  * the product already; `(bh)nd` has batch and heads in one axis; `bn(hd)` has its heads not yet split.
  */
 export type Layout = 'bhnd' | 'bhdn' | 'bnhd' | '(bh)nd' | '(bh)dn' | 'bn(hd)';
+
+/** The axis of the tokens in each layout. */
+export const tokenAxis: Readonly<Record<Layout, number>> = {
+  bhnd: 2,
+  bhdn: 3,
+  bnhd: 1,
+  '(bh)nd': 1,
+  '(bh)dn': 2,
+  'bn(hd)': 1,
+};
 
 /** A Softmax or fused node that has the outline of attention but is left alone: where it differs, and how. */
 export interface NearMiss {

@@ -8,6 +8,7 @@ import { openModel } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { findAttention } from '../../src/rewrite/find.js';
 import { readPlan, type SitePlan } from '../../src/rewrite/plan.js';
+import type { Site } from '../../src/rewrite/site.js';
 import { cases, mutants, normalInput } from '../attention/cases.js';
 import { arraysOf, attentionModel, run } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
@@ -48,6 +49,40 @@ function planOf({ window, globals, sinks, codes, pairs }: Setting) {
 
 type Change = Partial<Pick<SitePlan, 'constants' | 'exactUpTo'>>;
 
+type Tiles = NonNullable<Hybrid['grid']>;
+
+function onGrid(site: Site, { prefix }: Tiles): Site {
+  return { ...site, operands: { ...site.operands, grid: { value: 'grid', prefix } } };
+}
+
+/** The same on an image: rows × columns patches behind `prefix` tokens. */
+async function patchedImage(input: Attention, setting: Setting, grid: Tiles): Promise<Float32Array> {
+  const { H, D, E, keyBias } = input;
+  const form = { heads: H, headDim: D, valueDim: E, self: true, grid: true } as const;
+  const model = openModel(decode(attentionModel({ ...form, ...(keyBias && { mask: 'add' }) })));
+  const { globals, sinks, codes, pairs } = setting;
+  const { tile, halo, rows, columns } = grid;
+  const plan = readPlan({ name: 'hybrid-2d', tile, halo, globals, sinks, codes, assign: pairs ? 'pairs' : 'keys' });
+  const plans = findAttention(model).sites.map((site) => ({
+    site: onGrid(site, grid),
+    groups: [{ heads: Array.from({ length: H }, (_, h) => h), plan }],
+    why: 'test',
+    constants: constantsOf(input, setting),
+  }));
+  const sizes = { grid: { data: new Float32Array(rows * columns), dims: [1, 1, rows, columns] } };
+  return run(concat(encode(applyPlans(model, plans).proto)), { ...arraysOf(input), ...sizes });
+}
+
+function constantsOf(input: Attention, setting: Setting) {
+  const { query, weights, offsets } = hybridOf(input, setting);
+  const name = `${setting.pairs ? 'pairs' : 'keys'}${setting.codes}`;
+  return {
+    query: Float32Array.from(query),
+    [`${name}.weights`]: Float32Array.from(weights),
+    [`${name}.offsets`]: Float32Array.from(offsets),
+  };
+}
+
 async function patched(input: Attention, setting: Setting, change: Change = {}, opset = 17): Promise<Float32Array> {
   const { H, D, E, keyBias } = input;
   const bytes = attentionModel({
@@ -59,14 +94,7 @@ async function patched(input: Attention, setting: Setting, change: Change = {}, 
     ...(keyBias && { mask: 'add' }),
   });
   const model = openModel(decode(bytes));
-  const { query, weights, offsets } = hybridOf(input, setting);
-  const name = `${setting.pairs ? 'pairs' : 'keys'}${setting.codes}`;
-  const constants = {
-    query: Float32Array.from(query),
-    [`${name}.weights`]: Float32Array.from(weights),
-    [`${name}.offsets`]: Float32Array.from(offsets),
-    ...change.constants,
-  };
+  const constants = { ...constantsOf(input, setting), ...change.constants };
   const plans = findAttention(model).sites.map((site) => ({
     site,
     groups: [{ heads: Array.from({ length: H }, (_, h) => h), plan: planOf(setting) }],
@@ -136,6 +164,46 @@ describe('hybrid', () => {
   it('is declined without calibration, and the report says so', async () => {
     const { report } = await linearize(attentionModel({ heads: 2, headDim: 8, self: true }), { plan: 'hybrid' });
     expect(report.sites[0]?.plans[0]?.plan).toBe('exact-blocked:block=256');
-    expect(report.sites[0]?.why).toMatchInlineSnapshot(`"exact in linear memory: hybrid is not possible (it needs calibration, and there is no query, keys32.weights, keys32.offsets)"`);
+    expect(report.sites[0]?.why).toMatchInlineSnapshot(
+      `"exact in linear memory: hybrid is not possible (it needs calibration, and there is no query, keys32.weights, keys32.offsets)"`,
+    );
+  });
+});
+
+describe('hybrid in two dimensions', () => {
+  const images: Readonly<Record<string, Tiles & { readonly masked?: number[]; readonly B?: number }>> = {
+    'whole tiles behind a class token': { rows: 12, columns: 16, prefix: 1, tile: 4, halo: 2 },
+    'a ragged grid, batch 2, four registers': { rows: 11, columns: 7, prefix: 5, tile: 4, halo: 2, B: 2 },
+    'no tokens in front, small tiles': { rows: 9, columns: 6, prefix: 0, tile: 2, halo: 1 },
+    'a halo as wide as the tile': { rows: 10, columns: 13, prefix: 1, tile: 3, halo: 3 },
+    'no halo': { rows: 8, columns: 8, prefix: 1, tile: 4, halo: 0 },
+    'masked patches': { rows: 9, columns: 9, prefix: 1, tile: 4, halo: 2, B: 2, masked: [0, 20] },
+    'one patch': { rows: 1, columns: 1, prefix: 1, tile: 4, halo: 2 },
+  };
+  const inputOf = ({ rows, columns, prefix, masked, B = 1 }: (typeof images)[string]) => {
+    const N = rows * columns + prefix;
+    return normalInput({ B, H: 2, N, S: N, D: 8, E: 5 }, 40 + N, masked ? { masked } : {});
+  };
+  const setting = { window: 32, globals: 4, sinks: 1, codes: 5, pairs: true };
+
+  it.each(Object.entries(images))('equals the oracle: %s', async (_, grid) => {
+    const input = inputOf(grid);
+    const got = await patchedImage(input, setting, grid);
+    close(got, hybridAttention(input, { ...hybridOf(input, setting), grid }), bound);
+    for (const mutant of Object.values(mutants(input)))
+      expectMutantFails(() => close(got, hybridAttention(mutant, { ...hybridOf(mutant, setting), grid }), bound));
+  });
+
+  it.each([
+    ['rows and columns swapped', { rows: 16, columns: 12 }],
+    ['a wider halo', { halo: 3 }],
+    ['smaller tiles', { tile: 2 }],
+    ['a token in front forgotten', { prefix: 0, rows: 1, columns: 193 }],
+  ])('refuses the mutant: %s', async (_, change) => {
+    const grid = images['whole tiles behind a class token'];
+    const input = inputOf(grid);
+    const got = await patchedImage(input, setting, grid);
+    const hybrid = { ...hybridOf(input, setting), grid: { ...grid, ...change } };
+    expectMutantFails(() => close(got, hybridAttention(input, hybrid), bound));
   });
 });

@@ -5,7 +5,7 @@
  *   units     [B,H,U,u,W]        the keys cut into units, so that the keys near a block are a few whole units
  *   around    [B,H,n,u,W] each   those units, one strided slice of all units a place
  *
- * In a sequence, block i begins at token i·b, its window reaches `halo` tokens to both sides, and u = gcd(b, halo).
+ * Here blocks of a sequence; tiles.ts has those of an image. In a sequence, block i begins at token i·b, its window reaches `halo` tokens to both sides, and u = gcd(b, halo).
  */
 import type { Builder } from '../../onnx/build.js';
 import { ceilDivide, padRows, sizeOf } from './exact-blocked.js';
@@ -16,15 +16,16 @@ export interface Blocks {
   readonly queries: string;
   /** int64 [1]: n. */
   readonly count: string;
-  /** Keys of a unit, and how many units lie around a block. */
-  readonly unit: number;
-  readonly places: number;
-  /** [B,H,S,W] → units of keys, padded with `fill` (0). */
+  /** Axes that units are counted along: U is one in a sequence, two in an image. */
+  readonly unitAxes: number;
+  /** [B,H,S,W] → units of keys [B,H,U,u,W], padded with `fill` (0). */
   units(value: string, width: number, fill?: number): string;
-  /** Units → the ones around every block, place by place: [B,H,n,u,W]. What the unit holds may have another shape. */
-  around(units: string): string[];
-  /** Units summed over all of them: [B,H,1,u,W]. */
-  total(units: string): string;
+  /** Units → the ones around every block, place by place: [B,H,n,u,W]. */
+  around(units: string, width: number): string[];
+  /** Units of any `size` rows → their sum over the places around every block: [B,H,n,size,W]. */
+  sumAround(units: string, size: number, width: number): string;
+  /** And over all units: [B,H,1,size,W]. */
+  total(units: string, size: number, width: number): string;
   /** [B,H,n,b,E] → [B,H,N,E]. */
   join(context: string, width: number): string;
 }
@@ -37,25 +38,26 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   const count = ceilDivide(build, tokens, build.int64([block]));
   const padding = build.op('Sub', [build.op('Mul', [count, build.int64([block])]), tokens]);
   const halo = (window - block) / 2;
-  const unit = halo === 0 ? block : gcd(block, halo);
+  const unit = halo === 0 ? block : greatestDivisor(block, halo);
   const stride = block / unit;
   const span = build.op('Mul', [count, build.int64([stride])]);
   const after = build.op('Add', [padding, build.int64([halo])]);
   const pads = build.op('Concat', [build.int64([0, 0, halo, 0, 0, 0]), after, build.int64([0])], { axis: 0 });
+  const around = (units: string) =>
+    Array.from({ length: window / unit }, (_, j) => {
+      const end = build.op('Add', [span, build.int64([j])]);
+      return build.op('Slice', [units, build.int64([j]), end, build.int64([2]), build.int64([stride])]);
+    });
   return {
     queries: build.op('Reshape', [padRows(build, x, padding), build.int64([0, 0, -1, block, inputs.site.headDim])]),
     count,
-    unit,
-    places: window / unit,
+    unitAxes: 1,
     units(value, width, fill) {
       const padded = build.op('Pad', fill === undefined ? [value, pads] : [value, pads, build.float([fill], [])]);
       return build.op('Reshape', [padded, build.int64([0, 0, -1, unit, width])]);
     },
-    around: (units) =>
-      Array.from({ length: window / unit }, (_, j) => {
-        const end = build.op('Add', [span, build.int64([j])]);
-        return build.op('Slice', [units, build.int64([j]), end, build.int64([2]), build.int64([stride])]);
-      }),
+    around,
+    sumAround: (units) => around(units).reduce((a, b) => build.op('Add', [a, b])),
     total: (units) => sumOver(build, units, [2]),
     join(context, width) {
       const joined = build.op('Reshape', [context, build.int64([0, 0, -1, width])]);
@@ -75,6 +77,6 @@ export function sumOver(build: Builder, value: string, axes: readonly number[]):
     : build.op('ReduceSum', [value], { axes, keepdims: 1 });
 }
 
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
+export function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
 }

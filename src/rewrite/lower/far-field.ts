@@ -36,10 +36,11 @@ export function farPart(
   const weight = build.op('Exp', [rest.bias]);
   const moments = build.op('Mul', [build.op('Concat', [pairs, ones], { axis: 3 }), weight]);
 
-  const membersByUnit = swapLast(build, blocks.units(members, codebook.codes));
-  const sums = build.op('MatMul', [membersByUnit, blocks.units(moments, headDim + valueDim + 1)]);
-  const near = blocks.around(sums).reduce((a, b) => build.op('Add', [a, b]));
-  const far = build.op('Sub', [blocks.total(sums), near]);
+  const membersByUnit = swapLast(build, blocks.units(members, codebook.codes), blocks.unitAxes);
+  const width = headDim + valueDim + 1;
+  const sums = build.op('MatMul', [membersByUnit, blocks.units(moments, width)]);
+  const { codes } = codebook;
+  const far = build.op('Sub', [blocks.total(sums, codes, width), blocks.sumAround(sums, codes, width)]);
   const [keySum = '', valueSum = '', count = ''] = split(build, far, [headDim, valueDim, 1]);
 
   const least = build.float([0.5], []);
@@ -78,8 +79,10 @@ function meanFeature(build: Builder, { keyBias }: Inputs, features: string): str
   return build.op('MatMul', [build.op('Div', [weight, total]), features]);
 }
 
-function swapLast(build: Builder, value: string): string {
-  return build.op('Transpose', [value], { perm: [0, 1, 2, 4, 3] });
+/** [B,H,U…,u,C] → [B,H,U…,C,u] */
+function swapLast(build: Builder, value: string, unitAxes: number): string {
+  const leading = Array.from({ length: 2 + unitAxes }, (_, axis) => axis);
+  return build.op('Transpose', [value], { perm: [...leading, 3 + unitAxes, 2 + unitAxes] });
 }
 
 /** Pieces of the last of five axes. */

@@ -10,12 +10,15 @@
  * equivalents: window + sinks + globals + ½ (static score) + 2.5 codes (assignment ½, sums 1, reading 1; 3 codes where
  * values take part in the assignment).
  */
-import { sequenceBlocks } from './blocks.js';
+import type { Builder } from '../../onnx/build.js';
+import type { Site } from '../site.js';
+import { type Blocks, sequenceBlocks } from './blocks.js';
 import { type Codebook, farPart } from './far-field.js';
-import { allKeys, attendKeySets, everywhere, windowPart } from './key-set.js';
+import { attendKeySets, everywhere, type Keys, keysByHead, windowPart } from './key-set.js';
 import {
   type Constants,
   defaultsOf,
+  type Inputs,
   integerRule,
   type Lowering,
   numberOption,
@@ -26,8 +29,7 @@ import {
 import { scoredGlobals } from './scored-globals.js';
 import { notAround, queryBlock, windowRule } from './window.js';
 
-const rules: Record<string, OptionRule> = {
-  window: windowRule,
+export const farRules: Record<string, OptionRule> = {
   globals: integerRule(32, 0, 4096),
   sinks: integerRule(0, 0, 4096),
   codes: integerRule(32, 0, 1024),
@@ -38,39 +40,59 @@ const rules: Record<string, OptionRule> = {
   },
 };
 
+const rules: Record<string, OptionRule> = { window: windowRule, ...farRules };
+
 export const hybrid: Lowering = {
   summary: 'window, scored globals and codebook summaries under one softmax: linear time; needs calibration',
   defaults: defaultsOf(rules),
   readOptions: optionReader('hybrid', rules),
   declines: notAround,
-  constants: ({ headDim, valueDim }, options) => {
-    const { globals, codes } = counts(options);
-    const width = options.assign === 'pairs' ? headDim + valueDim : headDim;
-    return {
-      ...(globals > 0 && { query: [headDim, 1] }),
-      ...(codes > 0 && {
-        [`${codebookName(options)}.weights`]: [width, codes],
-        [`${codebookName(options)}.offsets`]: [1, codes],
-      }),
-    };
-  },
-  keyEquivalents(options) {
-    const { globals, sinks, codes } = counts(options);
-    const perCode = options.assign === 'pairs' ? 3 : 2.5;
-    return numberOption(options, 'window') + globals + sinks + (globals > 0 ? 0.5 : 0) + perCode * codes;
-  },
+  constants: farConstants,
+  keyEquivalents: (options) => numberOption(options, 'window') + farCost(options),
   lower(build, inputs, options, constants) {
-    const { globals, sinks, codes } = counts(options);
     const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
-    const all = allKeys(build, inputs);
-    const query = globals > 0 ? constants('query') : undefined;
-    const { chosen, rest } = scoredGlobals(build, inputs, all, { query, globals, sinks });
-    const parts = [windowPart(inputs, blocks, rest)];
-    if (chosen) parts.push(everywhere(build, blocks, chosen));
-    if (codes > 0) parts.push(farPart(build, inputs, { blocks, rest, codebook: codebook(options, constants) }));
-    return attendKeySets(build, inputs, blocks, parts);
+    return attendHybrid(build, inputs, { blocks, all: keysByHead(build, inputs), options, constants });
   },
 };
+
+/** What globals and codebook read of a head, and its shape. */
+export function farConstants(
+  { headDim, valueDim }: Site,
+  options: Options,
+): Readonly<Record<string, readonly number[]>> {
+  const { globals, codes } = counts(options);
+  const width = options.assign === 'pairs' ? headDim + valueDim : headDim;
+  return {
+    ...(globals > 0 && { query: [headDim, 1] }),
+    ...(codes > 0 && {
+      [`${codebookName(options)}.weights`]: [width, codes],
+      [`${codebookName(options)}.offsets`]: [1, codes],
+    }),
+  };
+}
+
+/** Key equivalents of everything but the window. */
+export function farCost(options: Options): number {
+  const { globals, sinks, codes } = counts(options);
+  return globals + sinks + (globals > 0 ? 0.5 : 0) + (options.assign === 'pairs' ? 3 : 2.5) * codes;
+}
+
+/** The window of `blocks`, globals and summaries; `fixed` are further keys for every block. */
+export function attendHybrid(
+  build: Builder,
+  inputs: Inputs,
+  given: { blocks: Blocks; all: Keys; options: Options; constants: Constants; fixed?: Keys },
+): string {
+  const { blocks, all, options, constants, fixed } = given;
+  const { globals, sinks, codes } = counts(options);
+  const query = globals > 0 ? constants('query') : undefined;
+  const { chosen, rest } = scoredGlobals(build, inputs, all, { query, globals, sinks });
+  const parts = [windowPart(inputs, blocks, rest)];
+  if (fixed) parts.push(everywhere(build, blocks, fixed));
+  if (chosen) parts.push(everywhere(build, blocks, chosen));
+  if (codes > 0) parts.push(farPart(build, inputs, { blocks, rest, codebook: codebook(options, constants) }));
+  return attendKeySets(build, inputs, blocks, parts);
+}
 
 function counts(options: Options) {
   return {

@@ -38,6 +38,14 @@ export function allKeys(build: Builder, inputs: Inputs): Keys {
   return { keys: inputs.k, values: unmaskedValues(build, inputs), bias };
 }
 
+/** The same with a bias of its own for every head [B,H,S,1], for parts that differ from head to head. */
+export function keysByHead(build: Builder, inputs: Inputs): Keys {
+  const all = allKeys(build, inputs);
+  const leading = build.op('Slice', [build.op('Shape', [all.keys]), build.int64([0]), build.int64([3])]);
+  const shape = build.op('Concat', [leading, build.int64([1])], { axis: 0 });
+  return { ...all, bias: build.op('Expand', [all.bias, shape]) };
+}
+
 /** Zeros [1,1,S,1] that follow the length of k on whatever device k is on: x < x is never true, NaN included. */
 function zeros(build: Builder, k: string): string {
   const one = build.op('Slice', [k, build.int64([0, 0, 0]), build.int64([1, 1, 1]), build.int64([0, 1, 3])]);
@@ -47,9 +55,9 @@ function zeros(build: Builder, k: string): string {
 /** The keys near each block. */
 export function windowPart({ site }: Inputs, blocks: Blocks, { keys, values, bias }: Keys): KeyPart {
   return {
-    keys: blocks.around(blocks.units(keys, site.headDim)),
-    values: blocks.around(blocks.units(values, site.valueDim)),
-    biases: blocks.around(blocks.units(bias, 1, excluded)),
+    keys: blocks.around(blocks.units(keys, site.headDim), site.headDim),
+    values: blocks.around(blocks.units(values, site.valueDim), site.valueDim),
+    biases: blocks.around(blocks.units(bias, 1, excluded), 1),
   };
 }
 

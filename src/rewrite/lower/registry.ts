@@ -2,6 +2,7 @@ import { exact } from './exact.js';
 import { exactBlocked } from './exact-blocked.js';
 import { features } from './features.js';
 import { hybrid } from './hybrid.js';
+import { hybrid2d } from './hybrid-2d.js';
 import type { Lowering } from './lowering.js';
 import { windowLowering } from './window.js';
 
@@ -12,6 +13,7 @@ export const lowerings = {
   features,
   window: windowLowering,
   hybrid,
+  'hybrid-2d': hybrid2d,
 } satisfies Record<string, Lowering>;
 
 export type LoweringName = keyof typeof lowerings;

@@ -14,15 +14,8 @@ export function scoredGlobals(
   all: Keys,
   { query, globals, sinks }: { query?: string; globals: number; sinks: number },
 ): { chosen?: Keys; rest: Keys } {
-  // What is chosen differs from head to head, so from here on every head has a bias of its own.
-  const perHead = build.op(
-    'Concat',
-    [build.op('Slice', [build.op('Shape', [all.keys]), build.int64([0]), build.int64([3])]), build.int64([1])],
-    { axis: 0 },
-  );
-  const bias = build.op('Expand', [all.bias, perHead]);
-  if (globals + sinks === 0) return { rest: { ...all, bias } };
-  const score = query ? build.op('Add', [build.op('MatMul', [all.keys, query]), bias]) : bias;
+  if (globals + sinks === 0) return { rest: all };
+  const score = query ? build.op('Add', [build.op('MatMul', [all.keys, query]), all.bias]) : all.bias;
   const length = sizeOf(build, all.keys, 2);
   const ranked = sinks > 0 ? build.op('Add', [score, sinkBonus(build, length, sinks)]) : score;
   const most = build.int64([globals + sinks]);
@@ -36,9 +29,9 @@ export function scoredGlobals(
     chosen: {
       keys: pick(all.keys, inputs.site.headDim),
       values: pick(all.values, inputs.site.valueDim),
-      bias: pick(bias, 1),
+      bias: pick(all.bias, 1),
     },
-    rest: { ...all, bias: scatter(build, bias, index, excluded) },
+    rest: { ...all, bias: scatter(build, all.bias, index, excluded) },
   };
 }
 

@@ -1,0 +1,105 @@
+/**
+ * Where the tokens of a vision model lie: which convolution cut the image into patches, and how many tokens (class,
+ * registers) stand before them. Proven from the graph for any image size, or there is no grid:
+ *
+ *   Conv [B,D,R,C] → flattened in row-major order, axes swapped, maybe normalised and added to → Concat behind p tokens
+ *
+ * A site belongs to the grid when the number of its tokens is p + R·C as polynomials in the unknown sizes.
+ */
+import { add, constant, type Dim, equal, multiply, product, toNumber } from '../onnx/dims.js';
+import type { NodeProto } from '../onnx/gen/onnx.js';
+import { type Graph, intAttribute, intsAttribute, isOp } from '../onnx/graph.js';
+import type { Shapes } from '../onnx/shapes.js';
+import { type PatchGrid, type Site, tokenAxis } from './site.js';
+
+/** A grid with the number of tokens it makes. */
+interface ProvenGrid extends PatchGrid {
+  readonly tokens: Dim;
+}
+
+/** Grids of the main graph, one for every convolution that becomes a sequence. */
+export function findGrids(graph: Graph, shapes: Shapes): readonly ProvenGrid[] {
+  return graph.nodes.filter(isPatchCut).flatMap((node) => {
+    const value = node.output[0] ?? '';
+    const [, , rows, columns] = shapes(graph, value).shape ?? [];
+    if (!rows || !columns) return [];
+    const patches = multiply(rows, columns);
+    return followSequence(graph, shapes, value, patches).map((prefix) => ({
+      value,
+      prefix,
+      tokens: add(patches, constant(prefix)),
+    }));
+  });
+}
+
+/** The grid that a site's tokens lie on. */
+export function gridOf(site: Site, graph: Graph, shapes: Shapes, grids: readonly ProvenGrid[]): PatchGrid | undefined {
+  const { q, aligned } = site.operands;
+  if (!('value' in q.expr) || !aligned || site.causal) return undefined;
+  const tokens = shapes(graph, q.expr.value).shape?.[tokenAxis[q.layout]];
+  const grid = grids.find((candidate) => equal(candidate.tokens, tokens));
+  return grid && { value: grid.value, prefix: grid.prefix };
+}
+
+/** A convolution whose patches touch but do not overlap. */
+function isPatchCut(node: NodeProto): boolean {
+  const [kernel, strides] = [intsAttribute(node, 'kernel_shape'), intsAttribute(node, 'strides')];
+  return (
+    isOp(node, 'Conv') && kernel?.length === 2 && strides !== undefined && kernel.every((k, i) => k === strides[i])
+  );
+}
+
+/** Operators that leave the order of tokens as it is. */
+const keeping = ['Add', 'Mul', 'Cast', 'Identity', 'Dropout', 'LayerNormalization', 'Unsqueeze', 'Squeeze'];
+const depth = 16;
+
+/** Prefixes of the sequences that a grid of patches becomes, read downwards from the convolution. */
+function followSequence(graph: Graph, shapes: Shapes, start: string, patches: Dim): number[] {
+  const found = new Set<number>();
+  const visit = (value: string, steps: number) => {
+    if (isSequence(shapes(graph, value).shape, patches)) found.add(0);
+    for (const reader of steps > 0 ? graph.consumers(value) : []) {
+      const output = reader.output[0] ?? '';
+      if (isOp(reader, 'Concat')) {
+        const prefix = tokensBefore(graph, shapes, reader, value);
+        if (prefix !== undefined) found.add(prefix);
+      } else if (isOp(reader, ...keeping) || keepsOrder(graph, shapes, reader, patches)) visit(output, steps - 1);
+    }
+  };
+  visit(start, depth);
+  return [...found];
+}
+
+/** [B,R·C,D] */
+function isSequence(shape: readonly Dim[] | undefined, patches: Dim): boolean {
+  return shape?.length === 3 && equal(shape[1], patches);
+}
+
+/**
+ * Reshape, Flatten and Transpose as patches become a sequence: rows and columns stay beside each other, rows first, and
+ * where they have become one axis, that axis stays whole.
+ */
+function keepsOrder(graph: Graph, shapes: Shapes, node: NodeProto, patches: Dim): boolean {
+  const [before, after] = [node.input[0], node.output[0]].map((value) => shapes(graph, value ?? '').shape);
+  if (!before || !after) return false;
+  if (isOp(node, 'Transpose')) {
+    if (before.length === 3) return true;
+    const perm = intsAttribute(node, 'perm') ?? [];
+    return before.length === 4 && perm.indexOf(3) === perm.indexOf(2) + 1;
+  }
+  if (!isOp(node, 'Reshape', 'Flatten')) return false;
+  const at = after.findIndex((dim) => equal(dim, patches));
+  if (at < 0) return false;
+  // The elements before and after the joined axis are the same ones on both sides.
+  const leading = product(after.slice(0, at));
+  return before.some((_, axis) => equal(product(before.slice(0, axis)), leading));
+}
+
+/** Tokens that a Concat puts before `value`, when there are none behind it. */
+function tokensBefore(graph: Graph, shapes: Shapes, node: NodeProto, value: string): number | undefined {
+  const rank = shapes(graph, value).shape?.length ?? 0;
+  const axis = ((intAttribute(node, 'axis') ?? 0) + rank) % Math.max(rank, 1);
+  if (rank !== 3 || axis !== 1 || node.input.at(-1) !== value) return undefined;
+  const counts = node.input.slice(0, -1).map((input) => toNumber(shapes(graph, input).shape?.[1]));
+  return counts.every((count) => count !== undefined) ? counts.reduce<number>((a, b) => a + (b ?? 0), 0) : undefined;
+}

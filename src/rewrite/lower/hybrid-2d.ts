@@ -1,0 +1,70 @@
+/**
+ * The hybrid (hybrid.ts) for images: the window is a square tile of patches with a halo around it. What a patch attends
+ * near it lies on all sides, and a window of a sequence cuts most of that off.
+ *
+ * The tokens before the patches (class, registers) are keys of every query, and attend everything themselves. Cost in
+ * key equivalents: (tile + 2 halo)² + globals + codes as there; the few tokens in front are not counted.
+ */
+import type { Builder } from '../../onnx/build.js';
+import { scaledQueries } from './blocks.js';
+import { attend } from './exact.js';
+import { attendHybrid, farConstants, farCost, farRules } from './hybrid.js';
+import { type Keys, keysByHead } from './key-set.js';
+import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
+import { tileBlocks } from './tiles.js';
+
+const rules = { tile: integerRule(4, 1, 64), halo: integerRule(2, 0, 64), ...farRules };
+
+export const hybrid2d: Lowering = {
+  summary: 'the hybrid for images: square tiles with a halo; linear time; needs calibration',
+  defaults: defaultsOf(rules),
+  readOptions: optionReader('hybrid-2d', rules),
+  declines: ({ operands }) =>
+    operands.grid ? undefined : 'the graph does not show that the tokens are patches of an image, row by row',
+  constants: farConstants,
+  keyEquivalents: (options) =>
+    (numberOption(options, 'tile') + 2 * numberOption(options, 'halo')) ** 2 + farCost(options),
+  lower(build, inputs, options, constants) {
+    const { grid } = inputs.site.operands;
+    if (!grid) throw new TypeError('hybrid-2d was not declined');
+    const patches = rowsFrom(build, inputs, grid.prefix);
+    const blocks = tileBlocks(build, patches, {
+      grid: grid.value,
+      tile: numberOption(options, 'tile'),
+      halo: numberOption(options, 'halo'),
+    });
+    const all = keysByHead(build, inputs);
+    const rest = sliceKeys(build, all, grid.prefix);
+    const fixed = grid.prefix > 0 ? sliceKeys(build, all, 0, grid.prefix) : undefined;
+    const context = attendHybrid(build, patches, { blocks, all: rest, options, constants, fixed });
+    if (!fixed) return context;
+    const front = rows(build, scaledQueries(build, inputs), 0, grid.prefix);
+    const ahead = attend(build, { ...inputs, gain: 1 }, front, inputs.kT(), all.values);
+    return build.op('Concat', [ahead, context], { axis: 2 });
+  },
+};
+
+/** The inputs without the first tokens. */
+function rowsFrom(build: Builder, inputs: Inputs, first: number): Inputs {
+  if (first === 0) return inputs;
+  const { q, k, v, keyBias, gain, site, heads } = inputs;
+  return {
+    q: rows(build, q, first),
+    k: rows(build, k, first),
+    v: rows(build, v, first),
+    kT: () => build.op('Transpose', [rows(build, k, first)], { perm: [0, 1, 3, 2] }),
+    ...(keyBias && { keyBias: rows(build, keyBias, first, undefined, 3) }),
+    gain,
+    site,
+    heads,
+  };
+}
+
+function sliceKeys(build: Builder, { keys, values, bias }: Keys, first: number, end?: number): Keys {
+  const cut = (value: string) => rows(build, value, first, end);
+  return { keys: cut(keys), values: cut(values), bias: cut(bias) };
+}
+
+function rows(build: Builder, value: string, first: number, end = 2 ** 31 - 1, axis = 2): string {
+  return build.op('Slice', [value, build.int64([first]), build.int64([end]), build.int64([axis])]);
+}
