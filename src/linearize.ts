@@ -2,10 +2,11 @@ import { type AutoOptions, choosePlans, runOnce } from './auto.js';
 import { compareOutputs, type OutputError } from './metrics.js';
 import { decode } from './onnx/decode.js';
 import { concat, encode } from './onnx/encode.js';
-import { openModel } from './onnx/graph.js';
+import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
 import { findAttention } from './rewrite/find.js';
-import { assignPlans, formatPlan, type PlanInput, readPlan } from './rewrite/plan.js';
+import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
+import { applySavedPlan, type SavedPlan } from './rewrite/saved-plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
 import { type Undo, undoRewrite } from './rewrite/undo.js';
 import type { Feeds, SessionFactory } from './session.js';
@@ -13,6 +14,8 @@ import type { Feeds, SessionFactory } from './session.js';
 export interface LinearizeOptions extends AutoOptions {
   /** Plan of every site, or 'auto'. Default: 'auto' with a sample, 'exact-blocked' without. */
   readonly plan?: PlanInput;
+  /** Plans of every head with their constants, from calibrate() or a plan file; takes the place of `plan` and `rules`. */
+  readonly saved?: SavedPlan;
   /** Name used in errors and in the report. Default 'model'. */
   readonly file?: string;
 }
@@ -61,14 +64,12 @@ export async function linearizeChunks(
   bytes: Uint8Array,
   options: LinearizeOptions = {},
 ): Promise<{ chunks: Uint8Array[]; report: Report }> {
-  const { file = 'model', sample, createSession, rules } = options;
+  const { file = 'model', sample, createSession } = options;
   const input = options.plan ?? (sample && createSession ? 'auto' : 'exact-blocked');
   const given = input === 'auto' ? undefined : readPlan(input);
   const model = openModel(decode(bytes, file));
   const findings = findAttention(model);
-  const plans = given
-    ? assignPlans(findings.sites, () => given, rules)
-    : await choosePlans(model, findings.sites, options);
+  const plans = await plansFor(model, findings.sites, { ...options, given });
   const { proto, undo } = applyPlans(model, plans);
   const chunks = encode(proto);
   const report: Report = {
@@ -86,6 +87,15 @@ export async function linearizeChunks(
     undo,
   };
   return { chunks, report };
+}
+
+async function plansFor(
+  model: Model,
+  sites: readonly Site[],
+  { given, saved, rules, ...options }: LinearizeOptions & { given?: Plan },
+): Promise<SitePlan[]> {
+  if (saved) return applySavedPlan(saved, sites);
+  return given ? assignPlans(sites, () => given, rules) : choosePlans(model, sites, { ...options, rules });
 }
 
 /** The original of a rewritten model, from the report that linearize returned. @throws PerformersError PF205 */

@@ -38,6 +38,13 @@ export function readBound(text: string): number {
   throw new InvalidArgumentError(`'${text}' is no number from 0 up, such as 1e-3.`);
 }
 
+/** `10%` or `0.1` → 0.1 */
+export function readShare(text: string): number {
+  const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
+  if (text.trim() !== '' && value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError(`'${text}' is no share such as 10% or 0.1.`);
+}
+
 export const runtimeChoices = { node: ['node'], wasm: ['wasm'], both: ['node', 'wasm'] } satisfies Record<
   string,
   NodeRuntime[]

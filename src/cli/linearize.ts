@@ -1,12 +1,16 @@
 import { Command, Option } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
+import { PerformersError } from '../errors.js';
 import type { Report } from '../linearize.js';
-import { type LinearizedFiles, linearizeFiles } from '../node/linearize-files.js';
+import { checkTarget, writeFilesAtomic } from '../node/atomic-write.js';
+import type { PlanFileContent } from '../node/calibrate-file.js';
+import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import type { LayerRule } from '../rewrite/plan.js';
-import { readBound, readCount, readLayers } from './arguments.js';
+import { readBound, readCount, readLayers, readShare } from './arguments.js';
 import { count, digits, formatIndices, print, printJson, withProgress } from './output.js';
+import { drawPlan } from './plan-picture.js';
 
 interface Options {
   readonly output: string;
@@ -14,6 +18,15 @@ interface Options {
   readonly layers?: readonly LayerRule[];
   readonly planFile?: string;
   readonly maxError?: number;
+  readonly data?: readonly string[];
+  readonly budget?: number;
+  readonly keep?: number;
+  readonly heal: boolean;
+  readonly seed?: number;
+  readonly length?: number;
+  readonly size?: number;
+  readonly inputs?: number;
+  readonly picture?: string;
   readonly sampleLength?: number;
   readonly input?: string;
   readonly runtime: NodeRuntime;
@@ -32,7 +45,16 @@ export function linearizeCommand(): Command {
     .option('--plan <plan>', 'plan of every layer (see below), or auto (default: exact-blocked)')
     .option('--layers <rule>', 'LAYERS[/HEADS]=PLAN, an exception; may be repeated', readLayers)
     .option('--plan-file <file>', 'JSON with plan and rules')
-    .option('--max-error <number>', 'largest relative RMS error that auto accepts (default: 0.05)', readBound)
+    .option('--max-error <number>', 'largest relative RMS error of the output (auto: 0.05)', readBound)
+    .option('--data <path...>', 'calibrate on text, images or JSON lines of inputs: a plan for every head')
+    .option('--budget <keys>', 'with --data: mean cost of a head, in key equivalents (default: 176)', readBound)
+    .option('--keep <share>', 'with --data: largest share of heads that stays exact (default: 10%)', readShare)
+    .option('--no-heal', 'with --data: fit no gain and bias a head')
+    .option('--length <tokens>', 'with --data: tokens of a passage of text (default: up to 512)', readCount)
+    .option('--size <pixels>', 'with --data: height and width of images (default: what the model is fed)', readCount)
+    .option('--inputs <count>', 'with --data: inputs at most (default: 64)', readCount)
+    .option('--seed <number>', 'with --data: another calibration of the same data (default: 0)', readBound)
+    .option('--picture <file.svg>', 'with --data: draw the plan of every head, and cost against error')
     .option('--sample-length <tokens>', 'measure on generated inputs of this length (auto: 128)', readCount)
     .option('--input <file>', 'measure on these inputs: JSON, { NAME: { type, dims, data } }')
     .addOption(new Option('--runtime <name>', 'what auto runs models on').choices(['node', 'wasm']).default('node'))
@@ -46,13 +68,15 @@ export function linearizeCommand(): Command {
 Examples:
   performers linearize model.onnx -o linear.onnx
   performers linearize models/MiniLM -o models/MiniLM-linear --plan auto --max-error 0.02
-  performers linearize model.onnx -o out.onnx --plan window:window=128 --layers 0-1,11=exact-blocked`,
+  performers linearize model.onnx -o out.onnx --plan window:window=128 --layers 0-1,11=exact-blocked
+  performers linearize MiniLM/onnx/model.onnx -o linear.onnx --data texts.txt --budget 104 --keep 0 --picture plan.svg
+  performers linearize MiniLM/onnx/model.onnx -o again.onnx --plan-file linear.plan.json`,
     )
     .action(run);
 }
 
 async function run(path: string, options: Options): Promise<void> {
-  const { output, layers, planFile, maxError, sampleLength, input, runtime, force, report, json } = options;
+  const { output, layers, planFile, maxError, sampleLength, input, runtime, force, report, json, picture } = options;
   const file = planFile === undefined ? {} : await readPlanFile(planFile);
   const plan = options.plan ?? file.plan;
   const rules = [...(file.rules ?? []), ...(layers ?? [])];
@@ -61,6 +85,8 @@ async function run(path: string, options: Options): Promise<void> {
       plan,
       rules,
       maxError,
+      saved: file.saved,
+      calibration: calibrationOf(options),
       sampleLength,
       inputFile: input,
       runtime,
@@ -69,18 +95,66 @@ async function run(path: string, options: Options): Promise<void> {
       onProgress,
     }),
   );
+  const content = result.plan?.content;
+  if (picture !== undefined && content) await writePicture(picture, content, force);
   if (json) {
     const files = result.reports.map(({ undo: _, ...rest }) => rest);
-    printJson({ schema: 'performers.linearize/1', output, report: result.reportFile, files, copied: result.copied });
+    const { file: planned, content: chosen } = result.plan ?? {};
+    printJson({
+      schema: 'performers.linearize/1',
+      output,
+      report: result.reportFile,
+      files,
+      copied: result.copied,
+      ...(chosen && { plan: planned, calibration: chosen.calibration }),
+    });
     return;
   }
   print(describe(result));
-  if (plan === undefined)
+  if (plan === undefined && !content && !file.saved)
     print('plan: exact-blocked, the default: same answers, less memory. Linear time: --plan auto');
 }
 
-function describe({ output, reportFile, reports, copied }: LinearizedFiles): string {
-  const lines = reports.flatMap(describeReport);
+/** The options of calibration, when there is data. @throws PerformersError PF202 where they say nothing without it */
+function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
+  const { data, budget, keep, heal, seed, length, size, inputs, maxError, picture, plan, planFile, layers } = options;
+  if (data) {
+    const other = Object.entries({ '--plan': plan, '--plan-file': planFile, '--layers': layers }).find(([, x]) => x);
+    if (!other) return { data, budget, keep, heal, seed, length, size, inputs, maxError };
+    throw new PerformersError('PF202', `--data chooses a plan for every head, and ${other[0]} names them`, {
+      at: other[0],
+      mend: 'leave one of the two out; the plan file that calibration writes can be edited by hand',
+    });
+  }
+  const needy = { '--budget': budget, '--keep': keep, '--length': length, '--size': size, '--picture': picture };
+  const lone = Object.entries(needy).find(([, value]) => value !== undefined);
+  if (!lone) return undefined;
+  throw new PerformersError('PF501', `${lone[0]} says how to calibrate, and there is no data`, {
+    at: lone[0],
+    mend: 'add --data FILE: text, images or JSON lines of model inputs',
+  });
+}
+
+async function writePicture(path: string, content: PlanFileContent, force?: boolean): Promise<void> {
+  const chunks = [new TextEncoder().encode(drawPlan(content))];
+  await checkTarget(path, 'file', { force });
+  await writeFilesAtomic([{ path, chunks }], { force });
+}
+
+function describePlan({ file, content }: NonNullable<LinearizedFiles['plan']>): string[] {
+  const { what, cost, exactHeads, error, healing } = content.calibration;
+  const heads = content.sites.reduce((sum, site) => sum + site.heads, 0);
+  const percent = (share: number) => `${digits(100 * share)} %`;
+  const healed = error.healed === undefined ? '' : `, ${percent(error.healed)} healed (${healing})`;
+  return [
+    `calibrated on ${what}, a third of them held out: ${cost.toFixed(0)} key equivalents a head, ${exactHeads} of ${heads} heads exact`,
+    `relative error of the output on the held-out inputs: ${percent(error.chosen)}${healed}; predicted ${percent(error.predicted)}`,
+    `plan of every head, with why, in ${file}: edit it, or use it again with --plan-file`,
+  ];
+}
+
+function describe({ output, reportFile, reports, copied, plan }: LinearizedFiles): string {
+  const lines = [...reports.flatMap(describeReport), ...(plan ? describePlan(plan) : [])];
   for (const { file, reason } of copied) lines.push(`${file}: copied as it is: ${reason}`);
   return [...lines, `written to ${output}, report in ${reportFile}`].join('\n');
 }

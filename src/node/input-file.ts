@@ -10,13 +10,17 @@ import { readBytes } from './model-folder.js';
  * @throws PerformersError PF107 (unreadable), PF202 (not of this form)
  */
 export async function readInputFile(path: string): Promise<Feeds> {
+  return parseInputs(new TextDecoder().decode(await readBytes(path)), path);
+}
+
+/** The same from text; `at` is where it stood. @throws PerformersError PF202 */
+export function parseInputs(text: string, at: string): Feeds {
   const wrong = (what: string, cause?: unknown) =>
     new PerformersError('PF202', `${what} in the input file`, {
-      at: path,
+      at,
       mend: 'write { "inputs": { NAME: { "type": "int64", "dims": [1, 3], "data": [1, 2, 3] } } }',
       cause,
     });
-  const text = new TextDecoder().decode(await readBytes(path));
   let json: unknown;
   try {
     json = JSON.parse(text);

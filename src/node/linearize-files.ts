@@ -6,7 +6,9 @@ import { PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearizeChunks, type Report } from '../linearize.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
+import type { SavedPlan } from '../rewrite/saved-plan.js';
 import { checkTarget, reportName, writeChunks, writeFilesAtomic, writeFolderAtomic } from './atomic-write.js';
+import { type CalibrateFileOptions, calibrateFile, type PlanFileContent } from './calibrate-file.js';
 import { readInputFile } from './input-file.js';
 import { generateInputs } from './inputs.js';
 import { findWeights, isInside, type ModelPath, openPath, readBytes, type Weights } from './model-folder.js';
@@ -17,6 +19,10 @@ export interface LinearizeFilesOptions extends Pick<LinearizeOptions, 'plan' | '
   readonly sampleLength?: number;
   /** Default 'node'. */
   readonly runtime?: NodeRuntime;
+  /** Calibrate on this data: every head gets a plan of its own (one model at a time). */
+  readonly calibration?: Omit<CalibrateFileOptions, 'runtime' | 'onProgress'>;
+  /** Plans of an earlier calibration. */
+  readonly saved?: SavedPlan;
   readonly force?: boolean;
   /** Where the report goes. Default: beside the output file; inside the output folder. */
   readonly reportFile?: string;
@@ -26,6 +32,8 @@ export interface LinearizedFiles {
   readonly output: string;
   readonly reportFile: string;
   readonly reports: readonly Report[];
+  /** What calibration chose, and the file that holds it. */
+  readonly plan?: { readonly file: string; readonly content: PlanFileContent };
   /** Models that were copied as they are, and why. */
   readonly copied: readonly { readonly file: string; readonly reason: string }[];
 }
@@ -71,14 +79,22 @@ async function linearizeFile(
   const weights = await findWeights(bytes, path);
   const moves = await weightsToCopy(weights, dirname(resolve(output)));
   for (const { to } of moves) await checkTarget(to, 'file', options);
-  const { chunks, report } = await linearizeModel(bytes, path, model, options);
+  const planFile = `${output.slice(0, -'.onnx'.length)}.plan.json`;
+  if (options.calibration) await checkTarget(planFile, 'file', options);
+  const content =
+    options.calibration && (await calibrateFile(bytes, path, { ...options.calibration, ...progressOf(options) }));
+  const { chunks, report } = await linearizeModel(bytes, path, model, {
+    ...options,
+    ...(content && { saved: content }),
+  });
   const files = [
     { path: output, chunks },
     { path: reportFile, chunks: jsonChunks(report) },
+    ...(content ? [{ path: planFile, chunks: jsonChunks(content) }] : []),
     ...moves.map(({ from, to }) => ({ path: to, chunks: createReadStream(from) })),
   ];
   await writeFilesAtomic(files, options);
-  return { output, reportFile, reports: [report], copied: [] };
+  return { output, reportFile, reports: [report], copied: [], ...(content && { plan: { file: planFile, content } }) };
 }
 
 async function linearizeFolder(
@@ -91,6 +107,12 @@ async function linearizeFolder(
     throw new PerformersError('PF202', `one input file cannot fit the ${source.models.length} models of this folder`, {
       at: '--input',
       mend: 'linearize its models one by one, or measure on generated inputs: --sample-length 128',
+    });
+  }
+  if (options.calibration || options.saved) {
+    throw new PerformersError('PF202', 'calibration, and the plan it makes, are for one model', {
+      at: source.root,
+      mend: `name one of its files: ${source.models.join(', ')}`,
     });
   }
   if (options.reportFile !== undefined) await checkTarget(options.reportFile, 'file', options);
@@ -139,7 +161,17 @@ async function weightsByModel({ root, models }: ModelPath): Promise<Map<string, 
 }
 
 async function linearizeModel(bytes: Uint8Array, path: string, file: string, options: LinearizeFilesOptions) {
-  const { plan = 'exact-blocked', rules, maxError, onProgress, inputFile, sampleLength, runtime = 'node' } = options;
+  const {
+    saved,
+    plan = 'exact-blocked',
+    rules,
+    maxError,
+    onProgress,
+    inputFile,
+    sampleLength,
+    runtime = 'node',
+  } = options;
+  if (saved) return linearizeChunks(bytes, { saved, file });
   const measured = plan === 'auto' || inputFile !== undefined || sampleLength !== undefined;
   if (!measured) return linearizeChunks(bytes, { plan, rules, file });
   const sample =
@@ -149,6 +181,8 @@ async function linearizeModel(bytes: Uint8Array, path: string, file: string, opt
   const createSession = await nodeSessions(runtime, path);
   return linearizeChunks(bytes, { plan, rules, maxError, onProgress, sample, createSession, file });
 }
+
+const progressOf = ({ runtime, onProgress }: LinearizeFilesOptions) => ({ runtime, onProgress });
 
 /** External weights that the output needs beside it and has not yet. */
 async function weightsToCopy(weights: readonly Weights[], folder: string): Promise<{ from: string; to: string }[]> {

@@ -1,11 +1,14 @@
 import { PerformersError } from '../errors.js';
 import type { LayerRule, PlanInput } from '../rewrite/plan.js';
+import type { SavedPlan } from '../rewrite/saved-plan.js';
 import { isRecord } from './input-file.js';
 import { readBytes } from './model-folder.js';
 
 export interface PlanFile {
   readonly plan?: PlanInput;
   readonly rules?: readonly LayerRule[];
+  /** What calibration wrote, perhaps edited by hand. */
+  readonly saved?: SavedPlan;
 }
 
 /**
@@ -27,6 +30,10 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
   } catch (cause) {
     throw cause instanceof PerformersError ? cause : wrong('no JSON', cause);
   }
+  if (isRecord(json) && json.schema !== undefined) {
+    if (isSavedPlan(json)) return { saved: json };
+    throw wrong(`neither performers.plan/1 nor plan and rules`);
+  }
   if (!isRecord(json) || !Object.keys(json).every((key) => key === 'plan' || key === 'rules')) {
     throw wrong('something other than plan and rules');
   }
@@ -36,6 +43,18 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
     throw wrong('a rule without layers and plan');
   }
   return { plan, rules };
+}
+
+function isSavedPlan(value: Record<string, unknown>): value is Record<string, unknown> & SavedPlan {
+  const { schema, sites } = value;
+  return schema === 'performers.plan/1' && Array.isArray(sites) && sites.every(isSavedSite);
+}
+
+function isSavedSite(site: unknown): boolean {
+  if (!isRecord(site) || !isIndex(site.layer) || typeof site.output !== 'string') return false;
+  const { plans, constants = {} } = site;
+  const read = Array.isArray(plans) && plans.every((one) => isRecord(one) && isIndices(one.heads) && isPlan(one.plan));
+  return read && isRecord(constants) && Object.values(constants).every((text) => typeof text === 'string');
 }
 
 function isPlan(value: unknown): value is PlanInput {

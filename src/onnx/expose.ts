@@ -1,4 +1,5 @@
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from './gen/onnx.js';
+import { readTensor } from './tensor.js';
 
 /**
  * The model with values of its main graph as further outputs, in the order given; what is an output already stays one.
@@ -26,13 +27,14 @@ export function extractValues(model: ModelProto, names: readonly string[]): Mode
   if (!graph) throw new TypeError('decode() lets no model without a graph through');
   const output = infos(graph, [...new Set(names)]);
   const needed = new Set(names);
-  const node = graph.node.filter(() => false);
+  const node: NodeProto[] = [];
   for (const candidate of [...graph.node].reverse()) {
     if (!candidate.output.some((value) => needed.has(value))) continue;
     node.push(candidate);
     for (const value of reads(candidate)) needed.add(value);
   }
-  return { ...model, graph: { ...graph, node: node.reverse(), output } };
+  const initializer = graph.initializer.filter((bytes) => needed.has(readTensor(bytes).name));
+  return { ...model, graph: { ...graph, node: node.reverse(), initializer, output } };
 }
 
 function infos(graph: GraphProto, names: readonly string[]): ValueInfoProto[] {

@@ -1,0 +1,31 @@
+import { type CalibrationData, type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
+import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
+import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/calibrate.js';
+import { decode } from '../onnx/decode.js';
+import { openModel } from '../onnx/graph.js';
+import { findAttention } from '../rewrite/find.js';
+import type { SavedPlan } from '../rewrite/saved-plan.js';
+
+export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
+  /** Text files, images or folders of them, JSON lines. */
+  readonly data: readonly string[];
+  readonly runtime?: NodeRuntime;
+}
+
+/** A plan with what it was made from, as it is written beside a model. */
+export interface PlanFileContent extends SavedPlan {
+  readonly calibration: Omit<Calibrated, 'plan'> & Pick<CalibrationData, 'kind' | 'what' | 'sources'>;
+}
+
+/** Calibrates a model in a file on data in files. @throws PerformersError PF101–PF107, PF301, PF302, PF501–PF504 */
+export async function calibrateFile(
+  bytes: Uint8Array,
+  path: string,
+  options: CalibrateFileOptions,
+): Promise<PlanFileContent> {
+  const model = openModel(decode(bytes, path));
+  const { feeds, kind, what, sources } = await readCalibrationData(model, path, options.data, options);
+  const createSession = await nodeSessions(options.runtime ?? 'node', path);
+  const { plan, ...found } = await calibrate(model, findAttention(model).sites, feeds, createSession, options);
+  return { ...plan, calibration: { ...found, kind, what, sources } };
+}
