@@ -46,8 +46,8 @@ function drawMap(cells: readonly Cell[]): string {
     marginBottom: 6,
     padding: 0.06,
     ariaLabel: 'Plan of every head',
-    x: { axis: 'top', label: 'head' },
-    y: { label: 'layer' },
+    x: { axis: 'top', label: null },
+    y: { label: null },
     color: { type: 'linear', scheme: 'YlGnBu', domain: [0, Math.max(1, ...linear.map(({ cost }) => cost))] },
     marks: [
       Plot.cell(linear, { x: 'head', y: 'layer', fill: 'cost' }),
@@ -63,7 +63,7 @@ function drawMap(cells: readonly Cell[]): string {
           exact || cost > 0.55 * Math.max(...linear.map((cell) => cell.cost)) ? 'white' : '#222',
         fontSize: cells.some(({ head }) => head > 13) ? 8 : 11,
       }),
-      Plot.text(['Key equivalents of every head: what it costs, in keys attended'], {
+      Plot.text(['Key equivalents of every head (rows: layers, columns: heads)'], {
         frameAnchor: 'top-left',
         dy: -52,
         fontSize: 13,
@@ -82,7 +82,7 @@ function drawCurve({ calibration }: PlanFileContent): string {
     marginBottom: 44,
     ariaLabel: 'Cost and predicted error',
     x: { label: 'key equivalents a head →', grid: true },
-    y: { label: '↑ predicted relative error of the output', grid: true, tickFormat: '%', zero: true },
+    y: { label: null, grid: true, tickFormat: '%', zero: true },
     marks: [
       Plot.line(curve, { x: 'cost', y: 'error', stroke: '#2b6cb0', strokeWidth: 2 }),
       Plot.dot(curve, { x: 'cost', y: 'error', fill: '#2b6cb0', r: 2 }),
@@ -103,7 +103,7 @@ function drawCurve({ calibration }: PlanFileContent): string {
         fill: '#b2182b',
         fontWeight: 'bold',
       }),
-      Plot.text(['Cost and predicted error of the choices there were'], {
+      Plot.text(['Predicted relative error of the output against cost'], {
         frameAnchor: 'top-left',
         dy: -32,
         fontSize: 13,

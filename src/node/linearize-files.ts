@@ -211,8 +211,10 @@ async function resolveLinks(path: string): Promise<string> {
   return join(await resolveLinks(dirname(path)), basename(path));
 }
 
+/** Indented, lists of numbers on one line: people read and edit plans. */
 function jsonChunks(value: unknown): Uint8Array[] {
-  return [new TextEncoder().encode(`${JSON.stringify(value, null, 1)}\n`)];
+  const text = JSON.stringify(value, null, 1).replace(/\[[\d\s,.eE+-]*\]/g, (list) => list.replace(/\s+/g, ' '));
+  return [new TextEncoder().encode(`${text}\n`)];
 }
 
 async function exists(path: string): Promise<boolean> {

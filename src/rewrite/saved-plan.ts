@@ -14,7 +14,11 @@ export interface SavedSite {
   readonly heads: number;
   readonly headDim: number;
   readonly valueDim: number;
-  readonly plans: readonly { readonly heads: readonly number[]; readonly plan: string; readonly why?: string }[];
+  readonly plans: readonly {
+    readonly heads: readonly number[];
+    readonly plan: string;
+    readonly why?: readonly string[];
+  }[];
   readonly why: string;
   readonly exactUpTo?: number;
   /** Float32, little endian, base64. */
@@ -40,7 +44,7 @@ export function savePlan(plans: readonly SitePlan[], reasons?: readonly (readonl
       plans: groups.map((group) => ({
         heads: group.heads,
         plan: formatPlan(group.plan),
-        ...(reasons && { why: group.heads.map((head) => `${head}: ${reasons[layer]?.[head] ?? ''}`).join('; ') }),
+        ...(reasons && { why: group.heads.map((head) => `head ${head}: ${reasons[layer]?.[head] ?? ''}`) }),
       })),
       why,
       ...(exactUpTo !== undefined && { exactUpTo }),
