@@ -1,11 +1,12 @@
 /**
  * Where "near" is, for the lowerings that build a set of keys for every block of queries (key-set.ts).
  *
- *   x blocks  [B,H,n,b,D]        n blocks of b queries; what does not fill a block is padded with zeros
- *   units     [B,H,U,u,W]        the keys cut into units, so that the keys near a block are a few whole units
- *   around    [B,H,n,u,W] each   those units, one strided slice of all units a place
+ *   x blocks   [B,H,n,b,D]     n blocks of b queries; what does not fill a block is padded
+ *   around     [B,H,n,w,W]     the w rows of a tensor [B,H,S,W] near each block, fetched by one table of indices
+ *   outside    [n,w]           true where a block has fewer rows near it than w; the rows there are some other ones
  *
- * Here blocks of a sequence; tiles.ts has those of an image. In a sequence, block i begins at token i·b, its window reaches `halo` tokens to both sides, and u = gcd(b, halo).
+ * Here blocks of a sequence, block i beginning at token i·b with `halo` further tokens on both sides; tiles.ts has those
+ * of an image.
  */
 import type { Builder } from '../../onnx/build.js';
 import { ceilDivide, padRows, sizeOf } from './exact-blocked.js';
@@ -14,19 +15,15 @@ import type { Inputs } from './lowering.js';
 export interface Blocks {
   /** [B,H,n,b,D], the factor `gain` applied. */
   readonly queries: string;
-  /** int64 [1]: n. */
-  readonly count: string;
-  /** Axes that units are counted along: U is one in a sequence, two in an image. */
-  readonly unitAxes: number;
-  /** [B,H,S,W] → units of keys [B,H,U,u,W], padded with `fill` (0). */
-  units(value: string, width: number, fill?: number): string;
-  /** Units → the ones around every block, place by place: [B,H,n,u,W]. */
-  around(units: string, width: number): string[];
-  /** Units of any `size` rows → their sum over the places around every block: [B,H,n,size,W]. */
-  sumAround(units: string, size: number, width: number): string;
-  /** And over all units: [B,H,1,size,W]. */
-  total(units: string, size: number, width: number): string;
-  /** [B,H,n,b,E] → [B,H,N,E]. */
+  /** b */
+  readonly size: number;
+  /** Every key is near exactly one block: the window is the block itself. */
+  readonly apart: boolean;
+  /** bool [n,w,1] */
+  readonly outside: string;
+  /** [B,H,S,W] → [B,H,n,w,W] */
+  around(value: string): string;
+  /** [B,H,n,b,E] → [B,H,N,E] */
   join(context: string, width: number): string;
 }
 
@@ -37,33 +34,47 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   const tokens = sizeOf(build, x, 2);
   const count = ceilDivide(build, tokens, build.int64([block]));
   const padding = build.op('Sub', [build.op('Mul', [count, build.int64([block])]), tokens]);
-  const halo = (window - block) / 2;
-  const unit = halo === 0 ? block : greatestDivisor(block, halo);
-  const stride = block / unit;
-  const span = build.op('Mul', [count, build.int64([stride])]);
-  const after = build.op('Add', [padding, build.int64([halo])]);
-  const pads = build.op('Concat', [build.int64([0, 0, halo, 0, 0, 0]), after, build.int64([0])], { axis: 0 });
-  const around = (units: string) =>
-    Array.from({ length: window / unit }, (_, j) => {
-      const end = build.op('Add', [span, build.int64([j])]);
-      return build.op('Slice', [units, build.int64([j]), end, build.int64([2]), build.int64([stride])]);
-    });
+  const near = neighbours(build, { size: tokens, count, step: block, halo: (window - block) / 2, span: window });
   return {
     queries: build.op('Reshape', [padRows(build, x, padding), build.int64([0, 0, -1, block, inputs.site.headDim])]),
-    count,
-    unitAxes: 1,
-    units(value, width, fill) {
-      const padded = build.op('Pad', fill === undefined ? [value, pads] : [value, pads, build.float([fill], [])]);
-      return build.op('Reshape', [padded, build.int64([0, 0, -1, unit, width])]);
-    },
-    around,
-    sumAround: (units) => around(units).reduce((a, b) => build.op('Add', [a, b])),
-    total: (units) => sumOver(build, units, [2]),
+    size: block,
+    apart: window === block,
+    outside: build.op('Reshape', [near.outside, build.int64([-1, window, 1])]),
+    around: (value) => build.op('Gather', [value, near.index], { axis: 2 }),
     join(context, width) {
       const joined = build.op('Reshape', [context, build.int64([0, 0, -1, width])]);
       return build.op('Slice', [joined, build.int64([0]), tokens, build.int64([2])]);
     },
   };
+}
+
+/**
+ * Along one axis of `size` places: the `span` places of each of `count` blocks that begin at i·step − halo, kept within
+ * the axis [count,span], and where they had to be.
+ */
+export function neighbours(
+  build: Builder,
+  given: { size: string; count: string; step: number; halo: number; span: number },
+): { index: string; outside: string } {
+  const { size, count, step, halo, span } = given;
+  const starts = build.op('Mul', [counting(build, count), build.int64([step])]);
+  const column = build.op('Reshape', [starts, build.int64([-1, 1])]);
+  const offsets = build.int64(Array.from({ length: span }, (_, j) => j - halo));
+  const place = build.op('Add', [column, offsets]);
+  const zero = build.int64([0]);
+  const before = build.op('Less', [place, zero]);
+  const inside = build.op('Less', [place, size]);
+  const last = build.op('Sub', [size, build.int64([1])]);
+  return {
+    index: build.op('Where', [before, zero, build.op('Where', [inside, place, last])]),
+    outside: build.op('Or', [before, build.op('Not', [inside])]),
+  };
+}
+
+/** 0, 1, … up to a count [1]: int64 [count]. */
+export function counting(build: Builder, count: string): string {
+  const scalar = build.op('Reshape', [count, build.int64([], [0])]);
+  return build.op('Range', [build.int64([0], []), scalar, build.int64([1], [])]);
 }
 
 export function scaledQueries(build: Builder, { q, gain }: Pick<Inputs, 'q' | 'gain'>): string {
@@ -75,8 +86,4 @@ export function sumOver(build: Builder, value: string, axes: readonly number[]):
   return build.opset >= 13
     ? build.op('ReduceSum', [value, build.int64(axes)], { keepdims: 1 })
     : build.op('ReduceSum', [value], { axes, keepdims: 1 });
-}
-
-export function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
 }

@@ -3,12 +3,12 @@
  * near it lies on all sides, and a window of a sequence cuts most of that off.
  *
  * The tokens before the patches (class, registers) are keys of every query, and attend everything themselves. Cost in
- * key equivalents: (tile + 2 halo)² + globals + codes as there; the few tokens in front are not counted.
+ * key equivalents: as there, with (tile + 2 halo)² keys in the window; the few tokens in front are not counted.
  */
 import type { Builder } from '../../onnx/build.js';
 import { scaledQueries } from './blocks.js';
 import { attend } from './exact.js';
-import { attendHybrid, farConstants, farCost, farRules } from './hybrid.js';
+import { attendHybrid, farConstants, farCost, farRules, nearCost } from './hybrid.js';
 import { type Keys, keysByHead } from './key-set.js';
 import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
 import { tileBlocks } from './tiles.js';
@@ -22,8 +22,10 @@ export const hybrid2d: Lowering = {
   declines: ({ operands }) =>
     operands.grid ? undefined : 'the graph does not show that the tokens are patches of an image, row by row',
   constants: farConstants,
-  keyEquivalents: (options) =>
-    (numberOption(options, 'tile') + 2 * numberOption(options, 'halo')) ** 2 + farCost(options),
+  keyEquivalents(options) {
+    const [tile, halo] = [numberOption(options, 'tile'), numberOption(options, 'halo')];
+    return nearCost((tile + 2 * halo) ** 2, tile ** 2, options) + farCost(options);
+  },
   lower(build, inputs, options, constants) {
     const { grid } = inputs.site.operands;
     if (!grid) throw new TypeError('hybrid-2d was not declined');

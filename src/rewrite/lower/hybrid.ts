@@ -8,13 +8,14 @@
  *
  * q₀ and the codebook are constants of the head, from calibration (calibrate/). Every key counts once. Cost in key
  * equivalents: window + sinks + globals + ½ (static score) + 2.5 codes (assignment ½, sums 1, reading 1; 3 codes where
- * values take part in the assignment).
+ * values take part in the assignment), and codes · window / block where the window reaches beyond the block: its keys are
+ * then summed once more, to be left out of the summaries.
  */
 import type { Builder } from '../../onnx/build.js';
 import type { Site } from '../site.js';
 import { type Blocks, sequenceBlocks } from './blocks.js';
 import { type Codebook, farPart } from './far-field.js';
-import { attendKeySets, everywhere, type Keys, keysByHead, windowPart } from './key-set.js';
+import { attendKeySets, type Keys, keysByHead, windowPart } from './key-set.js';
 import {
   type Constants,
   defaultsOf,
@@ -48,7 +49,7 @@ export const hybrid: Lowering = {
   readOptions: optionReader('hybrid', rules),
   declines: notAround,
   constants: farConstants,
-  keyEquivalents: (options) => numberOption(options, 'window') + farCost(options),
+  keyEquivalents: (options) => nearCost(numberOption(options, 'window'), queryBlock, options) + farCost(options),
   lower(build, inputs, options, constants) {
     const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
     return attendHybrid(build, inputs, { blocks, all: keysByHead(build, inputs), options, constants });
@@ -71,7 +72,12 @@ export function farConstants(
   };
 }
 
-/** Key equivalents of everything but the window. */
+/** Key equivalents of a window of so many keys around blocks of `block` queries: reading them, and leaving them out. */
+export function nearCost(window: number, block: number, options: Options): number {
+  return window + (window > block ? (counts(options).codes * window) / block : 0);
+}
+
+/** Key equivalents of everything else. */
 export function farCost(options: Options): number {
   const { globals, sinks, codes } = counts(options);
   return globals + sinks + (globals > 0 ? 0.5 : 0) + (options.assign === 'pairs' ? 3 : 2.5) * codes;
@@ -87,10 +93,11 @@ export function attendHybrid(
   const { globals, sinks, codes } = counts(options);
   const query = globals > 0 ? constants('query') : undefined;
   const { chosen, rest } = scoredGlobals(build, inputs, all, { query, globals, sinks });
-  const parts = [windowPart(inputs, blocks, rest)];
-  if (fixed) parts.push(everywhere(build, blocks, fixed));
-  if (chosen) parts.push(everywhere(build, blocks, chosen));
-  if (codes > 0) parts.push(farPart(build, inputs, { blocks, rest, codebook: codebook(options, constants) }));
+  const window = windowPart(build, blocks, rest);
+  const parts = [window];
+  if (fixed) parts.push({ ...fixed, shared: true });
+  if (chosen) parts.push({ ...chosen, shared: true });
+  if (codes > 0) parts.push(farPart(build, inputs, { blocks, rest, window, codebook: codebook(options, constants) }));
   return attendKeySets(build, inputs, blocks, parts);
 }
 
@@ -110,7 +117,6 @@ export function codebookName(options: Options): string {
 function codebook(options: Options, constants: Constants): Codebook {
   const name = codebookName(options);
   return {
-    codes: numberOption(options, 'codes'),
     weights: constants(`${name}.weights`),
     offsets: constants(`${name}.offsets`),
     onValues: options.assign === 'pairs',

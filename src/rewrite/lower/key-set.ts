@@ -2,14 +2,15 @@
  * Attention over a set of keys for every block of queries: the one lowering behind windows, global keys and codebook
  * summaries.
  *
- *   a part    keys [B,H,n,p,D], values [B,H,n,p,E], bias [B or 1,H or 1,n,p,1]      p keys for each of n blocks
- *   O_b = softmax(x_b · K_bᵀ + bias_b) · V_b   over the parts side by side: one softmax, one normaliser
+ *   a part   keys, values and a bias for p keys, each block's own [B,H,n,p,·] or the same for all blocks [B,H,p,·]
+ *   S_b = [ x_b · K_partᵀ + bias_part | … ],   O_b = Σ_part softmax(S_b)_part · V_part       one softmax over all parts
  *
- * A key that must not count (padding at the ends, masked, already in another part) has bias `excluded`. A row with
- * nothing but such keys is uniform over them, and their values are zero (masked.ts; Pad), so it gives zeros.
+ * Scores are joined, not keys: they are the smaller of the two. A key that must not count (masked, already in another
+ * part) has bias `excluded`, and a place that holds no key twice that. A row with nothing but such keys is uniform over
+ * the masked ones, whose values are zero (masked.ts), so it gives zeros.
  */
 import type { Builder } from '../../onnx/build.js';
-import type { Blocks } from './blocks.js';
+import { type Blocks, counting } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import type { Inputs } from './lowering.js';
 import { unmaskedValues } from './masked.js';
@@ -17,20 +18,19 @@ import { unmaskedValues } from './masked.js';
 /** Low enough to give weight 0, far from overflow when added to twice. */
 export const excluded = -1e9;
 
-/** What is attended, every key as it is: v with masked rows zeroed [B,H,S,E], the bias of every key [B or 1,1,S,1]. */
+/** Keys [B,H,p,D], values [B,H,p,E] and a bias for each [B or 1,H or 1,p,1]. */
 export interface Keys {
   readonly keys: string;
   readonly values: string;
   readonly bias: string;
 }
 
-/** Pieces to be joined along the key axis. */
-export interface KeyPart {
-  readonly keys: readonly string[];
-  readonly values: readonly string[];
-  readonly biases: readonly string[];
+export interface KeyPart extends Keys {
+  /** The same keys for every block; else there is an axis for the blocks before that of the keys. */
+  readonly shared: boolean;
 }
 
+/** All keys, with masked values zeroed and the bias of the mask. */
 export function allKeys(build: Builder, inputs: Inputs): Keys {
   const bias = inputs.keyBias
     ? build.op('Transpose', [inputs.keyBias], { perm: [0, 1, 3, 2] })
@@ -53,69 +53,81 @@ function zeros(build: Builder, k: string): string {
 }
 
 /** The keys near each block. */
-export function windowPart({ site }: Inputs, blocks: Blocks, { keys, values, bias }: Keys): KeyPart {
+export function windowPart(build: Builder, blocks: Blocks, { keys, values, bias }: Keys): KeyPart {
   return {
-    keys: blocks.around(blocks.units(keys, site.headDim), site.headDim),
-    values: blocks.around(blocks.units(values, site.valueDim), site.valueDim),
-    biases: blocks.around(blocks.units(bias, 1, excluded), 1),
+    keys: blocks.around(keys),
+    values: blocks.around(values),
+    bias: build.op('Where', [blocks.outside, build.float([2 * excluded], []), blocks.around(bias)]),
+    shared: false,
   };
 }
 
-/** Keys at fixed positions, the same for all blocks; positions beyond the sequence drop out. */
-export function fixedPart(build: Builder, blocks: Blocks, all: Keys, positions: readonly number[]): KeyPart {
+/** Keys at fixed positions; positions beyond the sequence drop out. */
+export function fixedPart(build: Builder, all: Keys, positions: readonly number[]): KeyPart {
   const index = build.int64(positions);
   const length = sizeOf(build, all.keys, 2);
   const inside = build.op('Less', [index, length]);
   const safe = build.op('Where', [inside, index, build.op('Sub', [length, build.int64([1])])]);
-  const present = build.op('Reshape', [inside, build.int64([1, 1, -1, 1])]);
+  const present = build.op('Reshape', [inside, build.int64([-1, 1])]);
   const pick = (value: string) => build.op('Gather', [value, safe], { axis: 2 });
-  return everywhere(build, blocks, {
+  return {
     keys: pick(all.keys),
     values: pick(all.values),
-    bias: build.op('Where', [present, pick(all.bias), build.float([excluded], [])]),
-  });
+    bias: build.op('Where', [present, pick(all.bias), build.float([2 * excluded], [])]),
+    shared: true,
+  };
 }
 
-/** Bias with the keys at `positions` excluded. Positions beyond the sequence go to one spare row, which is cut off. */
+/** Bias with the keys at `positions` excluded. */
 export function withoutFixed(build: Builder, { keys, bias }: Keys, positions: readonly number[]): string {
-  const length = sizeOf(build, keys, 2);
-  const spare = build.op('Pad', [bias, build.int64([0, 0, 0, 0, 0, 0, 1, 0])]);
-  const index = build.int64(positions);
-  const target = build.op('Where', [build.op('Less', [index, length]), index, length]);
-  const batch = build.op('Concat', [sizeOf(build, bias, 0), build.int64([1, positions.length, 1])], { axis: 0 });
-  const indices = build.op('Expand', [build.op('Reshape', [target, build.int64([1, 1, -1, 1])]), batch]);
-  const written = scatter(build, spare, indices, excluded);
-  return build.op('Slice', [written, build.int64([0]), length, build.int64([2])]);
-}
-
-/** `data` [B,H,S,1] with `value` written at the rows `indices` [B,H,t,1]. */
-export function scatter(build: Builder, data: string, indices: string, value: number): string {
-  const updates = build.op('Expand', [build.float([value], [1, 1, 1, 1]), build.op('Shape', [indices])]);
-  return build.op('ScatterElements', [data, indices, updates], { axis: 2 });
-}
-
-/** The same keys for every block: [B,H,p,W] → [B,H,n,p,W]. */
-export function everywhere(build: Builder, blocks: Blocks, { keys, values, bias }: Keys): KeyPart {
-  const shape = build.op('Concat', [build.int64([1, 1]), blocks.count, build.int64([1, 1])], { axis: 0 });
-  const repeat = (value: string) =>
-    build.op('Expand', [
-      build.opset >= 13
-        ? build.op('Unsqueeze', [value, build.int64([2])])
-        : build.op('Unsqueeze', [value], { axes: [2] }),
-      shape,
-    ]);
-  return { keys: [repeat(keys)], values: [repeat(values)], biases: [repeat(bias)] };
+  const place = build.op('Reshape', [counting(build, sizeOf(build, keys, 2)), build.int64([-1, 1])]);
+  const hits = build.op('Cast', [build.op('Equal', [place, build.int64(positions)])], { to: 1 });
+  const taken = build.op('MatMul', [
+    hits,
+    build.float(new Float32Array(positions.length).fill(1), [positions.length, 1]),
+  ]);
+  return build.op('Add', [bias, build.op('Mul', [taken, build.float([excluded], [])])]);
 }
 
 /** One softmax over all parts; returns [B,H,N,E]. */
 export function attendKeySets(build: Builder, inputs: Inputs, blocks: Blocks, parts: readonly KeyPart[]): string {
-  const join = (pieces: readonly string[]) =>
-    pieces.length === 1 && pieces[0] ? pieces[0] : build.op('Concat', pieces, { axis: 3 });
-  const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 1, 2, 4, 3] });
-  const keys = join(parts.flatMap((part) => part.keys));
-  const values = join(parts.flatMap((part) => part.values));
-  const bias = join(parts.flatMap((part) => part.biases));
-  const scores = build.op('Add', [build.op('MatMul', [blocks.queries, flip(keys)]), flip(bias)]);
-  const context = build.op('MatMul', [build.op('Softmax', [scores], { axis: -1 }), values]);
-  return blocks.join(context, inputs.site.valueDim);
+  const { headDim, valueDim } = inputs.site;
+  const { queries, size } = blocks;
+  const flat = build.op('Reshape', [queries, build.int64([0, 0, -1, headDim])]);
+  const byBlock = (value: string, width: number) => build.op('Reshape', [value, build.int64([0, 0, -1, size, width])]);
+  const flip = (value: string, axes: number) => {
+    const leading = Array.from({ length: axes - 2 }, (_, axis) => axis);
+    return build.op('Transpose', [value], { perm: [...leading, axes - 1, axes - 2] });
+  };
+  const scores = parts.map(({ keys, bias, shared }) => {
+    const product = build.op('MatMul', [shared ? flat : queries, flip(keys, shared ? 4 : 5)]);
+    return build.op('Add', [product, flip(bias, shared ? 4 : 5)]);
+  });
+  const blocked = scores.map((value, i) => (parts[i].shared ? splitRows(build, value, size) : value));
+  const joined = blocked.length === 1 ? blocked[0] : build.op('Concat', blocked, { axis: 4 });
+  const weights = build.op('Softmax', [joined], { axis: -1 });
+  let first = build.int64([0]);
+  const contexts = parts.map(({ values, shared }, i) => {
+    const end = build.op('Add', [first, sizeOf(build, blocked[i], 4)]);
+    const own = parts.length === 1 ? weights : build.op('Slice', [weights, first, end, build.int64([4])]);
+    first = end;
+    if (!shared) return build.op('MatMul', [own, values]);
+    return byBlock(build.op('MatMul', [joinRows(build, own), values]), valueDim);
+  });
+  return blocks.join(
+    contexts.reduce((a, b) => build.op('Add', [a, b])),
+    valueDim,
+  );
+}
+
+/** [B,H,n·b,p] → [B,H,n,b,p] */
+function splitRows(build: Builder, value: string, size: number): string {
+  const last = sizeOf(build, value, 3);
+  return build.op('Reshape', [value, build.op('Concat', [build.int64([0, 0, -1, size]), last], { axis: 0 })]);
+}
+
+/** [B,H,n,b,p] → [B,H,n·b,p] */
+function joinRows(build: Builder, value: string): string {
+  const last = sizeOf(build, value, 4);
+  return build.op('Reshape', [value, build.op('Concat', [build.int64([0, 0, -1]), last], { axis: 0 })]);
 }

@@ -3,8 +3,9 @@
  * static score k_j·q₀, q₀ being the head's mean query over calibration data.
  */
 import type { Builder } from '../../onnx/build.js';
+import { counting } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
-import { excluded, type Keys, scatter } from './key-set.js';
+import { excluded, type Keys } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
 /** The chosen keys [B,H,g,·], g at most as many as there are, and all keys with the chosen ones excluded. */
@@ -37,12 +38,12 @@ export function scoredGlobals(
 
 /** Lifts the first keys above every score, but not above being masked: [S,1]. */
 function sinkBonus(build: Builder, length: string, sinks: number): string {
-  const position = build.op('Range', [
-    build.int64([0], []),
-    build.op('Squeeze', build.opset >= 13 ? [length, build.int64([0])] : [length]),
-    build.int64([1], []),
-  ]);
-  const first = build.op('Cast', [build.op('Less', [position, build.int64([sinks])])], { to: 1 });
-  const bonus = build.op('Mul', [first, build.float([-0.5 * excluded], [])]);
-  return build.op('Reshape', [bonus, build.int64([-1, 1])]);
+  const first = build.op('Cast', [build.op('Less', [counting(build, length), build.int64([sinks])])], { to: 1 });
+  return build.op('Reshape', [build.op('Mul', [first, build.float([-0.5 * excluded], [])]), build.int64([-1, 1])]);
+}
+
+/** `data` [B,H,S,1] with `value` written at the rows `indices` [B,H,t,1]. */
+function scatter(build: Builder, data: string, indices: string, value: number): string {
+  const updates = build.op('Expand', [build.float([value], [1, 1, 1, 1]), build.op('Shape', [indices])]);
+  return build.op('ScatterElements', [data, indices, updates], { axis: 2 });
 }

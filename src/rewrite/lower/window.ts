@@ -48,9 +48,9 @@ export const windowLowering: Lowering = {
     const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
     const all = allKeys(build, inputs);
     const globals = globalsOf(options.globals);
-    if (globals.length === 0) return attendKeySets(build, inputs, blocks, [windowPart(inputs, blocks, all)]);
+    if (globals.length === 0) return attendKeySets(build, inputs, blocks, [windowPart(build, blocks, all)]);
     const rest = { ...all, bias: withoutFixed(build, all, globals) };
-    const parts = [windowPart(inputs, blocks, rest), fixedPart(build, blocks, all, globals)];
+    const parts = [windowPart(build, blocks, rest), fixedPart(build, all, globals)];
     return attendKeySets(build, inputs, blocks, parts);
   },
 };
