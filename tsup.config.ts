@@ -8,6 +8,7 @@ export default defineConfig({
     'adapters/transformers': 'src/adapters/transformers.ts',
     'adapters/transformers.node': 'src/adapters/transformers.node.ts',
     'adapters/onnxruntime': 'src/adapters/onnxruntime.ts',
+    'calibrate/calibrate': 'src/calibrate/calibrate.ts',
     'cli/main': 'src/cli/main.ts',
     // Started as a process of its own by src/node/session-process.ts, which looks for it under this name.
     'node/measure-worker': 'src/node/measure-worker.ts',

@@ -16,7 +16,7 @@ const TIERS = [
   ['auto'],
   ['linearize'],
   ['calibrate'],
-  ['node', 'verify', 'adapters', 'index'],
+  ['node', 'verify', 'tasks', 'adapters', 'index'],
   ['cli'],
 ];
 /** Same tier, yet kept apart: the core must stay free of what these import. */

@@ -6,10 +6,12 @@
  */
 import { PerformersError } from '../errors.js';
 import { compareOutputs } from '../metrics.js';
+import { decode } from '../onnx/decode.js';
 import { concat, encode } from '../onnx/encode.js';
 import type { ModelProto } from '../onnx/gen/onnx.js';
-import type { Model } from '../onnx/graph.js';
+import { openModel } from '../onnx/graph.js';
 import { applyPlans } from '../rewrite/apply.js';
+import { findAttention } from '../rewrite/find.js';
 import type { Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { assignPlans, fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
@@ -50,19 +52,23 @@ const leastInputs = 3;
 const defaultBudget = 176;
 
 /**
- * Chooses, and fits the constants of, a plan for every head of a model.
+ * Chooses, and fits the constants of, a plan for every head of a model. `linearize(bytes, { saved: plan })` then applies
+ * it, to this model or to one of the same graph.
  *
- * @throws PerformersError PF501 (fewer than 3 inputs), PF503 (no choice meets the limits; says the nearest that does),
- * PF504 (activations that are not finite), PF302 (the model does not run on an input)
+ * @param bytes the ONNX model; not changed
+ * @param inputs what the model will be used on: 8 to 64 inputs, 3 at least, of the length it will be used at
+ * @throws PerformersError PF101–PF103 (bytes), PF501 (fewer than 3 inputs), PF503 (no choice meets the limits; says the
+ * nearest that does), PF504 (activations that are not finite), PF302 (the model does not run on an input)
  */
 export async function calibrate(
-  model: Model,
-  sites: readonly Site[],
+  bytes: Uint8Array,
   inputs: readonly Feeds[],
   createSession: SessionFactory,
   options: CalibrateOptions = {},
 ): Promise<Calibrated> {
   const { heal = true, seed = 0, keep = 0.1 } = options;
+  const model = openModel(decode(bytes));
+  const { sites } = findAttention(model);
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);

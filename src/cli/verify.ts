@@ -2,6 +2,8 @@ import { Command, Option } from 'commander';
 import { PerformersError } from '../errors.js';
 import { type ComparedFile, type ComparedRun, compareFiles } from '../node/compare-files.js';
 import { type IdentityFile, verifyIdentityFiles } from '../node/identity-files.js';
+import { verifyTask } from '../node/task-files.js';
+import { type TaskName, tasks } from '../tasks.js';
 import { type RuntimeChoice, readBound, readCount, readLengths, runtimeChoices } from './arguments.js';
 import { digits, print, printJson, table, withProgress } from './output.js';
 
@@ -12,8 +14,15 @@ interface Options {
   readonly batch?: number;
   readonly runtime: RuntimeChoice;
   readonly maxError?: number;
+  readonly task?: TaskName;
+  readonly data?: readonly string[];
+  readonly length?: number;
+  readonly size?: number;
+  readonly inputs?: number;
   readonly json?: true;
 }
+
+const taskHelp = Object.entries(tasks).map(([name, { summary }]) => `  ${name.padEnd(16)}${summary}`);
 
 export function verifyCommand(): Command {
   return new Command('verify')
@@ -27,20 +36,30 @@ export function verifyCommand(): Command {
       new Option('--runtime <name>', 'onnxruntime to run on').choices(Object.keys(runtimeChoices)).default('node'),
     )
     .option('--max-error <number>', 'exit 1 above this relRMS (default: 1e-3; identity 1e-5, float16 2e-3)', readBound)
+    .addOption(
+      new Option('--task <name>', 'measure what the model is for (below) on --data').choices(Object.keys(tasks)),
+    )
+    .option('--data <path...>', 'with --task: text, images or JSON lines of inputs that calibration has not seen')
+    .option('--length <tokens>', 'with --task: tokens of a passage of text (default: up to 512)', readCount)
+    .option('--size <pixels>', 'with --task: height and width of images (default: what the model is fed)', readCount)
+    .option('--inputs <count>', 'with --task: inputs at most (default: 64)', readCount)
     .option('--json', 'print JSON')
+    .addHelpText('after', `\nTasks:\n${taskHelp.join('\n')}`)
     .addHelpText(
       'after',
       `
 Examples:
+  performers verify MiniLM/onnx/model.onnx linear.onnx --task embedding --data unseen.txt --inputs 200
   performers verify model.onnx linear.onnx --lengths 512,2048 --runtime both
   performers verify --identity models/MiniLM --json`,
     )
     .action((paths: string[], options: Options) =>
-      options.identity ? runIdentity(paths, options) : runCompare(paths, options),
+      options.identity ? runIdentity(paths, options) : runPair(paths, options),
     );
 }
 
-async function runCompare(paths: readonly string[], options: Options): Promise<void> {
+/** @throws PerformersError PF202 unless two models are named */
+async function runPair(paths: readonly string[], options: Options): Promise<void> {
   const [original, patched, ...more] = paths;
   if (original === undefined || patched === undefined || more.length > 0) {
     throw new PerformersError('PF202', `verify compares two models, got ${paths.length}`, {
@@ -48,6 +67,38 @@ async function runCompare(paths: readonly string[], options: Options): Promise<v
       mend: 'name the original, then the patched one; --identity takes originals alone',
     });
   }
+  if (Boolean(options.task) !== Boolean(options.data)) {
+    throw new PerformersError(
+      'PF501',
+      `--task and --data belong together, and there is no ${options.task ? '--data' : '--task'}`,
+      {
+        at: 'verify',
+        mend: 'performers verify ORIGINAL PATCHED --task embedding --data unseen.txt',
+      },
+    );
+  }
+  await (options.task ? runTask(original, patched, options.task, options) : runCompare(original, patched, options));
+}
+
+async function runTask(original: string, patched: string, task: TaskName, options: Options): Promise<void> {
+  const { data = [], length, size, inputs, runtime, json } = options;
+  const [first = 'node'] = runtimeChoices[runtime];
+  const result = await withProgress((onProgress) =>
+    verifyTask(original, patched, { task, data, length, size, inputs, runtime: first, onProgress }),
+  );
+  if (json) {
+    printJson({ schema: 'performers.task/1', ...result });
+    return;
+  }
+  const rows = result.figures.map(({ name, value, interval }) => [
+    name,
+    value.toFixed(4),
+    interval ? interval.map((end) => end.toFixed(4)).join(' … ') : '',
+  ]);
+  print(`${task} on ${result.what}\n${table(['', 'patched against original', '95 % interval'], rows)}`);
+}
+
+async function runCompare(original: string, patched: string, options: Options): Promise<void> {
   const { input, lengths, batch, runtime, maxError = 1e-3, json } = options;
   const runtimes = runtimeChoices[runtime];
   const files = await withProgress((onProgress) =>

@@ -3,7 +3,6 @@ import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/calibrate.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
-import { findAttention } from '../rewrite/find.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
 
 export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
@@ -26,6 +25,6 @@ export async function calibrateFile(
   const model = openModel(decode(bytes, path));
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, options.data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
-  const { plan, ...found } = await calibrate(model, findAttention(model).sites, feeds, createSession, options);
+  const { plan, ...found } = await calibrate(bytes, feeds, createSession, options);
   return { ...plan, calibration: { ...found, kind, what, sources } };
 }

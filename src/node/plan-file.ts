@@ -9,6 +9,8 @@ export interface PlanFile {
   readonly rules?: readonly LayerRule[];
   /** What calibration wrote, perhaps edited by hand. */
   readonly saved?: SavedPlan;
+  /** SHA-256 of the files that it was calibrated on. */
+  readonly sources?: readonly string[];
 }
 
 /**
@@ -31,7 +33,7 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
     throw cause instanceof PerformersError ? cause : wrong('no JSON', cause);
   }
   if (isRecord(json) && json.schema !== undefined) {
-    if (isSavedPlan(json)) return { saved: json };
+    if (isSavedPlan(json)) return { saved: json, sources: sourcesOf(json.calibration) };
     throw wrong(`neither performers.plan/1 nor plan and rules`);
   }
   if (!isRecord(json) || !Object.keys(json).every((key) => key === 'plan' || key === 'rules')) {
@@ -43,6 +45,11 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
     throw wrong('a rule without layers and plan');
   }
   return { plan, rules };
+}
+
+function sourcesOf(calibration: unknown): string[] {
+  const sources = isRecord(calibration) && Array.isArray(calibration.sources) ? calibration.sources : [];
+  return sources.filter(isRecord).map(({ sha256 }) => String(sha256));
 }
 
 function isSavedPlan(value: Record<string, unknown>): value is Record<string, unknown> & SavedPlan {

@@ -5,7 +5,7 @@ import { sessionFactory } from '../../src/adapters/onnxruntime.js';
 import { inspect } from '../../src/index.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
-import { exposeValues } from '../../src/onnx/expose.js';
+import { exposeValues, extractValues } from '../../src/onnx/expose.js';
 
 const bytes = readFileSync('models/vit-s14-saliency/onnx/model.onnx');
 const [context = ''] = inspect(bytes).sites.map(({ operands }) => operands.context.value);
@@ -42,4 +42,25 @@ test('nothing else of the model changes, and the given one stays as it is', () =
 
 test.each(['', 'no such value'])('%j is refused', (name) => {
   expect(() => exposeValues(decode(bytes), [name])).toThrow(`the main graph computes no value '${name}'`);
+});
+
+test('the part that computes a value gives the same value, and is a part', async () => {
+  const pixels = {
+    type: 'float32',
+    dims: [1, 3, 56, 56],
+    data: Float32Array.from({ length: 3 * 56 ** 2 }, (_, i) => Math.cos(i)),
+  };
+  const model = decode(bytes);
+  const part = extractValues(model, [context]);
+  expect(names(part)).toEqual([context]);
+  expect(part.graph?.node.length).toBeLessThan((model.graph?.node.length ?? 0) / 3);
+  expect(part.graph?.initializer.length).toBeLessThan((model.graph?.initializer.length ?? 0) / 3);
+  const run = async (file: Uint8Array) => {
+    const session = await sessionFactory(ort)(file);
+    const outputs = await session.run({ pixel_values: pixels });
+    await session.release();
+    return outputs[context];
+  };
+  expect(await run(concat(encode(part)))).toEqual(await run(concat(encode(exposeValues(model, [context])))));
+  expect(() => extractValues(model, ['no such value'])).toThrow(/no value 'no such value'/);
 });

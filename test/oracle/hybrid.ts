@@ -73,7 +73,8 @@ function dot(a: readonly number[], b: readonly number[]): number {
 function globalKeys({ k, bias }: Head, hybrid: Hybrid, h: number, { S, D }: Attention): Set<number> {
   const prefix = hybrid.grid?.prefix ?? 0;
   const query = Array.from(hybrid.query.subarray(h * D, (h + 1) * D));
-  const rank = (j: number) => (bias[j] === -Infinity ? -2e9 : 0) + (j - prefix < hybrid.sinks ? 1e9 : 0) + dot(k[j], query);
+  const rank = (j: number) =>
+    (bias[j] === -Infinity ? -2e9 : 0) + (j - prefix < hybrid.sinks ? 1e9 : 0) + dot(k[j], query);
   const order = Array.from({ length: S - prefix }, (_, j) => j + prefix).sort((a, b) => rank(b) - rank(a));
   const chosen = order.slice(0, hybrid.globals + hybrid.sinks).filter((j) => bias[j] !== -Infinity);
   return new Set([...chosen, ...Array.from({ length: prefix }, (_, j) => j)]);

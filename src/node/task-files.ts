@@ -1,0 +1,92 @@
+import { existsSync } from 'node:fs';
+import { type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
+import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
+import { PerformersError } from '../errors.js';
+import { decode } from '../onnx/decode.js';
+import { openModel } from '../onnx/graph.js';
+import type { Feeds, TensorLike } from '../session.js';
+import { type Figure, type Task, type TaskName, type TaskRun, tasks } from '../tasks.js';
+import type { Progress } from '../verify.js';
+import { readBytes } from './model-folder.js';
+import { readPlanFile } from './plan-file.js';
+
+export interface TaskOptions extends DataOptions {
+  readonly task: TaskName;
+  readonly data: readonly string[];
+  readonly runtime?: NodeRuntime;
+  readonly onProgress?: Progress;
+}
+
+export interface TaskResult {
+  readonly task: TaskName;
+  /** For people: `200 passages of 512 tokens`. */
+  readonly what: string;
+  readonly figures: readonly Figure[];
+}
+
+/**
+ * Runs an original and a patched model on data and measures the task. Data that the patched model was calibrated on, as
+ * the plan file beside it says, is refused.
+ *
+ * @throws PerformersError PF101–PF107, PF301, PF302, PF501 (data that does not fit, too little, or seen in calibration)
+ */
+export async function verifyTask(original: string, patched: string, options: TaskOptions): Promise<TaskResult> {
+  const task: Task = tasks[options.task];
+  const bytes = await readBytes(original);
+  const { feeds, what, sources } = await readCalibrationData(
+    openModel(decode(bytes, original)),
+    original,
+    options.data,
+    options,
+  );
+  if (feeds.length < task.least) {
+    throw new PerformersError('PF501', `${options.task} needs at least ${task.least} inputs, got ${feeds.length}`, {
+      at: '--data',
+      mend: 'give more data',
+    });
+  }
+  const seen = await calibratedOn(patched);
+  const overlap = sources.filter(({ sha256 }) => seen.includes(sha256));
+  if (overlap.length > 0) {
+    throw new PerformersError(
+      'PF501',
+      `the patched model was calibrated on ${overlap.map(({ file }) => file).join(', ')}`,
+      {
+        at: '--data',
+        mend: 'verify on data that calibration has not seen',
+      },
+    );
+  }
+  let done = 0;
+  const run = async (path: string, what: string) => {
+    const createSession = await nodeSessions(options.runtime ?? 'node', path);
+    const session = await createSession(await readBytes(path));
+    try {
+      const outputs: TensorLike[] = [];
+      for (const one of feeds) {
+        outputs.push(firstOutput(await session.run(one), session.outputNames));
+        options.onProgress?.({ done: ++done, total: 2 * feeds.length, what });
+      }
+      return outputs;
+    } finally {
+      await session.release();
+    }
+  };
+  const [want, got] = [await run(original, 'original'), await run(patched, 'patched')];
+  const runs = feeds.map((one: Feeds, i): TaskRun => ({ feeds: one, original: want[i], patched: got[i] }));
+  return { task: options.task, what, figures: task.measure(runs) };
+}
+
+function firstOutput(outputs: Readonly<Record<string, TensorLike>>, names: readonly string[]): TensorLike {
+  const output = outputs[names[0] ?? ''];
+  if (!output) throw new TypeError('a model has an output');
+  return output;
+}
+
+/** Hashes of the files that the plan beside a model was made from; none where there is no such file. */
+async function calibratedOn(patched: string): Promise<readonly string[]> {
+  const path = `${patched.replace(/\.onnx$/, '')}.plan.json`;
+  if (!existsSync(path)) return [];
+  const { sources } = await readPlanFile(path);
+  return sources ?? [];
+}

@@ -1,0 +1,210 @@
+/**
+ * What a model is for, as numbers: how far a patched model's answers are from the original's on the same inputs. Each
+ * task reads the first output of the models and gives named figures, every one with a bootstrap interval over inputs
+ * where it is a mean over inputs.
+ */
+import { uniforms } from './features/rng.js';
+import { correlation } from './metrics.js';
+import type { Feeds, TensorLike } from './session.js';
+
+/** One input with the first output of both models. */
+export interface TaskRun {
+  readonly feeds: Feeds;
+  readonly original: TensorLike;
+  readonly patched: TensorLike;
+}
+
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  /** 95 % interval of a mean over inputs (percentile bootstrap, Efron 1979). */
+  readonly interval?: readonly [number, number];
+}
+
+export interface Task {
+  readonly summary: string;
+  /** Least number of inputs that it says anything on. */
+  readonly least: number;
+  measure(runs: readonly TaskRun[]): Figure[];
+}
+
+/** Sentence embedding: the mean over tokens, as the feature-extraction pipeline pools it, or what is pooled already. */
+const embedding: Task = {
+  summary: 'embeddings: cosine with the original, nearest neighbours and ranks kept',
+  least: 3,
+  measure(runs) {
+    const [want, got] = [
+      runs.map(({ feeds, original }) => pool(feeds, original)),
+      runs.map(({ feeds, patched }) => pool(feeds, patched)),
+    ];
+    const cosines = want.map((vector, i) => dot(vector, got[i]));
+    const neighbours = nearest(want, want);
+    const agreement = (found: readonly number[]) => found.map((neighbour, i) => (neighbour === neighbours[i] ? 1 : 0));
+    return [
+      mean('cosine', cosines),
+      { name: 'cosine, 5th percentile', value: quantile(cosines, 0.05) },
+      mean('nearest neighbour kept', agreement(nearest(got, got))),
+      mean('nearest neighbour kept among the original’s', agreement(nearest(got, want))),
+      {
+        name: 'rank correlation of similarities',
+        value: correlation(ranks(similarities(got)), ranks(similarities(want))),
+      },
+    ];
+  },
+};
+
+/** A map or any dense output. */
+const dense: Task = {
+  summary: 'maps: correlation with the original',
+  least: 1,
+  measure(runs) {
+    const values = runs.map(({ original, patched }) => correlation(numbers(patched), numbers(original)));
+    const differences = runs.map(({ original, patched }) => {
+      const [a, b] = [numbers(patched), numbers(original)];
+      return b.reduce((sum: number, x, i) => sum + Math.abs(a[i] - x), 0) / b.length;
+    });
+    return [
+      mean('correlation', values),
+      { name: 'correlation, least', value: Math.min(...values) },
+      mean('mean absolute difference', differences),
+    ];
+  },
+};
+
+/** Logits [B,classes]. */
+const classification: Task = {
+  summary: 'classes: the same answer as the original',
+  least: 1,
+  measure: (runs) => [
+    mean(
+      'same class',
+      runs.map(({ original, patched }) => Number(argmax(numbers(original)) === argmax(numbers(patched)))),
+    ),
+  ],
+};
+
+const buckets = [256, 512, 1024, 2048, 4096, Number.POSITIVE_INFINITY];
+
+/** Logits [1,N,vocabulary] of a causal model: the likelihood of the text it was given. */
+const nextToken: Task = {
+  summary: 'language models: loss in nats a token, by position, and the same most likely token',
+  least: 1,
+  measure(runs) {
+    const rows = runs.map(({ feeds, original, patched }) => {
+      const ids = numbers(feeds.input_ids);
+      return { want: losses(original, ids), got: losses(patched, ids) };
+    });
+    const change = rows.map(({ want, got }) => average(got.map(({ loss }, i) => loss - want[i].loss)));
+    const all = rows.flatMap(({ want, got }) => want.map((one, i) => ({ want: one, got: got[i], at: i })));
+    const figures: Figure[] = [
+      { name: 'loss of the original', value: average(all.map(({ want }) => want.loss)) },
+      mean('change of the loss', change),
+      { name: 'same most likely token', value: average(all.map(({ want, got }) => Number(want.top === got.top))) },
+    ];
+    let from = 0;
+    for (const to of buckets) {
+      const own = all.filter(({ at }) => at >= from && at < to);
+      if (own.length > 0)
+        figures.push({
+          name: `change of the loss from token ${from}`,
+          value: average(own.map(({ want, got }) => got.loss - want.loss)),
+        });
+      from = to;
+    }
+    return figures;
+  },
+};
+
+export const tasks = { embedding, dense, classification, 'next-token': nextToken } satisfies Record<string, Task>;
+export type TaskName = keyof typeof tasks;
+
+const draws = 1000;
+
+/** A mean over inputs, with the interval that resampling the inputs gives. Seeded: the same every time. */
+export function mean(name: string, values: readonly number[]): Figure {
+  const random = uniforms(1);
+  const means = Array.from({ length: draws }, () =>
+    average(values.map(() => values[Math.floor(random() * values.length)])),
+  );
+  return { name, value: average(values), interval: [quantile(means, 0.025), quantile(means, 0.975)] };
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+/** Linear between order statistics. */
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const low = Math.floor(at);
+  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
+}
+
+/** Unit vector: the mean of [1,N,D] over the tokens that are not masked, or a vector that is one already. */
+function pool(feeds: Feeds, output: TensorLike): Float64Array {
+  const values = numbers(output);
+  const D = output.dims.at(-1) ?? 1;
+  const N = output.dims.length >= 3 ? (output.dims.at(-2) ?? 1) : 1;
+  const mask = feeds.attention_mask && numbers(feeds.attention_mask);
+  const vector = new Float64Array(D);
+  for (let n = 0; n < N; n++) {
+    if (mask && N > 1 && mask[n] === 0) continue;
+    for (let d = 0; d < D; d++) vector[d] += values[n * D + d];
+  }
+  const norm = Math.sqrt(dot(vector, vector)) || 1;
+  return vector.map((x) => x / norm);
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  return a.reduce((sum, x, i) => sum + x * b[i], 0);
+}
+
+/** Index of the nearest other one of `among`, for each of `vectors`. */
+function nearest(vectors: readonly Float64Array[], among: readonly Float64Array[]): number[] {
+  return vectors.map((vector, i) => {
+    let best = { at: -1, cosine: Number.NEGATIVE_INFINITY };
+    for (const [at, other] of among.entries()) {
+      const cosine = at === i ? Number.NEGATIVE_INFINITY : dot(vector, other);
+      if (cosine > best.cosine) best = { at, cosine };
+    }
+    return best.at;
+  });
+}
+
+function similarities(vectors: readonly Float64Array[]): number[] {
+  return vectors.flatMap((vector, i) => vectors.slice(i + 1).map((other) => dot(vector, other)));
+}
+
+/** Rank of each value; ties share their mean rank. */
+function ranks(values: readonly number[]): number[] {
+  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]);
+  const rank = new Array<number>(values.length);
+  for (let from = 0; from < order.length; ) {
+    let to = from;
+    while (to + 1 < order.length && values[order[to + 1]] === values[order[from]]) to++;
+    for (let i = from; i <= to; i++) rank[order[i]] = (from + to) / 2;
+    from = to + 1;
+  }
+  return rank;
+}
+
+/** −log p of every token after the first, and the most likely one. */
+function losses(logits: TensorLike, ids: readonly number[]): { loss: number; top: number }[] {
+  const values = numbers(logits);
+  const vocabulary = logits.dims.at(-1) ?? 1;
+  return ids.slice(1).map((id, n) => {
+    const row = values.slice(n * vocabulary, (n + 1) * vocabulary);
+    const top = argmax(row);
+    const sum = row.reduce((total: number, x) => total + Math.exp(x - row[top]), 0);
+    return { loss: row[top] + Math.log(sum) - row[id], top };
+  });
+}
+
+function argmax(values: readonly number[]): number {
+  return values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+}
+
+function numbers(tensor: TensorLike | undefined): number[] {
+  return Array.from<number | bigint | string, number>(tensor?.data ?? [], Number);
+}
