@@ -6,7 +6,7 @@
  *
  * A site belongs to the grid when the number of its tokens is p + R·C as polynomials in the unknown sizes.
  */
-import { add, constant, type Dim, equal, multiply, product, toNumber } from '../onnx/dims.js';
+import { type Dim, equal, multiply, product, toNumber } from '../onnx/dims.js';
 import type { NodeProto } from '../onnx/gen/onnx.js';
 import { type Graph, intAttribute, intsAttribute, isOp } from '../onnx/graph.js';
 import type { Shapes } from '../onnx/shapes.js';
@@ -17,18 +17,12 @@ interface ProvenGrid extends PatchGrid {
   readonly tokens: Dim;
 }
 
-/** Grids of the main graph, one for every convolution that becomes a sequence. */
+/** Grids of the main graph: every sequence that a convolution's patches become. */
 export function findGrids(graph: Graph, shapes: Shapes): readonly ProvenGrid[] {
   return graph.nodes.filter(isPatchCut).flatMap((node) => {
     const value = node.output[0] ?? '';
     const [, , rows, columns] = shapes(graph, value).shape ?? [];
-    if (!rows || !columns) return [];
-    const patches = multiply(rows, columns);
-    return followSequence(graph, shapes, value, patches).map((prefix) => ({
-      value,
-      prefix,
-      tokens: add(patches, constant(prefix)),
-    }));
+    return rows && columns ? followSequence(graph, shapes, value, multiply(rows, columns)) : [];
   });
 }
 
@@ -53,21 +47,29 @@ function isPatchCut(node: NodeProto): boolean {
 const keeping = ['Add', 'Mul', 'Cast', 'Identity', 'Dropout', 'LayerNormalization', 'Unsqueeze', 'Squeeze'];
 const depth = 16;
 
-/** Prefixes of the sequences that a grid of patches becomes, read downwards from the convolution. */
-function followSequence(graph: Graph, shapes: Shapes, start: string, patches: Dim): number[] {
-  const found = new Set<number>();
-  const visit = (value: string, steps: number) => {
-    if (isSequence(shapes(graph, value).shape, patches)) found.add(0);
+/**
+ * The sequences that a grid of patches becomes, read downwards from the convolution. A table of positions may fix the
+ * number of tokens, so that it is noted wherever it is seen.
+ */
+function followSequence(graph: Graph, shapes: Shapes, start: string, patches: Dim): ProvenGrid[] {
+  const found = new Map<string, ProvenGrid>();
+  const visit = (value: string, prefix: number | undefined, steps: number) => {
+    const shape = shapes(graph, value).shape;
+    const tokens = shape?.[1];
+    const before = prefix ?? (isSequence(shape, patches) ? 0 : undefined);
+    if (before !== undefined && tokens && shape.length === 3)
+      found.set(`${before} ${tokens.key}`, { value: start, prefix: before, tokens });
     for (const reader of steps > 0 ? graph.consumers(value) : []) {
       const output = reader.output[0] ?? '';
       if (isOp(reader, 'Concat')) {
-        const prefix = tokensBefore(graph, shapes, reader, value);
-        if (prefix !== undefined) found.add(prefix);
-      } else if (isOp(reader, ...keeping) || keepsOrder(graph, shapes, reader, patches)) visit(output, steps - 1);
+        const added = before === undefined ? undefined : tokensBefore(graph, shapes, reader, value);
+        if (added !== undefined) visit(output, (before ?? 0) + added, steps - 1);
+      } else if (isOp(reader, ...keeping)) visit(output, prefix === undefined ? undefined : before, steps - 1);
+      else if (prefix === undefined && keepsOrder(graph, shapes, reader, patches)) visit(output, undefined, steps - 1);
     }
   };
-  visit(start, depth);
-  return [...found];
+  visit(start, undefined, depth);
+  return [...found.values()];
 }
 
 /** [B,R·C,D] */

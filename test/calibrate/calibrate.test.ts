@@ -99,15 +99,7 @@ describe('calibrating the model that ships', () => {
 
   it('refuses the plan for another model, and constants that are damaged', async () => {
     const other = attentionModel({ heads: 6, headDim: 64, self: true });
-    await expect(linearize(other, { saved: found.plan })).rejects.toThrowErrorMatchingInlineSnapshot(`
-    [PerformersError: PF203  layer 0 has no plan for heads 5
-      at   sites[0].plans
-      mend name each head from 0 to 5 once]
-  ``
-    [PerformersError: PF203  layer 0 names head 0 twice, or has no such head
-      at   sites[0].plans
-      mend name each head from 0 to 5 once]
-  `);
+    await expect(linearize(other, { saved: found.plan })).rejects.toThrowErrorMatchingInlineSnapshot();
     const [first, ...rest] = found.plan.sites;
     const damaged = { ...found.plan, sites: [{ ...first, constants: { ...first.constants, query: '@@' } }, ...rest] };
     await expect(linearize(bytes, { saved: damaged })).rejects.toThrowErrorMatchingInlineSnapshot();
@@ -116,15 +108,7 @@ describe('calibrating the model that ships', () => {
 
 describe('what calibration cannot do', () => {
   it('choose on two inputs', async () => {
-    await expect(calibrate(bytes, pictures.slice(0, 2), createSession)).rejects.toThrowErrorMatchingInlineSnapshot(`
-  [PerformersError: PF502  the plan was made for another model: it has 12 sites, this model 1
-    at   plan
-    mend calibrate this model: performers linearize MODEL -o OUT --data FILE]
-``
-    [PerformersError: PF202  the constant query of layer 0 is damaged
-      at   sites[0].constants.query
-      mend restore the file, or calibrate again]
-  `);
+    await expect(calibrate(bytes, pictures.slice(0, 2), createSession)).rejects.toThrowErrorMatchingInlineSnapshot();
   });
   it('meet a budget that no plan has', async () => {
     const few = pictures.slice(0, 3);
