@@ -20,6 +20,11 @@ export const errorCodes = {
   PF301: 'onnxruntime could not be used',
   PF302: 'the model failed to run',
   PF303: 'the pipeline carries no report',
+  PF410: 'a kernel parameter has a wrong value',
+  PF411: 'the kernel has no such features',
+  PF412: 'too few features for this kernel',
+  PF413: 'a row is not a unit vector',
+  PF414: 'a least-squares fit did not end',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
