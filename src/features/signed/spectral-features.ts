@@ -28,7 +28,11 @@ export interface SpectralOptions {
 }
 
 /** @throws PerformersError PF202 for a bad m or seed, PF412 when m does not give every part what it needs */
-export function spectralFeatures(kernel: Kernel, measure: SignedMeasure, options: SpectralOptions): SignedMap {
+export function spectralFeatures(
+  kernel: Kernel,
+  measure: Pick<SignedMeasure, 'constant' | 'parts'>,
+  options: SpectralOptions,
+): SignedMap {
   const { m, seed, sampler, stratify, distances } = options;
   checkCount('m', m);
   const { constant } = measure;

@@ -11,7 +11,7 @@
  * variance, hence free.
  *
  * Numerics: columns are nearly dependent (Gaussians of neighbouring widths), the solution is sparse (3 to 8 parts).
- * Cost: 400 · 2 · 28 kernel values and some 10 QRs of 400 × 8: a few milliseconds, once a map.
+ * Cost: 200 · 2 · 28 kernel values and some 10 QRs of 200 × 8: a few milliseconds, once a map.
  */
 import { PerformersError } from '../../errors.js';
 import type { Kernel } from '../kernels/kernel.js';

@@ -27,8 +27,11 @@ export function srf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedMa
   checkCount('m', m);
   const distances = usedDistances(kernel, rows);
   const parts = positiveParts(kernel, distances);
-  const measure = { constant: 0, parts, error: 0 };
-  return spectralFeatures(kernel, measure, { m, seed, sampler: iidGaussian, stratify: false, distances });
+  return spectralFeatures(
+    kernel,
+    { constant: 0, parts },
+    { m, seed, sampler: iidGaussian, stratify: false, distances },
+  );
 }
 
 function positiveParts(kernel: Kernel, distances: Float64Array): SpectralPart[] {

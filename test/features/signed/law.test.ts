@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { deltaGaussian } from '../../../src/features/kernels/delta-gaussian.js';
+import { gram, type Kernel } from '../../../src/features/kernels/kernel.js';
+import { kernels } from '../../../src/features/kernels/registry.js';
+import { gorf, grff } from '../../../src/features/signed/methods.js';
+import { methods } from '../../../src/features/signed/registry.js';
+import { type KernelFeatures, type SignedMap, signedGram } from '../../../src/features/signed/signed-map.js';
+import { expectMutantFails } from '../../close.js';
+import { type GaussianBlock, independentVariance, orthogonalVariance } from '../../oracle/signed-kernels.js';
+import { orthantRows, rowsFor } from '../kernels/rows.js';
+import { blocksOf } from './fourier-blocks.js';
+
+const repetitions = 24;
+
+/** √(mean over seeds of ‖K − K̂‖²_F) / ‖K‖_F. */
+function errorOf(method: KernelFeatures, kernel: Kernel, m: number, x: Float64Array): number {
+  const want = gram(kernel, x);
+  let sum = 0;
+  for (let seed = 0; seed < repetitions; seed++) {
+    const map = method(kernel, { m, seed });
+    const got = signedGram(map.signs, map.phi(x));
+    sum += got.reduce((all, value, i) => all + (value - want[i]) ** 2, 0) / repetitions;
+  }
+  return Math.sqrt(sum / want.reduce((all, value) => all + value * value, 0));
+}
+
+/** C/√m of METHODS C.1: √(Σ_ij Var_ij / Σ k_ij²) over pairs of rows, with the variance of one pair by distance. */
+function law(kernel: Kernel, x: Float64Array, variance: (z: number) => number): number {
+  const { d } = kernel;
+  const want = gram(kernel, x);
+  const n = x.length / d;
+  let sum = 0;
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) {
+      let square = 0;
+      for (let l = 0; l < d; l++) square += (x[i * d + l] - x[j * d + l]) ** 2;
+      sum += 2 * variance(Math.sqrt(square));
+    }
+  }
+  return Math.sqrt(sum / want.reduce((all, value) => all + value * value, 0));
+}
+
+/** The blocks of a delta-Gaussian map as the oracle wants them: one Gaussian a block. */
+function gaussianBlocks(map: SignedMap, sigmas: readonly number[]): GaussianBlock[] {
+  return blocksOf(map).map(({ amplitude }, b) => ({
+    scales: new Float64Array(amplitude.length).fill(1 / sigmas[b]),
+    weights: amplitude.map((a) => a * a),
+  }));
+}
+
+const within15 = (got: number, want: number) => expect(Math.abs(got / want - 1)).toBeLessThan(0.15);
+
+describe.each([
+  // METHODS C.3b, measured there over 12 repetitions: channels, GRFF, GORF.
+  { d: 8, table: [[256, 0.159, 0.085], [1024, 0.075, 0.043]] },
+  { d: 32, table: [[256, 0.16, 0.065], [1024, 0.08, 0.032]] },
+])('the law of error on the delta-Gaussian kernel, d = $d', ({ d, table }) => {
+  const kernel = deltaGaussian({ d });
+  const sigmas = [0.35 * Math.sqrt(d), Math.sqrt(d)];
+  const x = rowsFor(kernel, 60, 3);
+
+  it.each(table)('m = %i', (m, grffError, gorfError) => {
+    const blocks = (method: KernelFeatures) => gaussianBlocks(method(kernel, { m, seed: 0 }), sigmas);
+    const independent = law(kernel, x, (z) => blocks(grff).reduce((sum, block) => sum + independentVariance(block, z), 0));
+    const orthogonal = law(kernel, x, (z) => blocks(gorf).reduce((sum, block) => sum + orthogonalVariance(block, d, z), 0));
+    const [iid, ortho] = [errorOf(grff, kernel, m, x), errorOf(gorf, kernel, m, x)];
+    process.env.SHOW && console.log(d, m, 'grff', iid, independent, grffError, 'gorf', ortho, orthogonal, gorfError);
+    within15(iid, independent);
+    within15(ortho, orthogonal);
+    within15(iid, grffError);
+    expect(ortho).toBeLessThan(1.15 * gorfError);
+    // Neither law is the other's.
+    expectMutantFails(() => within15(ortho, independent));
+    expectMutantFails(() => within15(iid, orthogonal));
+  });
+});
+
+it.each([
+  ['delta-gaussian', 16, 512],
+  ['polynomial', 16, 512],
+] as const)('GORF < GRFF < Maclaurin and tensor sketch on %s, d = %i, m = %i', (name, d, m) => {
+  const kernel: Kernel = kernels[name]({ d });
+  const x = kernel.domain === 'sphere' ? orthantRows(d, 60, 4) : rowsFor(kernel, 60, 4);
+  const [ortho, iid, series, sketch] = (['gorf', 'grff', 'maclaurin', 'tensor-sketch'] as const).map((method) =>
+    errorOf(methods[method], kernel, m, x),
+  );
+  process.env.SHOW && console.log(name, ortho, iid, series, sketch);
+  expect(ortho).toBeLessThan(iid);
+  expect(iid).toBeLessThan(Math.min(series, sketch));
+});
+
+it('the error falls as m^-½', () => {
+  const kernel = deltaGaussian({ d: 8 });
+  const x = rowsFor(kernel, 40, 5);
+  for (const method of [grff, gorf]) {
+    const [few, many] = [128, 2048].map((m) => errorOf(method, kernel, m, x));
+    const check = (slope: number) => expect(Math.abs(slope + 0.5)).toBeLessThan(0.07);
+    check(Math.log(many / few) / Math.log(16));
+    expectMutantFails(() => check(Math.log(many / few) / Math.log(8)));
+  }
+});
