@@ -61,23 +61,26 @@ export function independentVariance({ scales, weights }: GaussianBlock, z: numbe
  * as ω ± ν have uniform directions. R² = s²A, Q² = t²B with A, B ~ χ²(d): A + B = T ~ χ²(2d) and A/T ~ Beta(d/2, d/2) are
  * independent, and E_T Λ_d(√(2xT)) = ₁F₁(d; d/2; −x) = exp(−x) Σ_{k ≤ d/2} (−d/2)_k / ((d/2)_k k!) xᵏ (Kummer).
  */
-export function orthogonalVariance(block: GaussianBlock, d: number, z: number): number {
+export function orthogonalVariance(block: GaussianBlock, d: number): (z: number) => number {
   const { scales, weights } = block;
-  let sum = independentVariance(block, z);
-  const known = new Map<string, number>();
+  // Σ w_r w_q over the pairs of rows of one block, by their two scales.
+  const pairs = new Map<string, { readonly s: number; readonly t: number; total: number }>();
   for (let r = 0; r < scales.length; r++) {
     for (let q = r - (r % d); q < r; q++) {
       const key = `${scales[r]} ${scales[q]}`;
-      let covariance = known.get(key);
-      if (covariance === undefined) {
-        const means = Math.exp(-((scales[r] ** 2 + scales[q] ** 2) * z * z) / 2);
-        covariance = orthogonalProduct(scales[r], scales[q], d, z) - means;
-        known.set(key, covariance);
-      }
-      sum += 2 * weights[r] * weights[q] * covariance;
+      const pair = pairs.get(key) ?? { s: scales[r], t: scales[q], total: 0 };
+      pair.total += weights[r] * weights[q];
+      pairs.set(key, pair);
     }
   }
-  return sum;
+  return (z) => {
+    let sum = independentVariance(block, z);
+    for (const { s, t, total } of pairs.values()) {
+      const means = Math.exp(-((s * s + t * t) * z * z) / 2);
+      sum += 2 * total * (orthogonalProduct(s, t, d, z) - means);
+    }
+    return sum;
+  };
 }
 
 /** E cos(ω·δ) cos(ν·δ): the integral over the Beta law by Simpson's rule. */

@@ -16,7 +16,7 @@ import { PerformersError } from '../../errors.js';
 import { drawIndex } from '../draw-index.js';
 import { checkCount, iidGaussian } from '../gaussian.js';
 import type { Kernel } from '../kernels/kernel.js';
-import { gaussianPart, type SpectralPart } from '../kernels/measure.js';
+import { frequencyVariance, gaussianPart, type SpectralPart } from '../kernels/measure.js';
 import { gaussians, streamSeed, uniforms } from '../rng.js';
 import { usedDistances } from './distances.js';
 import type { FitOptions, SignedMap } from './signed-map.js';
@@ -43,7 +43,7 @@ export function dvrf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedM
     );
   }
   const distances = usedDistances(kernel, rows);
-  const { constant, parts } = spectralMeasure(kernel, { frequencies: m / 2, distances, stratify: false });
+  const { constant, parts } = spectralMeasure(kernel, { frequencies: m / 2, distances, spread: frequencyVariance });
   const modelled = [1, -1].flatMap((sign, s) => {
     const own = parts.filter(({ weight }) => weight * sign > 0);
     const mass = own.reduce((sum, { weight }) => sum + weight, 0);

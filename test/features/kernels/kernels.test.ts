@@ -30,7 +30,8 @@ describe.each(Object.entries(kernels))('kernel %s', (name, make) => {
 
   it('is its definition, and not that of coordinates 1 % too large', () => {
     close(gram(kernel, x, y), want, 1e-12);
-    const scaled = (rows: Float64Array) => split(rows, d).map((row) => row.map((value, l) => (l === 0 ? 1.01 : 1) * value));
+    const scaled = (rows: Float64Array) =>
+      split(rows, d).map((row) => row.map((value, l) => (l === 0 ? 1.01 : 1) * value));
     const mutant = scaled(x).flatMap((row) => scaled(y).map((other) => kernel.value(row, other)));
     expectMutantFails(() => close(mutant, want, 1e-12));
   });
@@ -63,7 +64,8 @@ describe.each(Object.entries(kernels))('kernel %s', (name, make) => {
     );
     close(got, want, 1e-6);
     for (const { power, coefficient } of series) {
-      if (power) close([coefficient(0), coefficient(2)], [power.offset ** 3, 3 * power.offset * power.slope ** 2], 1e-12);
+      if (power)
+        close([coefficient(0), coefficient(2)], [power.offset ** 3, 3 * power.offset * power.slope ** 2], 1e-12);
     }
   });
 
@@ -79,7 +81,9 @@ describe.each(Object.entries(kernels))('kernel %s', (name, make) => {
 
   it('refuses d = 0, rows of another width, and NaN', () => {
     expect(() => make({ d: 0 })).toThrow('PF202  d must be an integer >= 1, got 0');
-    expect(() => gram(kernel, x.subarray(1))).toThrow(`PF202  x must be rows of d = 6 numbers, got ${x.length - 1} numbers`);
+    expect(() => gram(kernel, x.subarray(1))).toThrow(
+      `PF202  x must be rows of d = 6 numbers, got ${x.length - 1} numbers`,
+    );
     const bad = x.slice();
     bad[7] = Number.NaN;
     expect(() => gram(kernel, bad)).toThrow('PF202  x[7] must be finite, got NaN');
@@ -116,14 +120,18 @@ describe('the test vectors of METHODS and its oracles.json', () => {
 
 describe('special functions', () => {
   it('Φ inverts inverseNormal, and its tail is that of the tables', () => {
-    for (const p of [1e-300, 1e-16, 1e-6, 0.00135, 0.2, 0.5, 0.9, 0.9999]) close([normalCdf(inverseNormal(p))], [p], 2e-12);
+    for (const p of [1e-300, 1e-16, 1e-6, 0.00135, 0.2, 0.5, 0.9, 0.9999])
+      close([normalCdf(inverseNormal(p))], [p], 2e-12);
     close([normalCdf(-3), normalCdf(-10)], [1.3498980316300946e-3, 7.619853024160527e-24], 1e-12);
   });
 
   it('E₁ has the values of Abramowitz and Stegun, table 5.1', () => {
     close(
       [1e-4, 0.5, 1, 1.4999999, 1.5, 10].map(expIntegral),
-      [8.633224704984, 0.5597735947761608, 0.21938393439552029, 0.1000195981, 0.10001958240663265, 4.156968929685324e-6],
+      [
+        8.633224704984, 0.5597735947761608, 0.21938393439552029, 0.1000195981, 0.10001958240663265,
+        4.156968929685324e-6,
+      ],
       1e-7,
     );
     close([expIntegral(1), expIntegral(10)], [0.21938393439552029, 4.156968929685324e-6], 1e-12);

@@ -52,8 +52,20 @@ const within15 = (got: number, want: number) => expect(Math.abs(got / want - 1))
 
 describe.each([
   // METHODS C.3b, measured there over 12 repetitions: channels, GRFF, GORF.
-  { d: 8, table: [[256, 0.159, 0.085], [1024, 0.075, 0.043]] },
-  { d: 32, table: [[256, 0.16, 0.065], [1024, 0.08, 0.032]] },
+  {
+    d: 8,
+    table: [
+      [256, 0.159, 0.085],
+      [1024, 0.075, 0.043],
+    ],
+  },
+  {
+    d: 32,
+    table: [
+      [256, 0.16, 0.065],
+      [1024, 0.08, 0.032],
+    ],
+  },
 ])('the law of error on the delta-Gaussian kernel, d = $d', ({ d, table }) => {
   const kernel = deltaGaussian({ d });
   const sigmas = [0.35 * Math.sqrt(d), Math.sqrt(d)];
@@ -61,8 +73,10 @@ describe.each([
 
   it.each(table)('m = %i', (m, grffError, gorfError) => {
     const blocks = (method: KernelFeatures) => gaussianBlocks(method(kernel, { m, seed: 0 }), sigmas);
-    const independent = law(kernel, x, (z) => blocks(grff).reduce((sum, block) => sum + independentVariance(block, z), 0));
-    const orthogonal = law(kernel, x, (z) => blocks(gorf).reduce((sum, block) => sum + orthogonalVariance(block, d, z), 0));
+    const sumOf = (variances: readonly ((z: number) => number)[]) => (z: number) =>
+      variances.reduce((sum, variance) => sum + variance(z), 0);
+    const independent = law(kernel, x, sumOf(blocks(grff).map((block) => (z) => independentVariance(block, z))));
+    const orthogonal = law(kernel, x, sumOf(blocks(gorf).map((block) => orthogonalVariance(block, d))));
     const [iid, ortho] = [errorOf(grff, kernel, m, x), errorOf(gorf, kernel, m, x)];
     process.env.SHOW && console.log(d, m, 'grff', iid, independent, grffError, 'gorf', ortho, orthogonal, gorfError);
     within15(iid, independent);

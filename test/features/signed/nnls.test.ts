@@ -32,7 +32,13 @@ describe('non-negative least squares', () => {
     checkOptimal(columns, b, x);
     // Off by 1 % it is optimal no longer.
     if (x.some((value) => value > 0)) {
-      expectMutantFails(() => checkOptimal(columns, b, x.map((value) => 1.01 * value)));
+      expectMutantFails(() =>
+        checkOptimal(
+          columns,
+          b,
+          x.map((value) => 1.01 * value),
+        ),
+      );
     }
   });
 
