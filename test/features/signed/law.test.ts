@@ -78,7 +78,6 @@ describe.each([
     const independent = law(kernel, x, sumOf(blocks(grff).map((block) => (z) => independentVariance(block, z))));
     const orthogonal = law(kernel, x, sumOf(blocks(gorf).map((block) => orthogonalVariance(block, d))));
     const [iid, ortho] = [errorOf(grff, kernel, m, x), errorOf(gorf, kernel, m, x)];
-    process.env.SHOW && console.log(d, m, 'grff', iid, independent, grffError, 'gorf', ortho, orthogonal, gorfError);
     within15(iid, independent);
     within15(ortho, orthogonal);
     within15(iid, grffError);
@@ -98,7 +97,6 @@ it.each([
   const [ortho, iid, series, sketch] = (['gorf', 'grff', 'maclaurin', 'tensor-sketch'] as const).map((method) =>
     errorOf(methods[method], kernel, m, x),
   );
-  process.env.SHOW && console.log(name, ortho, iid, series, sketch);
   expect(ortho).toBeLessThan(iid);
   expect(iid).toBeLessThan(Math.min(series, sketch));
 });
