@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { deltaGaussian } from '../../../src/features/kernels/delta-gaussian.js';
 import { gram, type Kernel } from '../../../src/features/kernels/kernel.js';
+import { frequencyVariance, orthogonalVariance as orthogonalSpread } from '../../../src/features/kernels/measure.js';
 import { kernels } from '../../../src/features/kernels/registry.js';
+import { usedDistances } from '../../../src/features/signed/distances.js';
 import { gorf, grff } from '../../../src/features/signed/methods.js';
 import { methods } from '../../../src/features/signed/registry.js';
 import { type KernelFeatures, type SignedMap, signedGram } from '../../../src/features/signed/signed-map.js';
+import { spectralMeasure } from '../../../src/features/signed/spectral-measure.js';
 import { expectMutantFails } from '../../close.js';
 import { type GaussianBlock, independentVariance, orthogonalVariance } from '../../oracle/signed-kernels.js';
 import { orthantRows, rowsFor } from '../kernels/rows.js';
@@ -111,3 +114,57 @@ it('the error falls as m^-½', () => {
     expectMutantFails(() => check(Math.log(many / few) / Math.log(8)));
   }
 });
+
+describe.each([
+  ['grff', grff],
+  ['gorf', gorf],
+])('the law of error on a fitted kernel: %s on polynomial, d = 8', (name, method) => {
+  const d = 8;
+  const kernel = kernels.polynomial({ d });
+  const x = orthantRows(d, 50, 6);
+
+  it.each([256, 1024])('m = %i: variance by the law, and the fit’s own error beside it', (m) => {
+    // The measure and the share of frequencies, read from one map: amplitude a² = |w|/n, scale from E cos = exp(−s²t²/2).
+    const spread = name === 'grff' ? second : orthogonalSpread(d, d);
+    const measure = spectralMeasure(kernel, { frequencies: m / 2, distances: usedDistances(kernel), spread });
+    const parts = [1, -1].map((sign) => measure.parts.filter(({ weight }) => weight * sign > 0));
+    const blocks = blocksOf(method(kernel, { m, seed: 0 })).map(({ amplitude }, b): GaussianBlock => {
+      const scales = parts[b].flatMap(({ weight, kappa }) => {
+        const own =
+          name === 'grff' ? 0 : Math.round(Math.abs(weight) / amplitude[ownAt(parts[b], weight, amplitude)] ** 2);
+        return new Array<number>(own).fill(Math.sqrt(-2 * Math.log(kappa(0.5))) / 0.5);
+      });
+      return { scales, weights: amplitude.map((a) => a * a) };
+    });
+    const variance = (z: number) =>
+      name === 'gorf'
+        ? blocks.reduce((sum, block) => sum + orthogonalVariance(block, d)(z), 0)
+        : parts.reduce((sum, own, b) => {
+            const n = blocks[b].weights.length;
+            if (n === 0) return sum;
+            const mass = own.reduce((all, { weight }) => all + weight, 0);
+            const mixed = (at: number) => own.reduce((all, { weight, kappa }) => all + (weight / mass) * kappa(at), 0);
+            return sum + (mass ** 2 / n) * frequencyVariance(mixed, z);
+          }, 0);
+    const bias = (z: number) =>
+      (measure.parts.reduce((sum, { weight, kappa }) => sum + weight * kappa(z), measure.constant) -
+        (1 - (z * z) / 4) ** 3) **
+      2;
+    const want = law(kernel, x, (z) => variance(z) + bias(z));
+    const got = errorOf(method, kernel, m, x);
+    within15(got, want);
+    expectMutantFails(() => within15(got, law(kernel, x, bias)));
+  });
+});
+
+const second = (kappa: (t: number) => number, t: number) => 0.5 * (1 + kappa(2 * t));
+
+/** Where in a stratified block the frequencies of the part of this weight begin. */
+function ownAt(parts: readonly { readonly weight: number }[], weight: number, amplitude: Float64Array): number {
+  let at = 0;
+  for (const part of parts) {
+    if (part.weight === weight) return at;
+    at += Math.round(Math.abs(part.weight) / amplitude[at] ** 2);
+  }
+  throw new Error('no such part');
+}
