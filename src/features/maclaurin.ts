@@ -82,11 +82,7 @@ interface DegreeLaw {
   readonly probability: (n: number) => number;
 }
 
-export function degreeLaw(
-  coefficient: (n: number) => number,
-  last: number,
-  degrees: 'geometric' | 'by-weight',
-): DegreeLaw {
+function degreeLaw(coefficient: (n: number) => number, last: number, degrees: 'geometric' | 'by-weight'): DegreeLaw {
   const weight = Array.from({ length: last + 1 }, (_, n) => {
     const size = Math.abs(coefficient(n));
     return size === 0 ? 0 : degrees === 'geometric' ? 2 ** -(n + 1) : size;

@@ -84,7 +84,7 @@ export function orthogonalVariance(block: GaussianBlock, d: number): (z: number)
 }
 
 /** E cos(ω·δ) cos(ν·δ): the integral over the Beta law by Simpson's rule. */
-export function orthogonalProduct(s: number, t: number, d: number, z: number): number {
+function orthogonalProduct(s: number, t: number, d: number, z: number): number {
   if (s === t) return kummer((s * s * z * z) / 2, d);
   const steps = 400;
   let [integral, total] = [0, 0];

@@ -79,7 +79,7 @@ export function splitRows(kernel: Pick<Kernel, 'd' | 'domain' | 'name'>, x: Arra
 }
 
 /** @throws PerformersError PF413 unless |row| = 1 to float32 rounding */
-export function checkUnit(kernel: string, row: Float64Array, index: number): void {
+function checkUnit(kernel: string, row: Float64Array, index: number): void {
   const length = Math.sqrt(dot(row, row));
   if (Math.abs(length - 1) < 1e-4) return;
   throw new PerformersError('PF413', `row ${index} must have length 1 for the ${kernel} kernel, got ${length}`, {

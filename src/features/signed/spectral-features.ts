@@ -126,8 +126,8 @@ function wholeBlocks([positive, negative]: readonly number[], d: number, least: 
   return [rounded, all - rounded];
 }
 
-/** The parts as one law. */
-function mixed(parts: readonly SpectralPart[]): Pick<SpectralPart, 'weight' | 'kappa'> {
+/** The parts, of one sign, as one law. */
+export function mixed(parts: readonly SpectralPart[]): Pick<SpectralPart, 'weight' | 'kappa'> {
   const mass = parts.reduce((sum, { weight }) => sum + weight, 0);
   return {
     weight: mass,

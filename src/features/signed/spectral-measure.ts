@@ -6,7 +6,7 @@
  * by non-negative least squares on both parts. The second term is the variance of k̂ with n stratified frequencies, so that the
  * two sum to the mean squared error to expect: a sharp kink, which costs mass, is fitted only as far as n pays for it, and the
  * fit tightens by itself as n grows. Being the square of one linear form it is one more row of the least-squares problem.
- * For orthogonal rows V is theirs; where parts are drawn by mass it is E cos², which bounds the variance.
+ * For orthogonal rows V is theirs; where parts are drawn by mass see `measureByMass`.
  * METHODS has ridge with a λ set by hand instead; that recipe has more mass at the same error. c₀ is a feature without
  * variance, hence free.
  *
@@ -67,7 +67,7 @@ function dictionary(norm: 1 | 2, most: number): SpectralPart[] {
 }
 
 /** @throws PerformersError PF414 when the least squares do not end */
-export function fitMixture(
+function fitMixture(
   target: Float64Array,
   nodes: readonly SpectralPart[],
   { frequencies, distances, spread }: FitMeasure,

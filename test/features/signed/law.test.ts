@@ -4,7 +4,7 @@ import { gram, type Kernel } from '../../../src/features/kernels/kernel.js';
 import { frequencyVariance, orthogonalVariance as orthogonalSpread } from '../../../src/features/kernels/measure.js';
 import { kernels } from '../../../src/features/kernels/registry.js';
 import { usedDistances } from '../../../src/features/signed/distances.js';
-import { gorf, grff } from '../../../src/features/signed/methods.js';
+import { gorf, grff, measureByMass } from '../../../src/features/signed/methods.js';
 import { methods } from '../../../src/features/signed/registry.js';
 import { type KernelFeatures, type SignedMap, signedGram } from '../../../src/features/signed/signed-map.js';
 import { spectralMeasure } from '../../../src/features/signed/spectral-measure.js';
@@ -125,8 +125,11 @@ describe.each([
 
   it.each([256, 1024])('m = %i: variance by the law, and the fit’s own error beside it', (m) => {
     // The measure and the share of frequencies, read from one map: amplitude a² = |w|/n, scale from E cos = exp(−s²t²/2).
-    const spread = name === 'grff' ? second : orthogonalSpread(d, d);
-    const measure = spectralMeasure(kernel, { frequencies: m / 2, distances: usedDistances(kernel), spread });
+    const distances = usedDistances(kernel);
+    const measure =
+      name === 'grff'
+        ? measureByMass(kernel, m / 2, distances)
+        : spectralMeasure(kernel, { frequencies: m / 2, distances, spread: orthogonalSpread(d, d) });
     const parts = [1, -1].map((sign) => measure.parts.filter(({ weight }) => weight * sign > 0));
     const blocks = blocksOf(method(kernel, { m, seed: 0 })).map(({ amplitude }, b): GaussianBlock => {
       const scales = parts[b].flatMap(({ weight, kappa }) => {
@@ -156,8 +159,6 @@ describe.each([
     expectMutantFails(() => within15(got, law(kernel, x, bias)));
   });
 });
-
-const second = (kappa: (t: number) => number, t: number) => 0.5 * (1 + kappa(2 * t));
 
 /** Where in a stratified block the frequencies of the part of this weight begin. */
 function ownAt(parts: readonly { readonly weight: number }[], weight: number, amplitude: Float64Array): number {
