@@ -4,7 +4,7 @@
  * Σ aᵢ N(0, σᵢ⁻² I), taken term by term.
  *
  * Split by terms the masses are Σ|aᵢ|. The split of least mass (Jordan's) cancels where the terms overlap; for near and far it has
- * mass .65 each at d = 4, σ = (1, 2), but .96 at d = 8 and .997 at d = 16 for the defaults: not worth a rejection sampler.
+ * mass .65 each at d = 4, σ = (1, 2), but .95 at d = 8 and .996 at d = 16 for the defaults: not worth a rejection sampler.
  * Cost 3d + 3 flops a pair.
  */
 import { PerformersError } from '../../errors.js';

@@ -2,8 +2,8 @@
  * Cosines and sines of a signed mixture of frequencies (Luo et al. 2021, arXiv 2104.06204, whose complex features are two real
  * blocks here; METHODS C.1):
  *   k̂(x, y) = c₀ + Σ_{r ∈ +} aᵣ² cos(ωᵣ·(x − y)) − Σ_{r ∈ −} aᵣ² cos(ωᵣ·(x − y))
- * with E k̂ = k for the law and the amplitudes of `spectralFeatures`. Exact at x = y for the constant and at every seed, as
- * Σ₊ a² − Σ₋ a² = k(0) by construction.
+ * with E k̂ = k for the law and the amplitudes of `spectralFeatures`. At x = y every draw gives the measure's own k(0), without
+ * variance: c₀ + Σ₊ a² − Σ₋ a² is its total.
  *
  * Shapes    x [N,d] → [N,M]: positive block, then negative; in each the constant if there is one, cosines, sines.
  * Numerics  features are at most √(weight/n); k̂ is a difference of two sums of masses M⁺ and M⁻, so that its rounding error

@@ -2,7 +2,8 @@
  * Fourier features of a kernel through its signed measure k = c₀ + Σᵢ wᵢ κᵢ: the one routine behind `rff`, `orf`, `sorf`, `grff`
  * and `gorf`, which differ in the sampler of rows and in how frequencies are shared out among the parts i.
  *
- * Between the blocks  n⁺ : n⁻ = M⁺√V⁺ : M⁻√V⁻, or Σ|wᵢ|√Vᵢ over the parts of each if stratified: the split of least variance.
+ * Between the blocks  n⁺ : n⁻ = M⁺√V⁺ : M⁻√V⁻, or Σ|wᵢ|√Vᵢ over the parts of each if stratified: the split of least variance;
+ *                     in strata to whole blocks of d rows, as orthogonal rows cancel within a block.
  * Random parts        (grff) a frequency of a block is of part i with probability |wᵢ|/M^±, and weighs M^±/n^±.
  * Stratified parts    (gorf) part i is given nᵢ ∝ |wᵢ|√Vᵢ frequencies, at least one, each weighing |wᵢ|/nᵢ. Unbiased too, and
  *                     the variance between parts is gone (METHODS C.3b).
