@@ -20,6 +20,9 @@ export const errorCodes = {
   PF301: 'onnxruntime could not be used',
   PF302: 'the model failed to run',
   PF303: 'the pipeline carries no report',
+  PF401: 'data or labels have a wrong shape or are not finite',
+  PF402: 'there are too few rows to draw from',
+  PF403: 'the data do not determine the features',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

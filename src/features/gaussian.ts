@@ -22,13 +22,18 @@ export function iidGaussian({ m, d, seed }: Draw): Float64Array {
   return Float64Array.from({ length: m * d }, normal);
 }
 
+const countMends = {
+  m: 'use m = 64 or more',
+  d: 'pass the width of one head, such as 64',
+  heads: 'pass the number of query heads of the layer',
+  rank: 'use rank = 4, or more for rows that depend less on one another',
+  pool: 'use pool = 10 m or more',
+  degree: 'use degree = 4',
+};
+
 /** @throws PerformersError PF202 unless `value` is an integer ≥ 1 */
-export function checkCount(name: 'm' | 'd' | 'heads', value: number): void {
+export function checkCount(name: keyof typeof countMends, value: number): void {
   if (Number.isInteger(value) && value >= 1) return;
-  const mend = {
-    m: 'use m = 64 or more',
-    d: 'pass the width of one head, such as 64',
-    heads: 'pass the number of query heads of the layer',
-  }[name];
+  const mend = countMends[name];
   throw new PerformersError('PF202', `${name} must be an integer >= 1, got ${value}`, { at: `features.${name}`, mend });
 }
