@@ -28,7 +28,7 @@ const countMends = {
   heads: 'pass the number of query heads of the layer',
   rank: 'use rank = 4, or more for rows that depend less on one another',
   pool: 'use pool = 10 m or more',
-  degree: 'use degree = 4',
+  angles: 'use angles = 8',
 };
 
 /** @throws PerformersError PF202 unless `value` is an integer ≥ 1 */
