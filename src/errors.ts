@@ -23,6 +23,11 @@ export const errorCodes = {
   PF401: 'data or labels have a wrong shape or are not finite',
   PF402: 'there are too few rows to draw from',
   PF403: 'the data do not determine the features',
+  PF410: 'a kernel parameter has a wrong value',
+  PF411: 'the kernel has no such features',
+  PF412: 'too few features for this kernel',
+  PF413: 'a row is not a unit vector',
+  PF414: 'a least-squares fit did not end',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
