@@ -8,6 +8,7 @@
  *
  * The two sides do not share Ω: attention/double-softmax.ts takes one for each, and the norm |keyBasis y|² of the keys.
  * |Gx|² cancels in the normaliser.
+ * Shapes: Ω_q, Ω_k [H,M,D], keyBasis [H,D,D], b [H,M].
  * Numerics: M + 1e-4 tr(M)/D I before inverting. It moves G, hence the variance, and not the mean.
  * Cost: seven eigen-decompositions [D,D] a head and 4HMD² flops to fold; 4H(2MD + D² + M) bytes; 2D² flops a key at run time.
  */

@@ -6,9 +6,12 @@
  * not depend on where the origin of x is.
  */
 import { PerformersError } from '../../errors.js';
+import { drawIndex } from '../draw-index.js';
 import { checkCount, type Sampler } from '../gaussian.js';
 import { orthogonalGaussian } from '../orf.js';
 import { streamSeed, uniforms } from '../rng.js';
+import { fourierMap } from '../signed/fourier.js';
+import type { SignedMap } from '../signed/signed-map.js';
 
 /** What the map is made from: cosines and sines of these frequencies, of these amplitudes. */
 export interface Frequencies {
@@ -36,6 +39,15 @@ export interface DataOptions {
 
 /** Chooses frequencies by looking at data. The same options give the same frequencies everywhere to rounding of exp and cos. */
 export type DataSampler = (options: DataOptions) => Frequencies;
+
+/** The map of chosen frequencies: x [N,d] → [N,2m], cosines then sines. */
+export function frequencyMap(d: number, { omega, amplitude }: Frequencies): SignedMap {
+  const none = new Float64Array(0);
+  return fourierMap(
+    { d, domain: 'space', name: 'rbf' },
+    { positive: { constant: 0, omega, amplitude }, negative: { constant: 0, omega: none, amplitude: none } },
+  );
+}
 
 /** A pool of frequencies and what it is on the rows. */
 export interface Pool {
@@ -97,18 +109,10 @@ export function alignments({ size, labels, cos, sin }: Pool): Float64Array {
 
 /** Draws m of the pool with replacement, with probability ∝ weights ≥ 0: which, and how probable each was. */
 export function drawFrom(weights: Float64Array, { m, seed = 0 }: DataOptions) {
-  const cumulative = new Float64Array(weights.length);
-  let total = 0;
-  weights.forEach((weight, r) => {
-    total += weight;
-    cumulative[r] = total;
-  });
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
   const uniform = uniforms(streamSeed(seed, 1));
   return Array.from({ length: m }, () => {
-    const target = uniform() * total;
-    const r = cumulative.findIndex((below) => target < below);
-    // Rounding can leave target at the total itself: then the last with a weight.
-    const index = r >= 0 ? r : cumulative.indexOf(total);
+    const index = drawIndex(weights, uniform());
     return { index, probability: weights[index] / total };
   });
 }

@@ -3,10 +3,8 @@
  * with landmarks take any.
  */
 import { PerformersError } from '../../errors.js';
-import { finite, rowsAt } from '../data/frequencies.js';
-import { permutation } from '../fastfood.js';
+import { finite } from '../data/frequencies.js';
 import { checkCount } from '../gaussian.js';
-import { uniforms } from '../rng.js';
 
 export interface LandmarkOptions {
   readonly d: number;
@@ -54,10 +52,3 @@ export function squaredDistance(x: Float64Array, y: Float64Array): number {
   for (let l = 0; l < x.length; l++) sum += (x[l] - y[l]) ** 2;
   return sum;
 }
-
-/** m distinct rows, each set as likely as any other (Williams and Seeger 2001). [m,d] in O(n). */
-export const uniformRows: LandmarkChoice = (options) => {
-  const { n, all } = candidates(options);
-  const order = permutation(n, uniforms(options.seed ?? 0));
-  return rowsAt(all, order.subarray(0, options.m), options.d);
-};

@@ -1,5 +1,6 @@
 /**
- * Key clusters (METHODS A.12; the first-order form of a far field by summaries): keys stand for the landmark nearest to them,
+ * Key clusters (METHODS A.12, derived; of the family of Vyas, Katharopoulos and Fleuret 2020, arXiv 2007.04825, which clusters
+ * queries): keys stand for the landmark nearest to them,
  *   φ_q(x) = [exp(x·z_c)]_c,   φ_k(y) = the unit vector of the c nearest to y,   φ_q(x)·φ_k(y) = exp(x·z_c(y))
  * for x = √scale·q, y = √scale·k, so that linear attention is Σ_c n_c exp(x·z_c) v̄_c over m clusters, of n_c keys each. Where
  * z_c is the mean of its cluster, as k-means has it, Σ over the keys of a cluster is at most that of the softmax kernel

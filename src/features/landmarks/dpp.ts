@@ -16,10 +16,11 @@
  */
 import { PerformersError } from '../../errors.js';
 import { rowsAt } from '../data/frequencies.js';
+import { drawIndex } from '../draw-index.js';
 import { uniforms } from '../rng.js';
 import { symmetricEigen } from '../symmetric-eigen.js';
 import { candidates, gaussianKernel, type LandmarkChoice } from './choose.js';
-import { drawnIndex, pivots } from './pivoted.js';
+import { pivots } from './pivoted.js';
 
 export const volumeSampled: LandmarkChoice = (options) => {
   const { d, m, kernel = gaussianKernel, seed = 0 } = options;
@@ -45,7 +46,7 @@ export const volumeSampled: LandmarkChoice = (options) => {
   const column = (i: number) => Float64Array.from({ length: n }, (_, j) => projection(j, i));
   return rowsAt(
     all,
-    pivots(diagonal, column, m, (residual) => drawnIndex(residual, uniform())),
+    pivots(diagonal, column, m, (residual) => drawIndex(residual, uniform())),
     d,
   );
 };

@@ -9,9 +9,10 @@
  *           everywhere.
  * Cost      3nmd flops a round; 8md + 4n bytes.
  */
+
+import { drawIndex } from '../draw-index.js';
 import { uniforms } from '../rng.js';
 import { candidates, type LandmarkChoice, squaredDistance } from './choose.js';
-import { drawnIndex } from './pivoted.js';
 
 const ROUNDS = 100;
 
@@ -23,7 +24,7 @@ export const kMeans: LandmarkChoice = (options) => {
   const nearest = new Float64Array(n).fill(1); // squared distance to the nearest centre so far
   for (let c = 0; c < m; c++) {
     // Rows that are all centres already: any will do.
-    const next = nearest.some((value) => value > 0) ? drawnIndex(nearest, uniform()) : c;
+    const next = nearest.some((value) => value > 0) ? drawIndex(nearest, uniform()) : c;
     centres.set(row(next), c * d);
     for (let i = 0; i < n; i++) {
       const distance = squaredDistance(row(i), row(next));

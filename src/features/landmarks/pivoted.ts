@@ -14,6 +14,7 @@
  */
 import { PerformersError } from '../../errors.js';
 import { rowsAt } from '../data/frequencies.js';
+import { drawIndex } from '../draw-index.js';
 import { uniforms } from '../rng.js';
 import { candidates, gaussianKernel, type LandmarkChoice, type LandmarkOptions } from './choose.js';
 
@@ -22,7 +23,7 @@ export const greedy: LandmarkChoice = (options) =>
 
 export const randomlyPivoted: LandmarkChoice = (options) => {
   const uniform = uniforms(options.seed ?? 0);
-  return chosen(options, (residual) => drawnIndex(residual, uniform()));
+  return chosen(options, (residual) => drawIndex(residual, uniform()));
 };
 
 function chosen(options: LandmarkOptions, pick: (residual: Float64Array) => number): Float64Array {
@@ -67,19 +68,4 @@ export function pivots(
     taken.push(pivot);
   }
   return taken;
-}
-
-/** The index that u in (0, 1) falls on, with probability ∝ weights ≥ 0. */
-export function drawnIndex(weights: Float64Array, u: number): number {
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let below = 0;
-  let last = 0;
-  for (let i = 0; i < weights.length; i++) {
-    if (weights[i] <= 0) continue;
-    last = i;
-    below += weights[i];
-    if (u * total < below) return i;
-  }
-  // Rounding can leave the sum below u times itself.
-  return last;
 }
