@@ -9,11 +9,12 @@ export function fft(re: Float64Array, im: Float64Array): void {
   const { cos, sin } = twiddles(p);
   for (let i = 0, j = 0; i < p; i++) {
     if (i < j) {
-      const [a, b] = [re[i], im[i]];
+      const real = re[i];
+      const imaginary = im[i];
       re[i] = re[j];
       im[i] = im[j];
-      re[j] = a;
-      im[j] = b;
+      re[j] = real;
+      im[j] = imaginary;
     }
     // j counts with its carry running from the top bit down.
     let bit = p >> 1;
@@ -23,9 +24,9 @@ export function fft(re: Float64Array, im: Float64Array): void {
   for (let half = 1; half < p; half *= 2) {
     const stride = p / (2 * half);
     for (let start = 0; start < p; start += 2 * half) {
-      for (let k = 0; k < half; k++) {
-        const [c, s] = [cos[k * stride], sin[k * stride]];
-        const a = start + k;
+      for (let a = start, k = 0; a < start + half; a++, k += stride) {
+        const c = cos[k];
+        const s = sin[k];
         const b = a + half;
         const real = re[b] * c - im[b] * s;
         const imaginary = re[b] * s + im[b] * c;
@@ -49,7 +50,8 @@ export function convolver(hRe: Float64Array, hIm: Float64Array): (re: Float64Arr
     fft(re, im);
     // The inverse transform is the conjugate of the transform of the conjugate, over p.
     for (let k = 0; k < p; k++) {
-      const [a, b] = [re[k], im[k]];
+      const a = re[k];
+      const b = im[k];
       re[k] = (a * hRe[k] - b * hIm[k]) / p;
       im[k] = -(a * hIm[k] + b * hRe[k]) / p;
     }

@@ -7,7 +7,8 @@
  * The paper searches Λ by coordinate descent. Here n is the least odd prime with h | n − 1 and Λ the subgroup of order h
  * of its units, which needs no search: inner products of points are then Gauss periods over h, at most √n / h.
  *
- * Shapes    a block has 2n ≥ 2d rows, for any d; an odd d is padded by one. Blocks are independent, the last is cut short.
+ * Shapes    a block has 2n > d rows, for any d; an odd d is padded by one. Blocks are independent, the last is cut short.
+ *           n is 97 at d = 64, 257 at 512, but 7681 at 1024: `sphericalSet` tells.
  * Numerics  Q makes every direction uniform: each row is N(0, I_d) exactly and estimates are unbiased, where the paper's
  *           fixed set is so in the limit of many points. A whole block is a tight frame, Σ ωωᵀ/ρ² = (2n/d) I, as those of
  *           ORF are: the error on the RBF kernel is ORF's, measured .94 to 1.03 of it in whole blocks at d = 4 … 32, and

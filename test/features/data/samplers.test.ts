@@ -6,6 +6,7 @@ import {
   drawFrom,
   drawPool,
   type Frequencies,
+  frequencyMap,
   importanceSample,
   type Pool,
 } from '../../../src/features/data/frequencies.js';
@@ -354,6 +355,21 @@ describe.each(['surrogate-leverage', 'alignment', 'eerf'] as const)('labels of %
         mend pass labels such as 1 and -1, not 0 for every row]
     `);
   });
+});
+
+it('the map of chosen frequencies has products Σ a² cos ω·(x − y)', () => {
+  const found = surrogateLeverage(options);
+  const { phi, features } = frequencyMap(d, found);
+  const [x, y] = [
+    [0.4, -1],
+    [0.4 - delta[0], -1 - delta[1]],
+  ];
+  expect(features).toBe(2 * m);
+  const [left, right] = [phi(x), phi(y)];
+  const product = left.reduce((sum, value, r) => sum + value * right[r], 0);
+  close([product], [estimate(found)], 1e-12);
+  expectMutantFails(() => close([product], [estimate(found, 1.01)], 1e-12));
+  expect(() => phi([1, 2, 3])).toThrow('PF202  x must be rows of d = 2 numbers, got 3 numbers');
 });
 
 it('leverage takes no labels', () => {
