@@ -5,6 +5,7 @@ import { defineConfig } from 'tsup';
 export default defineConfig({
   entry: {
     index: 'src/index.ts',
+    'features/index': 'src/features/index.ts',
     'adapters/transformers': 'src/adapters/transformers.ts',
     'adapters/transformers.node': 'src/adapters/transformers.node.ts',
     'adapters/onnxruntime': 'src/adapters/onnxruntime.ts',

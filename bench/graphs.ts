@@ -1,4 +1,4 @@
-/** Graphs to time: one attention layer, and an encoder with attention or with attention deleted. */
+/** Graphs to time: one attention layer, an encoder with attention or with attention deleted, and a projection. */
 import { gaussians } from '../src/features/rng.js';
 import { type Builder, builder, constantPool } from '../src/onnx/build.js';
 import { concat, encode } from '../src/onnx/encode.js';
@@ -53,6 +53,17 @@ export function encoder({ heads, headDim, layers }: Sizes, options: { attention:
     return x;
   };
   return model(body, [tensor('x', dims)], dims);
+}
+
+/** x [rows,d] times a constant Ωᵀ [d,m]. */
+export function projection(omega: Float32Array, d: number): Uint8Array {
+  const m = omega.length / d;
+  const transposed = Float32Array.from(omega, (_, at) => omega[(at % m) * d + Math.floor(at / m)]);
+  return model(
+    (build) => build.op('MatMul', ['x', build.float(transposed, [d, m])]),
+    [tensor('x', ['rows', d])],
+    ['rows', m],
+  );
 }
 
 function plainAttention(build: Builder, q: string, k: string, v: string, headDim: number): string {

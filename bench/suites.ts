@@ -4,22 +4,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { linearize } from '../src/index.js';
 import { attentionLayer, encoder } from './graphs.js';
-import type { Job, JobResult, Timing } from './worker.js';
-
-interface Tools {
-  readonly folder: string;
-  measure(job: Job): Promise<JobResult>;
-  print(line: string): void;
-}
-interface Row {
-  readonly [column: string]: string | number | undefined;
-}
-interface Suite {
-  readonly title: string;
-  run(tools: Tools): Promise<Row[]>;
-}
+import { projections } from './projections.js';
+import { median, quantile, type Row, round, type Suite, type Tools } from './suite.js';
+import type { Job, Timing } from './worker.js';
 
 export const suites: Readonly<Record<string, Suite>> = {
+  projections,
   layer: {
     title: 'one attention layer, 12 heads × 64',
     async run(tools) {
@@ -144,13 +134,4 @@ async function compare(
     );
     return { ...row, ratio };
   });
-}
-
-function quantile(values: readonly number[], share: number): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-}
-const median = (values: readonly number[]) => quantile(values, 0.5) ?? Number.NaN;
-function round(value: number | undefined): number | undefined {
-  return value === undefined ? undefined : Number(value.toPrecision(4));
 }

@@ -6,8 +6,9 @@
  * METHODS: derived and numerically checked; that the published ADERF chooses the same G is not known to us.
  * Verified here: unbiased, R and error with means and unequal covariances, double softmax of the folded form.
  *
- * The two sides do not share Ω: double-softmax.ts runs this on Gx and G⁻¹y with Ω = Ω_q G⁻¹ and b, or an operator with
- * two projections and the norm |keyBasis y|² on x and y. |Gx|² cancels in the normaliser.
+ * The two sides do not share Ω: attention/double-softmax.ts takes one for each, and the norm |keyBasis y|² of the keys.
+ * |Gx|² cancels in the normaliser.
+ * Shapes: Ω_q, Ω_k [H,M,D], keyBasis [H,D,D], b [H,M].
  * Numerics: M + 1e-4 tr(M)/D I before inverting. It moves G, hence the variance, and not the mean.
  * Cost: seven eigen-decompositions [D,D] a head and 4HMD² flops to fold; 4H(2MD + D² + M) bytes; 2D² flops a key at run time.
  */

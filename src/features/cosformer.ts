@@ -6,7 +6,7 @@
  * A row whose coordinates are all ≤ 0 has no weight at all: the normaliser needs a guard (public code: at least 1e-6).
  * METHODS A.18: read in code; the paper's equation number is not known to us. Verified here: the identity, to 1e-12.
  *
- * Shapes: x [N,d] → [N,2d], cosines then sines. Numerics: nothing grows. Cost: 2Nd flops, one sine and cosine a row.
+ * Shapes: x [N,d] → [N,2d], cosines then sines. Numerics: nothing grows. Cost: 2Nd flops, one sine and cosine a row, no bytes of constants.
  */
 import { PerformersError } from '../errors.js';
 import { type RowMap, type RowMapOptions, rowMap } from './row-map.js';

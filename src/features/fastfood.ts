@@ -63,17 +63,18 @@ function fastfoodProduct(d: number, seed: number): Block {
   const { signs, source, gains, norms } = fastfoodBlock(d, seed);
   const p = signs.length;
   const scale = 1 / Math.sqrt(p * gains.reduce((sum, g) => sum + g * g, 0));
+  const y = new Float64Array(p);
+  const z = new Float64Array(p);
   return {
     height: p,
     product: (x) => {
-      const y = new Float64Array(p);
-      x.forEach((value, i) => {
-        y[i] = value * signs[i];
-      });
+      y.fill(0);
+      for (let i = 0; i < d; i++) y[i] = x[i] * signs[i];
       walshHadamard(y);
-      const z = y.map((_, i) => y[source[i]] * gains[i]);
+      for (let i = 0; i < p; i++) z[i] = y[source[i]] * gains[i];
       walshHadamard(z);
-      return z.map((value, i) => value * norms[i] * scale);
+      for (let i = 0; i < p; i++) z[i] *= norms[i] * scale;
+      return z;
     },
   };
 }

@@ -7,6 +7,10 @@
  * This file only makes the constants; attention/double-softmax.ts runs them, as it runs every positive map of the form
  * exp(ωᵣ·x − |x|²/2 + bᵣ). There the key side carries 2b for both sides. When bᵣ is one constant b for all r, as here,
  * 2b shifts every feature alike and cancels in the normaliser: a lowering may leave it out.
+ *
+ * Shapes    Ω [H,M,D], b [H,M]. Numerics: rounded to float32, as a model file holds them; the operator subtracts maxima.
+ * Cost      that of the sampler to draw, 4HM(D + 1) bytes stored. The operator takes 2M(D + E) flops a query and as many a key,
+ *           and holds 4M(E + 1) bytes a head.
  */
 import { checkCount, type Sampler } from './gaussian.js';
 import { orthogonalGaussian } from './orf.js';

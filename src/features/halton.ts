@@ -9,7 +9,8 @@
  * Numerics  u is (n + ½) / pᴷ with pᴷ ≤ 2⁴⁰ for an exact integer n, never 0 or 1; the same bits everywhere.
  *           Over seeds each row is N(0, I_d) to p⁻ᴷ, so that estimates are unbiased; rows of one draw are dependent.
  *           A coordinate is even only over multiples of its prime, the 64th being 311: prefer Sobol or ORF at large d.
- * Cost      to draw, 40m/log₂ pⱼ digits a coordinate, md inverse normals and Σⱼ pⱼ K permuted digits; 8md bytes.
+ * Cost      to draw, 40m/log₂ pⱼ digits a coordinate, md inverse normals and Σⱼ pⱼ K permuted digits; 8md bytes; the
+ *           product is dense, 2md flops a row of x.
  * METHODS marks Halton as unverified: stratification, unbiasedness and the error beside ORF are tested here.
  */
 import { permutation } from './fastfood.js';

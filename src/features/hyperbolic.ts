@@ -7,7 +7,7 @@
  * METHODS: read in code, derived and numerically checked. Verified here: unbiased, R and error (oracles.json).
  *
  * Shapes: row 2r of Ω holds μ + ε, row 2r + 1 holds μ − ε; an odd M leaves the last row alone, still unbiased.
- * Numerics: gaussian-proposal.ts. Cost: as there, with half the random draws; an implementation that knows of the pairs
+ * Numerics: gaussian-proposal.ts. Cost: as there, 4HM(D + 1) bytes, with half the random draws; an implementation that knows of the pairs
  * saves half of the projection, MD flops a row, which the shared operator does not.
  */
 import type { FeatureConstants } from './favor-plus.js';

@@ -9,7 +9,7 @@
  *
  * The optimum is that of an unbiased estimate. For M ≪ R, the usual case, its wide proposal makes normalised attention
  * worse than FAVOR+ (METHODS A.5): use tau < 1 there, chosen on calibration data.
- * Shapes, numerics and cost: gaussian-proposal.ts. Without moments t = 0 and A = 0, which is FAVOR+.
+ * Shapes, numerics and cost: those of FAVOR+, 2HMD flops to make the constants, 4HM(D + 1) bytes (gaussian-proposal.ts). Without moments t = 0 and A = 0, which is FAVOR+.
  */
 import { PerformersError } from '../errors.js';
 import type { FeatureConstants } from './favor-plus.js';

@@ -8,27 +8,42 @@
  * the condition number of the block grows, twice holds it to rounding (Giraud et al. 2005). Its signs are fixed, where
  * those of a QR are its library's choice: Q is Haar and the same everywhere. A row depends on the rows above it only,
  * so that Ω for m is the head of Ω for any larger m with the same seed.
+ *
+ * Shapes    [m,d], any m and d.
+ * Numerics  rows of a block are orthogonal to 1e-12. Only + − × ÷ √: the same bits everywhere. The error on the RBF kernel
+ *           is .33 to .61 of that of iid rows for |x − y| = 1 at d = 4 … 32, .74 to .83 for 2, and the same for 3.
+ * Cost      to draw, 2 passes over at most d rows: 4md² flops and 2md normals; 8md bytes; the product is dense, 2md flops.
+ * Tests verify orthogonality, the norms by mean and variance, and the variance on exp(x·y) by its closed form.
  */
 import { checkCount, type Draw } from './gaussian.js';
 import { gaussians } from './rng.js';
 
-export function orthogonalGaussian({ m, d, seed }: Draw): Float64Array {
+export function orthogonalGaussian(draw: Draw): Float64Array {
+  const { rows, norms } = drawn(draw);
+  return rows.map((value, i) => value * norms[Math.floor(i / draw.d)]);
+}
+
+/** Q alone: the unit rows of `orthogonalGaussian` [m,d]. Blocks of d are Haar, a rotation each. */
+export function orthonormalRows(draw: Draw): Float64Array {
+  return drawn(draw).rows;
+}
+
+function drawn({ m, d, seed }: Draw): { readonly rows: Float64Array; readonly norms: Float64Array } {
   checkCount('m', m);
   checkCount('d', d);
   const normal = gaussians(seed);
-  const omega = new Float64Array(m * d); // [m,d]
+  const rows = new Float64Array(m * d); // [m,d]
   const norms = new Float64Array(m); // [m]
   for (let r = 0; r < m; r++) {
-    const row = omega.subarray(r * d, (r + 1) * d);
+    const row = rows.subarray(r * d, (r + 1) * d);
     for (let i = 0; i < d; i++) row[i] = normal();
-    orthogonalize(row, omega.subarray((r - (r % d)) * d, r * d));
+    orthogonalize(row, rows.subarray((r - (r % d)) * d, r * d));
     // The norm of a fresh Gaussian row: χ(d), independent of the direction.
     let square = 0;
     for (let i = 0; i < d; i++) square += normal() ** 2;
     norms[r] = Math.sqrt(square);
   }
-  for (let i = 0; i < omega.length; i++) omega[i] *= norms[Math.floor(i / d)];
-  return omega;
+  return { rows, norms };
 }
 
 /** Makes `row` [d] a unit vector orthogonal to the unit rows of `above` [n,d], in place. */

@@ -29,6 +29,21 @@ export interface RowMapOptions {
   readonly sampler?: Sampler;
 }
 
+/** Two maps, one a side, for a weight query(x)·key(y) whose sides need not share their features. */
+export interface PairMap {
+  /** Width of an input row. */
+  readonly d: number;
+  /** Width of a feature row, the same on both sides. */
+  readonly features: number;
+  readonly query: RowMap['phi'];
+  readonly key: RowMap['phi'];
+}
+
+/** Both sides of a row map, for what takes pairs. */
+export function bothSides({ d, features, phi }: RowMap): PairMap {
+  return { d, features, query: phi, key: phi };
+}
+
 /** Makes a map; the same options give the same features everywhere. */
 export type RowMapFactory = (options: RowMapOptions) => RowMap;
 
@@ -49,6 +64,23 @@ export function rowMap(
     return out;
   };
   return { d, features, phi };
+}
+
+/** exp(exponent), which may not overflow. @throws PerformersError PF202 naming the exponent as `what` */
+export function finiteExp(exponent: number, what: string): number {
+  const value = Math.exp(exponent);
+  if (value < Infinity) return value;
+  throw new PerformersError('PF202', `exp(${what}) must be finite, got ${what} = ${exponent}`, {
+    at: 'features.x',
+    mend: 'normalise the rows of x, or use a map of the double-softmax form',
+  });
+}
+
+/** |x|² */
+export function square(row: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += row[i] * row[i];
+  return sum;
 }
 
 /** Ω x of one row, Ω [rows,d]. */

@@ -10,7 +10,8 @@
  * Verified here: σ² and R of one oblique direction (oracles.json), unbiased, error.
  *
  * As for OPRF the optimum is that of the kernel estimate, and tau < 1 narrows it. Without moments this is FAVOR+.
- * Shapes and numerics: gaussian-proposal.ts. Cost: as there, with one eigen-decomposition [D,D] a head.
+ * Shapes and numerics: gaussian-proposal.ts. Cost: as there, 4HMD² flops and 4HM(D + 1) bytes, with one eigen-decomposition
+ * [D,D] a head.
  */
 import type { FeatureConstants } from './favor-plus.js';
 import { type Proposal, proposalFeatures, stored } from './gaussian-proposal.js';

@@ -5,7 +5,8 @@
  * is E[z]. Key projections of trained heads have a large mean, and to remove it costs nothing at run time.
  * METHODS: derived and numerically checked. Verified here: unbiased, R and the error at μ = z/2 (oracles.json).
  *
- * Shapes, numerics and cost: gaussian-proposal.ts. Without moments μ = 0, and this is FAVOR+.
+ * Shapes, numerics and cost: those of FAVOR+, 2HMD flops to make the constants, 4HM(D + 1) bytes (gaussian-proposal.ts).
+ * Without moments μ = 0, and this is FAVOR+. The shift of keys alone is that of K-smoothing (Zhang et al. 2024, SageAttention).
  */
 import type { FeatureConstants } from './favor-plus.js';
 import { type Proposal, proposalFeatures, stored } from './gaussian-proposal.js';

@@ -7,13 +7,13 @@
  * Shapes    [m,d], blocks of d rows, each with its own stream, the last one cut short. d = 1 has one direction a block.
  * Numerics  sᵣQ = √(d/(d − 1)) (qᵣ − q̄), with qᵣ the rows of Q and q̄ their mean: a unit vector whose direction is
  *           uniform, since Q is Haar. Every row is N(0, I_d) exactly and estimates are unbiased.
- *           Q comes from `orthogonalGaussian`. Only + − × ÷ √: the same bits everywhere.
+ *           Q comes from `orthonormalRows`. Only + − × ÷ √: the same bits everywhere.
  * Cost      4d³ flops a block to draw, 8md bytes; the product is dense, 2md flops a row of x.
  * METHODS marks the form as checked numerically; tests here verify the angles and the variance by its closed form.
  * The number of the equation in the paper was not at hand.
  */
 import { checkCount, type Draw } from './gaussian.js';
-import { orthogonalGaussian } from './orf.js';
+import { orthonormalRows } from './orf.js';
 import { gaussians, streamSeed } from './rng.js';
 import { chi } from './structured.js';
 
@@ -35,16 +35,9 @@ export function simplexGaussian({ m, d, seed }: Draw): Float64Array {
 
 /** The corners of a randomly turned regular simplex, unit rows [d,d]: √(d/(d − 1)) (qᵣ − q̄) for orthonormal q. */
 function simplexDirections(d: number, seed: number): Float64Array {
-  const q = orthogonalGaussian({ m: d, d, seed });
+  const q = orthonormalRows({ m: d, d, seed });
   const mean = new Float64Array(d);
-  for (let r = 0; r < d; r++) {
-    const row = q.subarray(r * d, (r + 1) * d);
-    const norm = Math.sqrt(row.reduce((sum, a) => sum + a * a, 0));
-    for (let i = 0; i < d; i++) {
-      row[i] /= norm;
-      mean[i] += row[i] / d;
-    }
-  }
+  for (let i = 0; i < d * d; i++) mean[i % d] += q[i] / d;
   if (d === 1) return q;
   const scale = Math.sqrt(d / (d - 1));
   return q.map((value, i) => scale * (value - mean[i % d]));

@@ -49,10 +49,11 @@ function sorfProduct(d: number, seed: number): Block {
   const { signs, norms } = sorfBlock(d, seed);
   const p = norms.length;
   const scale = 1 / (p * Math.sqrt(p));
+  const y = new Float64Array(p);
   return {
     height: p,
     product: (x) => {
-      const y = new Float64Array(p);
+      y.fill(0);
       y.set(x);
       for (const sign of signs) {
         for (let i = 0; i < p; i++) y[i] *= sign[i];

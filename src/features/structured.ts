@@ -10,7 +10,7 @@ import { streamSeed } from './rng.js';
 /** x [n,d] → Ω xᵀ for every row of x [n,m]. */
 export type Apply = (x: Float64Array) => Float64Array;
 
-/** One block: how many rows, and the product of all of them with one x [d] → [height]. */
+/** One block: how many rows, and the product of all of them with one x [d] → [height], overwritten by the next call. */
 export interface Block {
   readonly height: number;
   readonly product: (x: Float64Array) => Float64Array;
@@ -33,9 +33,10 @@ export function applyBlocks({ m, d, seed }: Draw, draw: (d: number, seed: number
     const out = new Float64Array((x.length / d) * m); // [n,m]
     for (let n = 0; n * d < x.length; n++) {
       const row = x.subarray(n * d, (n + 1) * d);
-      blocks.forEach(({ product }, b) => {
-        out.set(product(row).subarray(0, Math.min(height, m - b * height)), n * m + b * height);
-      });
+      for (let b = 0; b < blocks.length; b++) {
+        const rows = blocks[b].product(row);
+        out.set(m < (b + 1) * height ? rows.subarray(0, m - b * height) : rows, n * m + b * height);
+      }
     }
     return out;
   };

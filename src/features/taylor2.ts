@@ -6,7 +6,7 @@
  * METHODS A.17: read in code; the paper's equation number is not known to us. Verified here: the identity, to 1e-12.
  *
  * Shapes: x [N,d] → [N, 1 + d + d(d + 1)/2]: one, the coordinates, then the products row by row (a ≤ b).
- * Numerics: polynomials only; far from 0 it is simply not exp. Cost: N d(d + 1) flops, no constants.
+ * Numerics: polynomials only; far from 0 it is simply not exp. Cost: N d(d + 1) flops, no bytes of constants.
  */
 import { type RowMap, type RowMapOptions, rowMap } from './row-map.js';
 

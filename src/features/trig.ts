@@ -13,7 +13,7 @@
 import { PerformersError } from '../errors.js';
 import { checkCount } from './gaussian.js';
 import { orthogonalGaussian } from './orf.js';
-import { project, type RowMap, type RowMapOptions, rowMap } from './row-map.js';
+import { finiteExp, project, type RowMap, type RowMapOptions, rowMap, square } from './row-map.js';
 
 /** @throws PerformersError PF202 for m that is odd or below 1, d below 1, or a bad seed */
 export function trig({ d, m, seed = 0, sampler = orthogonalGaussian }: RowMapOptions): RowMap {
@@ -27,14 +27,7 @@ export function trig({ d, m, seed = 0, sampler = orthogonalGaussian }: RowMapOpt
   const half = m / 2;
   const omega = sampler({ m: half, d, seed }); // [m/2,d]
   return rowMap(d, m, (row, into) => {
-    const square = row.reduce((sum, value) => sum + value * value, 0);
-    const size = Math.exp(square / 2) * Math.sqrt(2 / m);
-    if (size === Infinity) {
-      throw new PerformersError('PF202', `exp(|x|²/2) must be finite, got |x|² = ${square}`, {
-        at: 'features.x',
-        mend: 'normalise the rows of x, or use a positive map',
-      });
-    }
+    const size = finiteExp(square(row) / 2, '|x|²/2') * Math.sqrt(2 / m);
     for (let r = 0; r < half; r++) {
       const angle = project(omega, row, r);
       into[r] = size * Math.cos(angle);

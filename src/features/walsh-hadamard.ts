@@ -7,7 +7,8 @@ export function walshHadamard(x: Float64Array): void {
   for (let half = 1; half < x.length; half *= 2) {
     for (let start = 0; start < x.length; start += 2 * half) {
       for (let i = start; i < start + half; i++) {
-        const [a, b] = [x[i], x[i + half]];
+        const a = x[i];
+        const b = x[i + half];
         x[i] = a + b;
         x[i + half] = a - b;
       }
@@ -17,7 +18,7 @@ export function walshHadamard(x: Float64Array): void {
 
 /** The least power of two ≥ d: the width a Hadamard block is padded to. */
 export function paddedWidth(d: number): number {
-  return 2 ** Math.ceil(Math.log2(d));
+  return 2 ** (32 - Math.clz32(d - 1));
 }
 
 /** Signs ±1 [p], one fair bit for each uniform drawn. */

@@ -77,6 +77,28 @@ describe('double softmax', () => {
     expectMutantFails(() => check(gain(1.1)));
   });
 
+  it('with an Ω a side is the shared one where both are equal, head by head', () => {
+    const { omega, bias } = constantsFor(input);
+    const { H, D } = input;
+    const identity = Float64Array.from({ length: H * D * D }, (_, i) => Number((i % (D * D)) % (D + 1) === 0));
+    const want = doubleSoftmax(input, { omega, bias });
+    const check = (queryOmega: Float32Array) =>
+      close(doubleSoftmax(input, { queryOmega, keyOmega: omega, keyBasis: identity, bias }), want, 1e-14);
+    check(omega);
+    expectMutantFails(() => check(omega.map((value) => 1.01 * value)));
+    // A basis of each head's own: Ω y and |Gy|² with G = 2I is Ω/2 on 2y.
+    const doubled = { ...input, k: input.k.map((value) => 2 * value) };
+    const half = omega.map((value) => value / 2);
+    close(
+      doubleSoftmax(input, { queryOmega: omega, keyOmega: omega, keyBasis: identity.map((one) => 2 * one), bias }),
+      doubleSoftmax(doubled, { queryOmega: omega, keyOmega: half, keyBasis: identity, bias }),
+      1e-12,
+    );
+    expect(() =>
+      doubleSoftmax(input, { queryOmega: omega, keyOmega: omega, keyBasis: identity.subarray(1), bias }),
+    ).toThrow('keyBasis must hold [H,D,D] = [3,8,8] = 192 numbers, got 191');
+  });
+
   it('reports every constant of the wrong length at once', () => {
     const constants = constantsFor(input);
     const wrong = { omega: constants.omega.subarray(1), bias: constants.bias.subarray(1) };

@@ -84,9 +84,10 @@ describe('ADERF', () => {
     expectMutantFails(() => check(1.15 * Math.sqrt((R - 1) / m)));
   });
 
-  it('is the double softmax of Gx and G⁻¹y with Ω unfolded', () => {
+  it('is the double softmax of its own two sides, and of Gx and G⁻¹y with Ω unfolded', () => {
     const [d, n] = [4, 6];
-    const { queryOmega, keyOmega, keyBasis, bias } = aderf({ ...optionsFor(1), m: 24 });
+    const asymmetric = aderf({ ...optionsFor(1), m: 24 });
+    const { queryOmega, keyOmega, keyBasis, bias } = asymmetric;
     const normal = gaussians(7);
     const [q, k, v] = [0, 1, 2].map(() => Float64Array.from({ length: n * d }, normal));
     const row = (a: ArrayLike<number>, i: number) => Array.from({ length: d }, (_, e) => a[i * d + e]);
@@ -111,6 +112,12 @@ describe('ADERF', () => {
     };
     check(keyBasis);
     expectMutantFails(() => check(keyBasis.map((value) => 1.01 * value)));
+    const plain = { B: 1, H: 1, N: n, S: n, D: d, E: d, q, k, v, scale: 1 };
+    const checkSides = (part: Partial<typeof asymmetric>) =>
+      close(doubleSoftmax(plain, { ...asymmetric, ...part }), want, 1e-12);
+    checkSides({});
+    expectMutantFails(() => checkSides({ keyBasis: keyBasis.map((value) => 1.01 * value) }));
+    expectMutantFails(() => checkSides({ keyOmega: queryOmega, queryOmega: keyOmega }));
   });
 
   it('repeats with the seed and changes with it', () => {

@@ -86,9 +86,9 @@ describe('trig', () => {
     `);
     expect(() => trig({ d: 4, m: 0 })).toThrow('PF202  m must be an integer >= 1, got 0');
     expect(() => trig({ d: 2, m: 8 }).phi([0, 50])).toThrowErrorMatchingInlineSnapshot(`
-      [PerformersError: PF202  exp(|x|²/2) must be finite, got |x|² = 2500
+      [PerformersError: PF202  exp(|x|²/2) must be finite, got |x|²/2 = 1250
         at   features.x
-        mend normalise the rows of x, or use a positive map]
+        mend normalise the rows of x, or use a map of the double-softmax form]
     `);
   });
 });
