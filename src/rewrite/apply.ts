@@ -166,6 +166,8 @@ function lowerSite({ site, groups }: SitePlan, shared: Builder): NodeProto[] {
   });
   const order = groups.flatMap(({ heads }) => heads);
   restoreLayout(build, site, joinHeads(build, outputs, order));
+  for (const { value, expr } of site.operands.present ?? [])
+    build.rename(build.op('Identity', [build.emit(expr)]), value);
   return [...build.nodes];
 }
 

@@ -15,7 +15,7 @@ export interface Site {
   readonly subgraph: string;
   readonly kind: 'self' | 'cross';
   readonly causal: boolean;
-  /** Any of none, padding, causal, sliding, alibi, joined by `+`. */
+  /** `none`, or any of alibi, sliding, causal, padding, joined by `+`; `bias` where it is none of these (a refusal's site). */
   readonly mask: string;
   readonly heads: number;
   readonly kvHeads: number;
@@ -50,11 +50,13 @@ export interface Operands {
   /** Additive bias on the scores, which depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
   readonly keyBias?: Expr;
   /**
-   * All that is added to the scores, as the graph computes it, broadcastable to [B,H,N,S]. Exact plans add it whole or
-   * cut by query blocks; linear plans read `keyBias` and the proven structure below instead. Absent where `keyBias` says
-   * it all.
+   * All that is added to the scores, as the graph computes it, of rank 4 and broadcastable to [B,H,N,S]. Exact plans add
+   * it whole or cut by query blocks; linear plans read `keyBias` and the proven structure below instead. Absent where
+   * `keyBias` says it all.
    */
   readonly bias?: Expr;
+  /** Rows that `bias` leaves no key (NaN after the softmax) are zeros: the graph guards its probabilities so. */
+  readonly guarded?: boolean;
   /** Keys a query sees besides itself where the mask is sliding: `left` before it, `right` after it (0 when causal). */
   readonly sliding?: { readonly left: number; readonly right: number };
   /** ALiBi's slope of each head; the bias is −slope · (distance to the query). */

@@ -10,7 +10,7 @@
  * Where q and k have different lengths (cross-attention) there is no "around": such sites are declined.
  */
 import { attendKeySets, blockQueries, globalPart, windowPart } from './key-set.js';
-import { defaultsOf, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
+import { beyondKeyBias, defaultsOf, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
 
 /** Queries a block. 32 is what the measurements of the recipe were made with. */
 const queryBlock = 32;
@@ -39,9 +39,10 @@ export const windowLowering: Lowering = {
   summary: 'exact over a window and a few global keys: linear time, drops the far field',
   defaults: defaultsOf(rules),
   readOptions: optionReader('window', rules),
-  declines({ kind, operands }) {
-    if (operands.aligned) return undefined;
-    const what = kind === 'cross' ? 'this is cross-attention' : 'this site has a key cache';
+  declines(site) {
+    const reason = beyondKeyBias(site);
+    if (reason || site.operands.aligned) return reason;
+    const what = site.kind === 'cross' ? 'this is cross-attention' : 'this site has a key cache';
     return `a window needs queries and keys of one sequence, and ${what}`;
   },
   keyEquivalents: (options) => numberOption(options, 'window') + globalsOf(options.globals).length,
