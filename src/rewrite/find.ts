@@ -1,6 +1,6 @@
 import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes } from '../onnx/shapes.js';
-import type { AnyPattern, Scope } from './patterns/pattern.js';
+import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
 import type { Findings, NearMiss, Refusal, Site } from './site.js';
 
@@ -20,10 +20,19 @@ export function findAttention(model: Model): Findings {
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };
         const outcome = pattern.find(node, scope);
-        if ('found' in outcome)
-          sites.push({ ...at, op: node.opType ?? '', domain: domainOf(node), form, ...outcome.found });
+        const whole = (site: CheckedSite): Site => ({
+          ...at,
+          op: node.opType ?? '',
+          domain: domainOf(node),
+          form,
+          ...site,
+        });
+        if ('found' in outcome) sites.push(whole(outcome.found));
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
-        else if ('refused' in outcome) refusals.push({ ...at, reason: outcome.refused });
+        else if ('refused' in outcome) {
+          const { refused: reason, site } = outcome;
+          refusals.push({ ...at, reason, ...(site && { site: whole(site) }) });
+        }
       }
     }
   }

@@ -1,96 +1,292 @@
-import { type Dim, equal, toNumber } from '../onnx/dims.js';
+/**
+ * What a mask hides, proven. The addends of the scores are read as a function of batch, head, query and key
+ * (prove/element.ts); its conditions on positions are taken true and false in turn, and in every case that can occur the
+ * bias must be hidden (≤ −5000) or one and the same function of the key. Where it is not hidden tells the structure.
+ */
+import { add, constant, type Dim, equal, substitute, symbol, toNumber } from '../onnx/dims.js';
 import type { AttributeValue, Expr } from '../onnx/expr.js';
 import {
   type AttributeProto,
   AttributeProto_AttributeType as AttributeType,
   type NodeProto,
 } from '../onnx/gen/onnx.js';
-import { isOp, producerOf } from '../onnx/graph.js';
 import type { Scope } from './patterns/pattern.js';
-import { isTransparent, isWeight } from './trace.js';
+import { index, signOf } from './prove/affine.js';
+import { aligned, makeReader, type Reader, solve } from './prove/element.js';
+import { emitTerm } from './prove/emit.js';
+import { boundsOf, factorOf, numberOf, type Term, type Terms } from './prove/term.js';
+import type { Operands, Site } from './site.js';
 
 /** Scores at or below this are meant as "not attended": exporters use -1e4, -3.4e38 (or -65504) and -Infinity. */
 export const maskedBelow = -5000;
 
+/** Conditions on positions that one mask may have: 2ⁿ cases are looked at. */
+const mostConditions = 8;
+
+/** Something added to the scores, and the indices at which it is read for batch @b, head `head`, query @i and key @j. */
+export interface Addend {
+  readonly expr: Expr;
+  at(head: Dim): readonly Dim[];
+}
+
+export interface MaskedScores {
+  readonly heads: number;
+  readonly queries: Dim | undefined;
+  readonly keys: Dim | undefined;
+  /** A tensor with the keys on one axis. */
+  readonly keyTensor: { readonly expr: Expr; readonly axis: number };
+  readonly addends: readonly Addend[];
+}
+
+export type ProvenMask = Pick<Site, 'causal' | 'mask'> & Pick<Operands, 'keyBias' | 'sliding' | 'slopes'>;
+
+/** The structure of a mask, or why it is none that is known. */
+export function proveMask(scope: Scope, scores: MaskedScores): { found: ProvenMask } | { refused: string } {
+  if (scores.addends.length === 0) return { found: { causal: false, mask: 'none' } };
+  const { reader, offset } = openScores(scope, scores);
+  const whole = readScores(reader, scores, index('@h'));
+  const perHead = whole.uses.has('@h');
+  const terms = perHead
+    ? Array.from({ length: scores.heads }, (_, head) => readScores(reader, scores, constant(head)))
+    : [whole];
+  const unknown = { refused: refusal(reader, whole) };
+  const heads = terms.map((term) => casesOf(reader.terms, term));
+  const [cases] = heads;
+  if (!cases || !heads.every((list) => list !== undefined)) return unknown;
+  const range = rangeOf(cases, offset);
+  const parts = heads.flatMap((list) => list.filter(({ hidden }) => !hidden));
+  const [key] = parts.map(({ rest }) => rest);
+  if (!range || !key || parts.some(({ rest }) => rest !== key)) return unknown;
+  if (heads.some((list) => list.some(({ hidden }, i) => hidden !== cases[i]?.hidden))) return unknown;
+  if ([...key.uses].some((name) => name !== '@b' && name !== '@j')) return unknown;
+  const slopes = heads.map((list) => slopeOf(list, range, offset));
+  if (!slopes.every((slope) => slope !== undefined)) return unknown;
+  const isPadded = numberOf(key) === undefined;
+  const keyBias = isPadded ? emitTerm(reader, key, scores.keyTensor) : undefined;
+  if (isPadded && !keyBias) return unknown;
+  const alibi = slopes.some((slope) => slope !== 0);
+  const { left, right } = range;
+  const causal = right === 0;
+  const sliding = left !== undefined && right !== undefined ? { left, right } : undefined;
+  const names = { alibi, sliding, causal, padding: isPadded };
+  const mask =
+    Object.entries(names)
+      .flatMap(([name, is]) => (is ? [name] : []))
+      .join('+') || 'none';
+  return { found: { causal, mask, keyBias, sliding, ...(alibi && { slopes }) } };
+}
+
 /**
- * The part of a bias that depends on the key alone, shape [B or 1, 1, 1, S], or undefined when that can't be proven.
- *
- * Proof by structure: a tensor whose query and head axes have size 1 depends on the key alone; so does Expand of
- * one, and an elementwise function of such tensors. The expression recomputes the function below the Expand, so
- * that the [N, S] table of a mask is never built.
+ * The part of a bias that depends on the key alone, shape [B or 1, 1, 1, S], or undefined when there is more to it than
+ * that or it can't be proven.
  */
 export function keyOnly(scope: Scope, bias: Expr): Expr | undefined {
-  if ('constant' in bias) return bias;
-  if ('op' in bias) {
-    // A key mask [B,S] laid out as [B,1,1,S] (fused.ts) is what we look for already.
-    if (bias.op === 'Reshape') return bias;
-    const inputs = bias.inputs.map((input) => input && keyOnly(scope, input));
-    return inputs.every((input) => input !== undefined) ? { ...bias, inputs } : undefined;
-  }
-  return reduce(scope, bias.value, 24);
+  const proven = proveMask(scope, {
+    heads: 1,
+    queries: undefined,
+    keys: undefined,
+    keyTensor: { expr: bias, axis: 3 },
+    addends: [{ expr: bias, at: (head) => [index('@b'), head, index('@i'), index('@j')] }],
+  });
+  if (!('found' in proven)) return undefined;
+  const { mask, keyBias } = proven.found;
+  return mask === 'none'
+    ? { constant: { type: 'float', dims: [1, 1, 1, 1], data: [0] } }
+    : mask === 'padding'
+      ? keyBias
+      : undefined;
 }
 
-/** The addends of the scores as one expression; none of none. */
-export function sumOf(addends: readonly Expr[]): Expr | undefined {
-  return addends.length > 0 ? addends.reduce((a, b) => ({ op: 'Add', inputs: [a, b] })) : undefined;
+/** Reads the addends once for the sizes that they equate, and offers a reader that knows these, with S − N. */
+function openScores(scope: Scope, scores: MaskedScores): { reader: Reader; offset: Dim | undefined } {
+  const { queries, keys } = scores;
+  const ranges = (replaced: (size: Dim) => Dim) =>
+    new Map(
+      Object.entries({ '@b': symbol('batch'), '@h': constant(scores.heads), '@i': queries, '@j': keys }).flatMap(
+        ([name, size]): [string, Dim][] => (size ? [[name, replaced(size)]] : []),
+      ),
+    );
+  const first = makeReader(
+    scope,
+    ranges((size) => size),
+    new Map(),
+  );
+  readScores(first, scores, index('@h'));
+  const own = scores.addends.flatMap(({ expr, at }) => {
+    const shape = first.shape(expr) ?? [];
+    const places = at(constant(0)).slice(-shape.length);
+    return shape.flatMap((size, axis) => {
+      const whole = places[axis]?.key === '1*@i' ? queries : places[axis]?.key === '1*@j' ? keys : undefined;
+      return whole && toNumber(size) !== 1 && !equal(size, whole) ? [add(whole, size, -1)] : [];
+    });
+  });
+  const known = solve([...first.equations, ...own]);
+  const replaced = (size: Dim) => substitute(size, (name) => known.get(name));
+  const reader = makeReader(scope, ranges(replaced), known);
+  return { reader, offset: queries && keys && add(replaced(keys), replaced(queries), -1) };
 }
 
-function reduce(scope: Scope, value: string, depth: number): Expr | undefined {
-  if (depth === 0) return undefined;
-  const shape = scope.shapes(scope.graph, value).shape;
-  const isOne = (dim: Dim | undefined) => !dim || toNumber(dim) === 1;
-  if (shape && isOne(shape.at(-3)) && isOne(shape.at(-2))) return { value };
-  const node = producerOf(scope.graph, value);
-  if (!node) return undefined;
-  if (isOp(node, 'Reshape')) {
-    const before = sameBefore(scope, value);
-    return before === undefined ? undefined : reduce(scope, before, depth - 1);
+function readScores(reader: Reader, { addends }: MaskedScores, head: Dim): Term {
+  return addends
+    .map(({ expr, at }) => {
+      const shape = reader.shape(expr);
+      return shape
+        ? reader.element(expr, aligned(shape, at(head)))
+        : reader.terms.leaf('value' in expr ? expr.value : '', at(head), false);
+    })
+    .reduce((a, b) => reader.terms.apply('Add', a, b));
+}
+
+/** What the bias is where its conditions on positions are these. */
+interface Case {
+  readonly conditions: readonly { readonly dim: Dim; readonly holds: boolean }[];
+  readonly hidden: boolean;
+  /** What is left of it without constants and ALiBi. */
+  readonly rest: Term;
+  /** Factors of the position: of @j, and of positions counted along a mask. */
+  readonly slope: number;
+}
+
+/** All cases that can occur, or undefined when there are too many. */
+function casesOf(terms: Terms, term: Term): Case[] | undefined {
+  const conditions = conditionsOf(term);
+  if (conditions.length > mostConditions) return undefined;
+  const cases: Case[] = [];
+  const visit = (chosen: readonly { id: number; dim: Dim; holds: boolean }[]) => {
+    const next = conditions[chosen.length];
+    if (!next) {
+      const truth = new Map(chosen.map(({ id, holds }) => [id, holds]));
+      cases.push({ conditions: chosen, ...splitBias(terms, terms.assume(term, truth)) });
+      return;
+    }
+    for (const holds of [true, false]) {
+      const own = literal(next.atLeast0, holds);
+      const contradicts = chosen.some(
+        (other) => signOf(add(own, literal(other.dim, other.holds)), terms.ranges) === false,
+      );
+      if (!contradicts) visit([...chosen, { id: next.id, dim: next.atLeast0, holds }]);
+    }
+  };
+  visit([]);
+  return cases;
+}
+
+/** At least 0 where the condition holds, or does not. */
+const literal = (dim: Dim, holds: boolean) => (holds ? dim : add(constant(-1), dim, -1));
+
+function conditionsOf(term: Term, seen = new Set<Term>()): (Term & { atLeast0: Dim })[] {
+  if (seen.has(term)) return [];
+  seen.add(term);
+  if ('atLeast0' in term) return [term];
+  return 'op' in term ? term.inputs.flatMap((input) => conditionsOf(input, seen)) : [];
+}
+
+/** Tells a bias apart: hidden or not, ALiBi's slope, and the rest. Constants add nothing to a softmax. */
+function splitBias(terms: Terms, bias: Term): Pick<Case, 'hidden' | 'rest' | 'slope'> {
+  const addends = addendsOf(bias);
+  let slope = 0;
+  let most = 0;
+  const rest: Term[] = [];
+  for (const addend of addends) {
+    const [factor, base] = factorOf(addend);
+    if ('poly' in addend) {
+      const own = addend.poly.terms.get('@j') ?? 0;
+      slope += own;
+      // Of a polynomial, what is far below any position times slope is a mask.
+      const fixed = addend.poly.terms.get('') ?? 0;
+      most += addend.uses.size > 0 && fixed > -1e9 ? 0 : fixed;
+      if (
+        [...addend.poly.terms.keys()].some((monomial) => !['', '@i', '@j'].includes(monomial) && monomial.includes('@'))
+      )
+        rest.push(addend);
+    } else if (counts(base)) slope += factor;
+    else {
+      most += boundsOf(addend)[1];
+      rest.push(addend);
+    }
   }
-  if (isOp(node, 'Expand')) return reduce(scope, node.input[0] ?? '', depth - 1);
-  // onnxruntime's optimiser repeats a mask for every head.
-  if (isOp(node, 'Concat') && new Set(node.input).size === 1) return reduce(scope, node.input[0] ?? '', depth - 1);
-  if (isTransparent(node) || isOp(node, ...elementwise)) {
-    const inputs = node.input.map((input) => reduce(scope, input, depth - 1));
-    if (inputs.every((input) => input !== undefined))
-      return { op: node.opType ?? '', inputs, attributes: plainAttributes(node) };
+  const zero = terms.number(0);
+  return { hidden: most <= maskedBelow, slope, rest: rest.reduce((a, b) => terms.apply('Add', a, b), zero) };
+}
+
+function addendsOf(term: Term): Term[] {
+  return 'op' in term && term.op === 'Add' ? term.inputs.flatMap(addendsOf) : [term];
+}
+
+/** Positions among the keys that are kept: a running sum of the padding mask, as BLOOM counts them. */
+function counts(term: Term): boolean {
+  if (!('op' in term) || term.uses.has('@i') || term.uses.has('@h')) return false;
+  return term.op === 'CumSum' || (['Add', 'Mul'].includes(term.op) && term.inputs.some(counts));
+}
+
+/** Keys that a query sees before and after itself; undefined on a side where it sees all. */
+interface Range {
+  readonly left?: number;
+  readonly right?: number;
+}
+
+/** The band of distances d = i + S − N − j in which nothing is hidden, if the cases are those of such a band. */
+function rangeOf(cases: readonly Case[], offset: Dim | undefined): Range | undefined {
+  const [first] = cases;
+  const bounds = (first?.conditions ?? []).flatMap(({ dim }, at) => {
+    const least = offset && leastDistance(dim, offset);
+    return least === undefined ? [] : [{ at, least }];
+  });
+  const holds = (one: Case, at: number) => one.conditions[at]?.holds === true;
+  for (const low of [undefined, ...bounds]) {
+    for (const high of [undefined, ...bounds]) {
+      const inside = (one: Case) => (!low || holds(one, low.at)) && (!high || !holds(one, high.at));
+      if (!cases.every((one) => one.hidden !== inside(one))) continue;
+      const range = { left: high && high.least - 1, right: low && 0 - low.least };
+      return isKnown(range) ? range : undefined;
+    }
   }
   return undefined;
 }
 
-/**
- * A value further up a chain of Reshapes with the very shape of this one, which is then the same tensor: exporters of
- * nn.MultiheadAttention fold batch and heads and unfold them again.
- */
-function sameBefore(scope: Scope, value: string): string | undefined {
-  const shape = scope.shapes(scope.graph, value).shape;
-  if (!shape) return undefined;
-  for (let node = producerOf(scope.graph, value); node && isOp(node, 'Reshape'); ) {
-    const input = node.input[0] ?? '';
-    const before = scope.shapes(scope.graph, input).shape;
-    if (before?.length === shape.length && before.every((dim, axis) => equal(dim, shape[axis]))) return input;
-    node = producerOf(scope.graph, input);
-  }
-  return undefined;
+/** All keys, those up to the query, or a window around it. One key off is another mask. */
+function isKnown({ left, right }: Range): boolean {
+  if (left === undefined) return right === undefined || right === 0;
+  return left >= 0 && right !== undefined && right >= 0;
 }
 
-const elementwise = [
-  'Add',
-  'Sub',
-  'Mul',
-  'Div',
-  'Where',
-  'Not',
-  'And',
-  'Or',
-  'Equal',
-  'Less',
-  'LessOrEqual',
-  'Greater',
-  'GreaterOrEqual',
-  'Max',
-  'Min',
-  'Neg',
-];
+/** m of a condition d ≥ m. */
+function leastDistance(dim: Dim, offset: Dim): number | undefined {
+  const distance = add(add(index('@i'), index('@j'), -1), offset);
+  const shift = toNumber(add(distance, dim, -1));
+  return shift;
+}
+
+/** ALiBi's slope: one factor of the key's position before the query, and its opposite after it. */
+function slopeOf(cases: readonly Case[], range: Range, offset: Dim | undefined): number | undefined {
+  const seen = cases.filter(({ hidden }) => !hidden);
+  const [first] = seen;
+  if (!first) return undefined;
+  if (seen.every(({ slope }) => slope === first.slope))
+    return first.slope === 0 || range.right === 0 ? first.slope : undefined;
+  const turn = first.conditions.findIndex(({ dim }) => offset && [0, 1].includes(leastDistance(dim, offset) ?? -1));
+  const before = seen.find(({ conditions }) => conditions[turn]?.holds)?.slope;
+  if (before === undefined) return undefined;
+  const bent = seen.every(({ conditions, slope }) => slope === (conditions[turn]?.holds ? before : -before));
+  return bent ? before : undefined;
+}
+
+/** Why a mask is not known: the first value that depends on the query, or all that is added. */
+function refusal(reader: Reader, term: Term): string {
+  const leaf = leafOf(term);
+  const source = leaf && reader.source(leaf.leaf);
+  const name = source && 'value' in source ? source.value : undefined;
+  if (name !== undefined && leaf?.uses.has('@i'))
+    return `${name} is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven`;
+  const what = name === undefined ? 'its mask' : `its mask, made from ${name},`;
+  return `${what} is not proven to be causal, sliding, ALiBi or padding`;
+}
+
+function leafOf(term: Term): Extract<Term, { leaf: string }> | undefined {
+  if ('leaf' in term) return term;
+  const leaves = 'op' in term ? term.inputs.flatMap((input) => leafOf(input) ?? []) : [];
+  return leaves.find(({ uses }) => uses.has('@i')) ?? leaves[0];
+}
 
 /** Attributes of an elementwise node or a Transpose, for an expression. */
 export function plainAttributes(node: NodeProto): Record<string, AttributeValue> {
@@ -102,12 +298,7 @@ function attributeValue(a: AttributeProto): AttributeValue {
   return a.type === AttributeType.INTS ? a.ints.map(Number) : Number(a.i ?? 0);
 }
 
-/** True when the values come, in the end, from constants and shapes alone: such a mask hides nothing that is padded. */
-export function isInputFree(scope: Scope, value: string, depth = 24): boolean {
-  if (depth === 0) return false;
-  if (scope.shapes(scope.graph, value).data?.every((dim) => dim !== undefined) || isWeight(scope.graph, value))
-    return true;
-  const node = producerOf(scope.graph, value);
-  if (!node) return false;
-  return isOp(node, 'Shape', 'Size') || node.input.every((input) => !input || isInputFree(scope, input, depth - 1));
+/** The addends of the scores as one expression; none of none. */
+export function sumOf(addends: readonly Expr[]): Expr | undefined {
+  return addends.length > 0 ? addends.reduce((a, b) => ({ op: 'Add', inputs: [a, b] })) : undefined;
 }

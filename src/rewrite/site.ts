@@ -105,6 +105,11 @@ export interface Refusal {
   readonly output: string;
   readonly subgraph: string;
   readonly reason: string;
+  /**
+   * The attention it is, where it is softmax(q·k + bias)·v with a bias nothing is proven of (mask `bias`): exact plans
+   * can take it, no others.
+   */
+  readonly site?: Site;
 }
 
 export interface Findings {

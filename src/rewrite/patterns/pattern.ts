@@ -16,7 +16,8 @@ export type Outcome<Found> =
   /** Not attention at all (a Softmax over classes, say): nothing to report. */
   | { readonly unrelated: true }
   | { readonly expected: string; readonly but: string }
-  | { readonly refused: string };
+  /** Known not to be rewritten; `site` is the attention it is, where exact plans can do it, bias and all. */
+  | { readonly refused: string; readonly site?: CheckedSite };
 
 /** One published form of attention. Both functions are pure; what check learns it returns in the site. */
 export interface Pattern<Match = unknown> {
