@@ -97,7 +97,7 @@ it('each is refused, with the reason', () => {
   });
   expect(reasons).toMatchInlineSnapshot(`
     [
-      "MHA, a general bias: the mask input5 is not proven to be one of padding, causal, sliding or alibi",
+      "MHA, a general bias: input5 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
       "MHA, buffer: input past_sequence_length (input8) is not supported",
       "MHA, scores read: output output3 is read: a rewrite would have to drop or recompute it",
       "MHA, cache not given on: past_key (input6) without present_key",
@@ -118,7 +118,7 @@ it('each is refused, with the reason', () => {
       "Attention, softcap: attribute softcap = 30 is not supported: no longer softmax(q·k + bias)·v",
       "Attention, scores read: output output3 is read: a rewrite would have to drop or recompute it",
       "Attention, is_causal across: is_causal on queries and keys that are not proven to be of one length (input0, input1)",
-      "Attention, a general mask: the mask input3 is not proven to be one of padding, causal, sliding or alibi",
+      "Attention, a general mask: input3 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
       "Attention, heads unknown: unknown query heads on unknown key heads: not a whole number each",
       "PackedAttention: PackedAttention: sequences of a batch are packed without padding, by offsets that only a GPU kernel reads",
       "QAttention: QAttention: scores are computed on integers within the operator",

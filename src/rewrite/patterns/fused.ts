@@ -2,12 +2,14 @@
  * What the fused forms share: what of an operator is understood at all, expressions for masks and key caches, and the
  * site itself. An input, attribute or output that is not understood is a refusal that names it, never a guess.
  */
-import { constant, type Dim, equal, multiply, toNumber } from '../../onnx/dims.js';
+import { add, constant, type Dim, equal, multiply, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, float, ints } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
-import { keyOnly, sumOf } from '../mask.js';
+import { proveMask, sumOf } from '../mask.js';
+import { index } from '../prove/affine.js';
 import type { Layout, Operand, Operands } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
+import { ungrouped } from './heads.js';
 import type { CheckedSite, Outcome, Scope } from './pattern.js';
 
 const [float32, bool, int64] = [1, 9, 7];
@@ -59,6 +61,12 @@ export function headsFirst({ expr, layout }: Operand, heads: number, width: numb
   return call('Transpose', [split], { perm: [0, 2, 1, 3] });
 }
 
+/** Keys once a cache [B,H,P,D] or [2,B,H,P,D] is joined before them, as far as it is proven. */
+export function joined(scope: Scope, past: string | undefined, fresh: Dim | undefined): Dim | undefined {
+  const before = past ? scope.shapes(scope.graph, past).shape?.at(-2) : constant(0);
+  return before && fresh && add(before, fresh);
+}
+
 /** True for keys that are hidden, [B,S] → an addend [B,1,1,S]. */
 export function keyBias(isHidden: Expr, low: Expr = hidden): Expr {
   return call('Reshape', [call('Where', [isHidden, low, float(0)]), ints([0, 1, 1, -1])]);
@@ -104,6 +112,8 @@ export interface FusedSite {
   readonly v: Operand;
   /** Values that q and k are read back from to tell self- from cross-attention. */
   readonly origins: { readonly q: string; readonly k: string };
+  /** How many queries and keys there are, as far as it is proven. */
+  readonly tokens: { readonly queries: Dim | undefined; readonly keys: Dim | undefined };
   /** Masks and biases of the graph that the operator adds, still to be proven. */
   readonly added?: readonly string[];
   /** Addend [B,1,1,S] that hides padded keys. */
@@ -130,7 +140,8 @@ export interface FusedSite {
 }
 
 /** The site of a fused operator, once its masks are proven. `scale` undefined means 1/√D, the operators' default. */
-export function fusedSite(scope: Scope, site: FusedSite): Outcome<CheckedSite> {
+export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> {
+  const site = (given.kvHeads ?? given.heads) === given.heads ? regrouped(scope, given) : given;
   const { heads, kvHeads = heads, headDim, valueDim, added = [], padding, causal, window } = site;
   if (!isCount(heads) || !isCount(kvHeads) || heads % kvHeads !== 0)
     return {
@@ -138,21 +149,29 @@ export function fusedSite(scope: Scope, site: FusedSite): Outcome<CheckedSite> {
     };
   if (!isCount(headDim) || !isCount(valueDim))
     return { refused: `head widths ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V: not proven` };
-  const proven = added.map((value) => {
-    const bias = addend(scope, value);
-    const [key, rank = 4] = [keyOnly(scope, bias), scope.shapes(scope.graph, value).shape?.length];
-    // Only opset 23's Attention takes masks of lower rank, and Unsqueeze has its axes as an input there.
-    const raise = (expr: Expr) => (rank < 4 ? call('Unsqueeze', [expr, ints([0, 1].slice(0, 4 - rank))]) : expr);
-    return { value, bias: raise(bias), key: key && raise(key) };
-  });
-  const open = proven.find(({ key }) => !key);
-  if (open) return { refused: `the mask ${open.value} is not proven to be one of padding, causal, sliding or alibi` };
-  const keys = [...(padding ? [padding] : []), ...proven.flatMap(({ key }) => key ?? [])];
+  const exprs = added.map((value) => addend(scope, value));
+  const place = {
+    addends: exprs.map((expr) => ({ expr, at: places })),
+    keyTensor: { expr: site.k.expr, axis: tokenAxis(site.k.layout) },
+  };
+  const proven = proveMask(scope, { heads, ...site.tokens, ...place });
+  const known = 'found' in proven ? proven.found : undefined;
+  const keys = [...(padding ? [padding] : []), ...(known?.keyBias ? [known.keyBias] : [])];
   const [q, k] = [originOf(scope, site.origins.q), originOf(scope, site.origins.k)];
   const same = site.self || site.origins.q === site.origins.k || sharesSource(q, k);
   const gain = site.scale ?? 1 / Math.sqrt(headDim);
   const past = site.past || (k.past && !site.self);
   const lengthOf = (value: string) => scope.shapes(scope.graph, value).shape?.at(-2);
+  const sliding = window ? { left: window - 1, right: 0 } : known?.sliding;
+  const names = new Set([
+    ...(known?.mask ?? 'bias').split('+'),
+    window && 'sliding',
+    causal && 'causal',
+    padding && 'padding',
+  ]);
+  const terms = ['bias', 'alibi', 'sliding', 'causal', 'padding'].filter((name) => names.has(name));
+  const plain = terms.every((term) => term === 'padding');
+  const whole = [...(causal ? [causal] : []), ...(padding ? [padding] : []), ...exprs.map(toRank4)];
   const operands: Operands = {
     q: site.q,
     k: site.k,
@@ -161,30 +180,43 @@ export function fusedSite(scope: Scope, site: FusedSite): Outcome<CheckedSite> {
     scaled: { q: q.scale, k: k.scale },
     aligned: !past && (same || equal(lengthOf(site.origins.q), lengthOf(site.origins.k))),
     ...(keys.length > 0 && { keyBias: sumOf(keys) }),
-    ...(causal && { bias: sumOf([causal, ...(padding ? [padding] : []), ...proven.map(({ bias }) => bias)]) }),
-    ...(site.guarded && causal && { guarded: true }),
-    ...(window && { sliding: { left: window - 1, right: 0 } }),
+    ...(!plain && { bias: sumOf(whole) }),
+    ...(!plain && site.guarded && { guarded: true }),
+    ...(sliding && { sliding }),
+    ...(known?.slopes && { slopes: known.slopes }),
     context: site.context,
     ...(site.present?.length && { present: site.present }),
     elemType: scope.shapes(scope.graph, site.origins.q).elemType || float32,
   };
-  const terms = [window && 'sliding', causal && 'causal', keys.length > 0 && 'padding'].filter((term) => term);
-  return {
-    found: {
-      kind: same || isSelf(scope, q, k) ? 'self' : 'cross',
-      causal: Boolean(causal || (site.single && site.past)),
-      mask: terms.join('+') || 'none',
-      heads,
-      kvHeads,
-      headDim,
-      valueDim,
-      scale: gain * q.scale * k.scale,
-      positional: site.rotary || (q.rotary && k.rotary) ? 'rope' : 'none',
-      pastKeyValues: past,
-      operands,
-    },
+  const checked: CheckedSite = {
+    kind: same || isSelf(scope, q, k) ? 'self' : 'cross',
+    causal: Boolean(causal || known?.causal || (site.single && site.past)),
+    mask: terms.join('+') || 'none',
+    heads,
+    kvHeads,
+    headDim,
+    valueDim,
+    scale: gain * q.scale * k.scale,
+    positional: known?.slopes ? 'alibi' : site.rotary || (q.rotary && k.rotary) ? 'rope' : 'none',
+    pastKeyValues: past,
+    operands,
   };
+  return 'found' in proven ? { found: checked } : { refused: proven.refused, site: checked };
 }
+
+/** Keys and values as they are before the graph repeats them for every head of a group. */
+function regrouped(scope: Scope, site: FusedSite): FusedSite {
+  const [k, v] = [site.k, site.v].map(({ expr, layout }) =>
+    'value' in expr && layout === 'bhnd' ? ungrouped({ value: expr.value, layout }, site.heads, scope) : undefined,
+  );
+  const same = k && v && k.heads === v.heads && k.factor === 1 && v.factor === 1;
+  return same ? { ...site, k: k.operand, v: v.operand, kvHeads: k.heads } : site;
+}
+
+const places = (head: Dim) => [index('@b'), head, index('@i'), index('@j')];
+
+/** Opset 23's Attention takes masks of lower rank. */
+const toRank4 = (expr: Expr): Expr => call('Expand', [expr, ints([1, 1, 1, 1])]);
 
 /** A mask as the operator adds it: a boolean one lets a query look where it is true. */
 function addend(scope: Scope, value: string): Expr {

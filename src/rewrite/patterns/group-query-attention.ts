@@ -98,6 +98,7 @@ export const groupQueryAttention = definePattern<null>({
       k: held(presentKey),
       v: held(presentValue),
       origins: { q, k: k || q },
+      tokens: { queries: shapeOf(q)?.[1], keys: scope.shapes(scope.graph, total).data?.[0] },
       added: added ? [added] : [],
       padding: keyBias(call('Less', [last, iota(keys)])),
       causal: causal ? causalBias(rows, keys, window > 0 ? window : undefined) : undefined,
