@@ -1,14 +1,15 @@
 import { basename, join } from 'node:path';
 import { inspect } from '../linearize.js';
-import type { Findings, Site } from '../rewrite/site.js';
+import type { Findings, Refusal, Site } from '../rewrite/site.js';
 import { type ErrorRecord, recordError } from './error-record.js';
 import { openPath, readBytes } from './model-folder.js';
 
 /** What was found in one file; a file that cannot be read as a model is a row with its error. */
-export interface InspectedFile extends Omit<Findings, 'sites'> {
+export interface InspectedFile extends Omit<Findings, 'sites' | 'refusals'> {
   readonly file: string;
   readonly error?: ErrorRecord;
   readonly sites: readonly Omit<Site, 'operands'>[];
+  readonly refusals: readonly Omit<Refusal, 'site'>[];
 }
 
 /** Sites, near misses and refusals of every model at the given paths. @throws nothing: errors are in the rows */
@@ -37,7 +38,12 @@ export async function inspectFiles(
 async function inspectFile(file: string, path: string): Promise<InspectedFile> {
   try {
     const { sites, nearMisses, refusals } = inspect(await readBytes(path), { file });
-    return { file, sites: sites.map(({ operands: _, ...site }) => site), nearMisses, refusals };
+    return {
+      file,
+      sites: sites.map(({ operands: _, ...site }) => site),
+      nearMisses,
+      refusals: refusals.map(({ site: _, ...refusal }) => refusal),
+    };
   } catch (error) {
     return failed(file, error);
   }
