@@ -43,7 +43,8 @@ export async function coverage({ measured }: { readonly measured: boolean }): Pr
       ...nearMisses.map(({ expected, found }) => ({ reason: `${found}; expected ${expected}` })),
     ];
     const { family, opset, dtype: type } = entry;
-    const error = measured && sites.length > 0 ? await identityError(entry, sites) : undefined;
+    const rewritten = [...sites, ...refusals.flatMap(({ site }) => site ?? [])];
+    const error = measured && rewritten.length > 0 ? await identityError(entry, rewritten) : undefined;
     rows.push({
       family,
       exporter: nameOf(entry.exporter),

@@ -2,7 +2,7 @@ import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js'
 import { inferShapes } from '../onnx/shapes.js';
 import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
-import type { Findings, NearMiss, Refusal, Site } from './site.js';
+import type { Findings, NearMiss, Proof, Refusal, Site } from './site.js';
 
 /**
  * All attention sites of a model, subgraphs included, in graph order, with what looks like attention and is left
@@ -14,8 +14,9 @@ export function findAttention(model: Model): Findings {
   const nearMisses: NearMiss[] = [];
   const refusals: Refusal[] = [];
   const byAnchor = indexPatterns();
+  const proofs = new Map<string, Proof>();
   for (const graph of allGraphs(model.graph)) {
-    const scope: Scope = { model, graph, shapes };
+    const scope: Scope = { model, graph, shapes, proofs };
     for (const node of graph.nodes) {
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };

@@ -4,18 +4,13 @@
  * bias must be hidden (≤ −5000) or one and the same function of the key. Where it is not hidden tells the structure.
  */
 import { add, constant, type Dim, equal, substitute, symbol, toNumber } from '../onnx/dims.js';
-import type { AttributeValue, Expr } from '../onnx/expr.js';
-import {
-  type AttributeProto,
-  AttributeProto_AttributeType as AttributeType,
-  type NodeProto,
-} from '../onnx/gen/onnx.js';
+import type { Expr } from '../onnx/expr.js';
 import type { Scope } from './patterns/pattern.js';
 import { index, signOf } from './prove/affine.js';
 import { aligned, makeReader, type Reader, solve } from './prove/element.js';
 import { emitTerm } from './prove/emit.js';
 import { boundsOf, factorOf, numberOf, type Term, type Terms } from './prove/term.js';
-import type { Operands, Site } from './site.js';
+import type { Proof } from './site.js';
 
 /** Scores at or below this are meant as "not attended": exporters use -1e4, -3.4e38 (or -65504) and -Infinity. */
 export const maskedBelow = -5000;
@@ -38,11 +33,20 @@ export interface MaskedScores {
   readonly addends: readonly Addend[];
 }
 
-export type ProvenMask = Pick<Site, 'causal' | 'mask'> & Pick<Operands, 'keyBias' | 'sliding' | 'slopes'>;
-
 /** The structure of a mask, or why it is none that is known. */
-export function proveMask(scope: Scope, scores: MaskedScores): { found: ProvenMask } | { refused: string } {
+export function proveMask(scope: Scope, scores: MaskedScores): Proof {
   if (scores.addends.length === 0) return { found: { causal: false, mask: 'none' } };
+  const { heads, queries, keys, addends } = scores;
+  const read = addends.map(({ expr, at }) => [expr, at(index('@h')).map(({ key }) => key)]);
+  const key = JSON.stringify([scope.graph.path, heads, queries?.key, keys?.key, read]);
+  const known = scope.proofs.get(key);
+  if (known) return known;
+  const proof = prove(scope, scores);
+  scope.proofs.set(key, proof);
+  return proof;
+}
+
+function prove(scope: Scope, scores: MaskedScores): Proof {
   const { reader, offset } = openScores(scope, scores);
   const whole = readScores(reader, scores, index('@h'));
   const perHead = whole.uses.has('@h');
@@ -286,16 +290,6 @@ function leafOf(term: Term): Extract<Term, { leaf: string }> | undefined {
   if ('leaf' in term) return term;
   const leaves = 'op' in term ? term.inputs.flatMap((input) => leafOf(input) ?? []) : [];
   return leaves.find(({ uses }) => uses.has('@i')) ?? leaves[0];
-}
-
-/** Attributes of an elementwise node or a Transpose, for an expression. */
-export function plainAttributes(node: NodeProto): Record<string, AttributeValue> {
-  return Object.fromEntries(node.attribute.map((a): [string, AttributeValue] => [a.name ?? '', attributeValue(a)]));
-}
-
-function attributeValue(a: AttributeProto): AttributeValue {
-  if (a.type === AttributeType.FLOAT) return { float: a.f ?? 0 };
-  return a.type === AttributeType.INTS ? a.ints.map(Number) : Number(a.i ?? 0);
 }
 
 /** The addends of the scores as one expression; none of none. */

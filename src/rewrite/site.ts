@@ -84,6 +84,10 @@ export interface Operand {
   readonly layout: Layout;
 }
 
+/** What is proven of a mask, or why nothing is. */
+export type Proof = { readonly found: ProvenMask } | { readonly refused: string };
+export type ProvenMask = Pick<Site, 'causal' | 'mask'> & Pick<Operands, 'keyBias' | 'sliding' | 'slopes'>;
+
 /**
  * Axes of a tensor, slowest first: b batch, h heads, n tokens, d head width. `bhdn` is a key that is transposed for
  * the product already; `(bh)nd` has batch and heads in one axis; `bn(hd)` has its heads not yet split.

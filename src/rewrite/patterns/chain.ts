@@ -103,7 +103,7 @@ export function findScores(start: string, scope: Scope, depth = 24): Outcome<Sco
     const node = producerOf(scope.graph, value);
     if (!node || steps.length > depth) return { refused: `${noProduct} (${value})` };
     if (isTensorProduct(scope.graph, node)) return { found: { scores: node, steps } };
-    const up = stepUp(node, value, scope, depth);
+    const up = stepUp(node, scope, depth);
     if ('refused' in up) return up;
     steps.unshift(up.step);
     value = up.from;
@@ -113,7 +113,7 @@ export function findScores(start: string, scope: Scope, depth = 24): Outcome<Sco
 type Up = { readonly step: Step; readonly from: string } | { readonly refused: string };
 
 /** One node up the chain of the scores. */
-function stepUp(node: NodeProto, value: string, scope: Scope, depth: number): Up {
+function stepUp(node: NodeProto, scope: Scope, depth: number): Up {
   const [first = '', second = ''] = node.input;
   const plain = (from: string, step: Omit<Step, 'node'> = {}): Up => ({ step: { node, ...step }, from });
   const leads = (input: string) => depth > 0 && 'found' in findScores(input, scope, depth - 4);

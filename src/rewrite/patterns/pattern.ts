@@ -1,13 +1,15 @@
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import type { Graph, Model } from '../../onnx/graph.js';
 import type { Shapes } from '../../onnx/shapes.js';
-import type { Operands, Site } from '../site.js';
+import type { Operands, Proof, Site } from '../site.js';
 
 /** What a pattern may look at: the whole model, the graph the node stands in, and what is proven of its values. */
 export interface Scope {
   readonly model: Model;
   readonly graph: Graph;
   readonly shapes: Shapes;
+  /** Masks that were proven already: the layers of a model share theirs. */
+  readonly proofs: Map<string, Proof>;
 }
 
 /** What the structure alone tells, before anything is proven of heads, masks and sizes. */

@@ -18,16 +18,17 @@
 import { add, constant, type Dim, equal, multiply, substitute, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
-import { intAttribute, intsAttribute, isOp } from '../../onnx/graph.js';
-import { type Addend, type ProvenMask, proveMask, sumOf } from '../mask.js';
+import { intAttribute, intsAttribute, isOp, producerOf } from '../../onnx/graph.js';
+import { type Addend, proveMask, sumOf } from '../mask.js';
 import { index, reindex } from '../prove/affine.js';
-import type { Operand, Operands } from '../site.js';
+import type { Operand, Operands, ProvenMask } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
 import { type ContextChain, findContext, findScores, type ScoreChain, type Step, times } from './chain.js';
 import { ungrouped } from './heads.js';
 import { type CheckedSite, definePattern, type Scope } from './pattern.js';
 import {
   foldedHeads,
+  isTensorProduct,
   nearSteps,
   readContext,
   readScores,
@@ -61,18 +62,23 @@ export const softmax = definePattern<Match>({
   check({ up, down }, node, scope) {
     const product = readScores(up.scores, scope);
     const result = readContext(down.context, scope);
-    if (typeof product === 'string') return { expected: 'Q·Kᵀ over [batch, heads, tokens, width]', but: product };
-    if (typeof result === 'string') return { expected: 'P·V over [batch, heads, tokens, width]', but: result };
+    const relative = up.steps.flatMap(({ addend }) => (addend && fromProduct(addend, scope)) ?? []);
+    // Terms like those of DeBERTa say more about a site than a size that could not be proven.
+    const short = (expected: string, but: string) => {
+      const [term] = relative;
+      return term
+        ? { refused: `${term} is computed from the queries or keys and added to the scores: relative-position terms` }
+        : { expected, but };
+    };
+    if (typeof product === 'string') return short('Q·Kᵀ over [batch, heads, tokens, width]', product);
+    if (typeof result === 'string') return short('P·V over [batch, heads, tokens, width]', result);
     const { q } = product;
     const k = untransposed(product.k, scope);
     const [qSizes, kSizes, vSizes] = [sizesOf(q, scope), sizesOf(k, scope), sizesOf(result.v, scope)];
     const headDim = toNumber(qSizes.width) ?? toNumber(kSizes.width);
     const valueDim = toNumber(vSizes.width);
     if (headDim === undefined || valueDim === undefined) {
-      return {
-        expected: 'a fixed head width',
-        but: `width ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V`,
-      };
+      return short('a fixed head width', `width ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V`);
     }
     const contextValue = down.context.output[0] ?? '';
     const counts = [
@@ -81,10 +87,8 @@ export const softmax = definePattern<Match>({
     ];
     const [heads] = counts;
     if (heads === undefined || counts.some((count) => count !== heads)) {
-      return {
-        expected: 'one fixed number of heads on Q, K and V',
-        but: `heads ${counts.map((count) => count ?? 'not fixed').join(', ')}`,
-      };
+      const found = `heads ${counts.map((count) => count ?? 'not fixed').join(', ')}`;
+      return short('one fixed number of heads on Q, K and V', found);
     }
     const chain = readChain(up, { folded: qSizes.folded !== undefined, heads }, scope);
     if (typeof chain === 'string') return { refused: chain };
@@ -158,6 +162,21 @@ export const softmax = definePattern<Match>({
     return 'found' in proven ? { found: site } : { refused: proven.refused, site };
   },
 });
+
+/** The value that is added, where it is computed from a product of two tensors. */
+function fromProduct(addend: Expr, scope: Scope): string | undefined {
+  const { graph } = scope;
+  if ('constant' in addend) return undefined;
+  if ('op' in addend) return addend.inputs.flatMap((input) => (input && fromProduct(input, scope)) ?? [])[0];
+  const seen = new Set<string>();
+  const reaches = (value: string, depth: number): boolean => {
+    const node = producerOf(graph, value);
+    if (!node || depth === 0 || seen.has(value) || isOp(node, 'Shape', 'Size')) return false;
+    seen.add(value);
+    return isTensorProduct(graph, node) || node.input.some((input) => input && reaches(input, depth - 1));
+  };
+  return reaches(addend.value, 12) ? addend.value : undefined;
+}
 
 function operand({ value, layout }: Side): Operand {
   return { expr: { value }, layout };

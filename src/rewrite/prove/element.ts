@@ -12,6 +12,7 @@ import { inferNode } from '../../onnx/shape-rules/registry.js';
 import type { ValueType } from '../../onnx/value-type.js';
 import type { Scope } from '../patterns/pattern.js';
 import { isIndex, type Ranges } from './affine.js';
+import type { View } from './rule.js';
 import { rules } from './rules.js';
 import { tableElement } from './table.js';
 import { knows, makeTerms, type Term, type Terms } from './term.js';
@@ -31,27 +32,6 @@ export interface Reader {
   /** Sizes that are broadcast against each other, and so are one. */
   readonly equations: readonly Dim[];
 }
-
-/** What a rule sees of a node. */
-export interface View {
-  readonly node: NodeProto;
-  /** Which of the node's outputs is asked for. */
-  readonly which: number;
-  readonly terms: Terms;
-  readonly output: readonly Dim[] | undefined;
-  shape(input: number): readonly Dim[] | undefined;
-  /** Known elements of a small integer tensor. */
-  data(input: number): readonly (Dim | undefined)[] | undefined;
-  int(name: string, fallback: number): number;
-  has(input: number): boolean;
-  read(input: number, at: readonly Dim[]): Term;
-  /** Notes that two sizes are one. */
-  equate(a: Dim, b: Dim): void;
-  /** As broadcasting reads an input: the last axes, and the first element of axes of size 1. */
-  broadcast(input: number, at: readonly Dim[]): Term | undefined;
-}
-
-export type Rule = (view: View, at: readonly Dim[]) => Term | undefined;
 
 /**
  * @param known sizes to be replaced by others that they equal

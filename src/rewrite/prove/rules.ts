@@ -4,7 +4,7 @@ import { attribute, floatAttribute, intsAttribute } from '../../onnx/graph.js';
 import { resolveAxis } from '../../onnx/shape-rules/rule.js';
 import { readSmall, readTensor } from '../../onnx/tensor.js';
 import { divideIndex, reindex, signOf } from './affine.js';
-import type { Rule, View } from './element.js';
+import type { Rule, View } from './rule.js';
 import { numberOf, type Term } from './term.js';
 
 const zero = constant(0);
