@@ -3,12 +3,13 @@
  * (prove/element.ts); its conditions on positions are taken true and false in turn, and in every case that can occur the
  * bias must be hidden (≤ −5000) or one and the same function of the key. Where it is not hidden tells the structure.
  */
-import { add, constant, type Dim, equal, multiply, substitute, symbol, toNumber } from '../onnx/dims.js';
+import { add, constant, type Dim, equal, multiply, symbol, toNumber } from '../onnx/dims.js';
 import type { Expr } from '../onnx/expr.js';
 import type { Scope } from './patterns/pattern.js';
 import { index, signOf } from './prove/affine.js';
-import { aligned, makeReader, type Reader, solve } from './prove/element.js';
+import { aligned, makeReader } from './prove/element.js';
 import { emitTerm } from './prove/emit.js';
+import type { Reader } from './prove/rule.js';
 import { boundsOf, factorOf, numberOf, type Term, type Terms } from './prove/term.js';
 import type { Proof } from './site.js';
 
@@ -47,8 +48,13 @@ export function proveMask(scope: Scope, scores: MaskedScores): Proof {
 }
 
 function prove(scope: Scope, scores: MaskedScores): Proof {
-  const { reader, offset } = openScores(scope, scores);
-  const whole = readScores(reader, scores, index('@h'));
+  const reader = readerFor(scope, scores);
+  const whole = reader.settle(
+    () => readScores(reader, scores, index('@h')),
+    () => sizesOf(reader, scores),
+  );
+  const { queries, keys } = scores;
+  const offset = queries && keys && add(reader.replaced(keys), reader.replaced(queries), -1);
   const perHead = whole.uses.has('@h');
   const terms = perHead
     ? Array.from({ length: scores.heads }, (_, head) => readScores(reader, scores, constant(head)))
@@ -101,33 +107,31 @@ export function keyOnly(scope: Scope, bias: Expr): Expr | undefined {
       : undefined;
 }
 
-/** Reads the addends once for the sizes that they equate, and offers a reader that knows these, with S − N. */
-function openScores(scope: Scope, scores: MaskedScores): { reader: Reader; offset: Dim | undefined } {
-  const { queries, keys } = scores;
-  const ranges = (replaced: (size: Dim) => Dim) =>
-    new Map(
-      Object.entries({ '@b': symbol('batch'), '@h': constant(scores.heads), '@i': queries, '@j': keys }).flatMap(
-        ([name, size]): [string, Dim][] => (size ? [[name, replaced(size)]] : []),
-      ),
-    );
-  const first = makeReader(
+/** Layers share the values their masks are made of, and so a reader. */
+function readerFor(scope: Scope, { heads, queries, keys }: MaskedScores): Reader {
+  const key = `${scope.graph.path}\0${[heads, queries?.key, keys?.key]}`;
+  const known = scope.readers.get(key);
+  if (known) return known;
+  const ranges = Object.entries({ '@b': symbol('batch'), '@h': constant(heads), '@i': queries, '@j': keys });
+  const reader = makeReader(
     scope,
-    ranges((size) => size),
-    new Map(),
+    new Map(ranges.flatMap(([name, size]): [string, Dim][] => (size ? [[name, size]] : []))),
   );
-  readScores(first, scores, index('@h'));
-  const own = scores.addends.flatMap(({ expr, at }) => {
-    const shape = first.shape(expr) ?? [];
+  scope.readers.set(key, reader);
+  return reader;
+}
+
+/** An axis of an addend that is not of size 1 is as long as the queries, or the keys. */
+function sizesOf(reader: Reader, { addends, queries, keys }: MaskedScores): Dim[] {
+  return addends.flatMap(({ expr, at }) => {
+    const shape = reader.shape(expr) ?? [];
     const places = at(constant(0)).slice(-shape.length);
     return shape.flatMap((size, axis) => {
-      const whole = places[axis]?.key === '1*@i' ? queries : places[axis]?.key === '1*@j' ? keys : undefined;
+      const name = places[axis]?.key;
+      const whole = name === '1*@i' ? queries : name === '1*@j' ? keys : undefined;
       return whole && toNumber(size) !== 1 && !equal(size, whole) ? [add(whole, size, -1)] : [];
     });
   });
-  const known = solve([...first.equations, ...own]);
-  const replaced = (size: Dim) => substitute(size, (name) => known.get(name));
-  const reader = makeReader(scope, ranges(replaced), known);
-  return { reader, offset: queries && keys && add(replaced(keys), replaced(queries), -1) };
 }
 
 function readScores(reader: Reader, { addends }: MaskedScores, head: Dim): Term {
