@@ -19,8 +19,15 @@ function make(terms: Map<string, number>): Dim {
   return { key: key || '0', terms };
 }
 
+const numbers = new Map<number, Dim>();
+
+/** Numbers are many and few of them differ: small ones are made once. */
 export function constant(value: number): Dim {
-  return make(new Map([['', value]]));
+  const known = numbers.get(value);
+  if (known) return known;
+  const dim: Dim = { key: `${value}`, terms: value === 0 ? new Map() : new Map([['', value]]) };
+  if (Number.isInteger(value) && Math.abs(value) < 1024) numbers.set(value, dim);
+  return dim;
 }
 
 /** An unknown size. `*` and `+` in names would be read as structure, so they are replaced. */
@@ -73,12 +80,19 @@ export function equal(a: Dim | undefined, b: Dim | undefined): boolean {
 }
 
 export function add(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim {
+  if (b.terms.size === 0) return a;
+  const [x, y] = [toNumber(a), toNumber(b)];
+  if (x !== undefined && y !== undefined) return constant(x + sign * y);
   const terms = new Map(a.terms);
   for (const [monomial, c] of b.terms) terms.set(monomial, (terms.get(monomial) ?? 0) + sign * c);
   return make(terms);
 }
 
 export function multiply(a: Dim, b: Dim): Dim {
+  const [x, y] = [toNumber(a), toNumber(b)];
+  if (x !== undefined && y !== undefined) return constant(x * y);
+  if (x === 1) return b;
+  if (y === 1) return a;
   const terms = new Map<string, number>();
   for (const [m, c] of a.terms) {
     for (const [n, d] of b.terms) {

@@ -14,9 +14,10 @@ export function findAttention(model: Model): Findings {
   const nearMisses: NearMiss[] = [];
   const refusals: Refusal[] = [];
   const byAnchor = indexPatterns();
+  const readers: Scope['readers'] = new Map();
   const proofs = new Map<string, Proof>();
   for (const graph of allGraphs(model.graph)) {
-    const scope: Scope = { model, graph, shapes, proofs };
+    const scope: Scope = { model, graph, shapes, proofs, readers };
     for (const node of graph.nodes) {
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };

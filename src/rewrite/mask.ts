@@ -3,12 +3,13 @@
  * (prove/element.ts); its conditions on positions are taken true and false in turn, and in every case that can occur the
  * bias must be hidden (≤ −5000) or one and the same function of the key. Where it is not hidden tells the structure.
  */
-import { add, constant, type Dim, equal, substitute, symbol, toNumber } from '../onnx/dims.js';
+import { add, constant, type Dim, equal, multiply, symbol, toNumber } from '../onnx/dims.js';
 import type { Expr } from '../onnx/expr.js';
 import type { Scope } from './patterns/pattern.js';
 import { index, signOf } from './prove/affine.js';
-import { aligned, makeReader, type Reader, solve } from './prove/element.js';
+import { aligned, makeReader } from './prove/element.js';
 import { emitTerm } from './prove/emit.js';
+import type { Reader } from './prove/rule.js';
 import { boundsOf, factorOf, numberOf, type Term, type Terms } from './prove/term.js';
 import type { Proof } from './site.js';
 
@@ -47,8 +48,13 @@ export function proveMask(scope: Scope, scores: MaskedScores): Proof {
 }
 
 function prove(scope: Scope, scores: MaskedScores): Proof {
-  const { reader, offset } = openScores(scope, scores);
-  const whole = readScores(reader, scores, index('@h'));
+  const reader = readerFor(scope, scores);
+  const whole = reader.settle(
+    () => readScores(reader, scores, index('@h')),
+    () => sizesOf(reader, scores),
+  );
+  const { queries, keys } = scores;
+  const offset = queries && keys && add(reader.replaced(keys), reader.replaced(queries), -1);
   const perHead = whole.uses.has('@h');
   const terms = perHead
     ? Array.from({ length: scores.heads }, (_, head) => readScores(reader, scores, constant(head)))
@@ -101,33 +107,31 @@ export function keyOnly(scope: Scope, bias: Expr): Expr | undefined {
       : undefined;
 }
 
-/** Reads the addends once for the sizes that they equate, and offers a reader that knows these, with S − N. */
-function openScores(scope: Scope, scores: MaskedScores): { reader: Reader; offset: Dim | undefined } {
-  const { queries, keys } = scores;
-  const ranges = (replaced: (size: Dim) => Dim) =>
-    new Map(
-      Object.entries({ '@b': symbol('batch'), '@h': constant(scores.heads), '@i': queries, '@j': keys }).flatMap(
-        ([name, size]): [string, Dim][] => (size ? [[name, replaced(size)]] : []),
-      ),
-    );
-  const first = makeReader(
+/** Layers share the values their masks are made of, and so a reader. */
+function readerFor(scope: Scope, { heads, queries, keys }: MaskedScores): Reader {
+  const key = `${scope.graph.path}\0${[heads, queries?.key, keys?.key]}`;
+  const known = scope.readers.get(key);
+  if (known) return known;
+  const ranges = Object.entries({ '@b': symbol('batch'), '@h': constant(heads), '@i': queries, '@j': keys });
+  const reader = makeReader(
     scope,
-    ranges((size) => size),
-    new Map(),
+    new Map(ranges.flatMap(([name, size]): [string, Dim][] => (size ? [[name, size]] : []))),
   );
-  readScores(first, scores, index('@h'));
-  const own = scores.addends.flatMap(({ expr, at }) => {
-    const shape = first.shape(expr) ?? [];
+  scope.readers.set(key, reader);
+  return reader;
+}
+
+/** An axis of an addend that is not of size 1 is as long as the queries, or the keys. */
+function sizesOf(reader: Reader, { addends, queries, keys }: MaskedScores): Dim[] {
+  return addends.flatMap(({ expr, at }) => {
+    const shape = reader.shape(expr) ?? [];
     const places = at(constant(0)).slice(-shape.length);
     return shape.flatMap((size, axis) => {
-      const whole = places[axis]?.key === '1*@i' ? queries : places[axis]?.key === '1*@j' ? keys : undefined;
+      const name = places[axis]?.key;
+      const whole = name === '1*@i' ? queries : name === '1*@j' ? keys : undefined;
       return whole && toNumber(size) !== 1 && !equal(size, whole) ? [add(whole, size, -1)] : [];
     });
   });
-  const known = solve([...first.equations, ...own]);
-  const replaced = (size: Dim) => substitute(size, (name) => known.get(name));
-  const reader = makeReader(scope, ranges(replaced), known);
-  return { reader, offset: queries && keys && add(replaced(keys), replaced(queries), -1) };
 }
 
 function readScores(reader: Reader, { addends }: MaskedScores, head: Dim): Term {
@@ -145,10 +149,11 @@ function readScores(reader: Reader, { addends }: MaskedScores, head: Dim): Term 
 interface Case {
   readonly conditions: readonly { readonly dim: Dim; readonly holds: boolean }[];
   readonly hidden: boolean;
-  /** What is left of it without constants and ALiBi. */
+  /** What it adds by position, as a polynomial, and the factor of positions counted along a mask. */
+  readonly byPosition: Dim;
+  readonly counted: number;
+  /** What is left of it. */
   readonly rest: Term;
-  /** Factors of the position: of @j, and of positions counted along a mask. */
-  readonly slope: number;
 }
 
 /** All cases that can occur, or undefined when there are too many. */
@@ -185,32 +190,26 @@ function conditionsOf(term: Term, seen = new Set<Term>()): (Term & { atLeast0: D
   return 'op' in term ? term.inputs.flatMap((input) => conditionsOf(input, seen)) : [];
 }
 
-/** Tells a bias apart: hidden or not, ALiBi's slope, and the rest. Constants add nothing to a softmax. */
-function splitBias(terms: Terms, bias: Term): Pick<Case, 'hidden' | 'rest' | 'slope'> {
-  const addends = addendsOf(bias);
-  let slope = 0;
-  let most = 0;
+/** Tells a bias apart: what is added by position, and the rest; hidden, where it is far below both. */
+function splitBias(terms: Terms, bias: Term): Omit<Case, 'conditions'> {
+  let byPosition = constant(0);
+  let [counted, most] = [0, 0];
   const rest: Term[] = [];
-  for (const addend of addends) {
+  for (const addend of addendsOf(bias)) {
     const [factor, base] = factorOf(addend);
     if ('poly' in addend) {
-      const own = addend.poly.terms.get('@j') ?? 0;
-      slope += own;
       // Of a polynomial, what is far below any position times slope is a mask.
       const fixed = addend.poly.terms.get('') ?? 0;
       most += addend.uses.size > 0 && fixed > -1e9 ? 0 : fixed;
-      if (
-        [...addend.poly.terms.keys()].some((monomial) => !['', '@i', '@j'].includes(monomial) && monomial.includes('@'))
-      )
-        rest.push(addend);
-    } else if (counts(base)) slope += factor;
+      byPosition = add(byPosition, addend.poly);
+    } else if (counts(base)) counted += factor;
     else {
       most += boundsOf(addend)[1];
       rest.push(addend);
     }
   }
-  const zero = terms.number(0);
-  return { hidden: most <= maskedBelow, slope, rest: rest.reduce((a, b) => terms.apply('Add', a, b), zero) };
+  const sum = rest.reduce((a, b) => terms.apply('Add', a, b), terms.number(0));
+  return { hidden: most <= maskedBelow, byPosition, counted, rest: sum };
 }
 
 function addendsOf(term: Term): Term[] {
@@ -261,18 +260,40 @@ function leastDistance(dim: Dim, offset: Dim): number | undefined {
   return shift;
 }
 
-/** ALiBi's slope: one factor of the key's position before the query, and its opposite after it. */
-function slopeOf(cases: readonly Case[], range: Range, offset: Dim | undefined): number | undefined {
+/**
+ * ALiBi's slope, 0 where nothing is added by position, or undefined where that is something else. A softmax does not see
+ * what is added to a whole row, so slope · (key's position) is ALiBi for all keys up to the query; on both sides of it,
+ * the bias must be −slope · |distance|.
+ */
+function slopeOf(cases: readonly Case[], { right }: Range, offset: Dim | undefined): number | undefined {
   const seen = cases.filter(({ hidden }) => !hidden);
   const [first] = seen;
-  if (!first) return undefined;
-  if (seen.every(({ slope }) => slope === first.slope))
-    return first.slope === 0 || range.right === 0 ? first.slope : undefined;
+  if (!first || seen.some(({ counted }) => counted !== first.counted)) return undefined;
+  const along = ({ byPosition }: Case) => byPosition.terms.get('@j') ?? 0;
+  const known = ({ byPosition }: Case) =>
+    [...byPosition.terms.keys()].every(
+      (monomial) => monomial === '@j' || (!monomial.includes('@j') && !monomial.includes('@b')),
+    );
+  if (!seen.every(known)) return undefined;
+  if (seen.every((one) => isNear(one.byPosition, first.byPosition))) {
+    const slope = along(first) + first.counted;
+    return slope === 0 || right === 0 ? slope : undefined;
+  }
   const turn = first.conditions.findIndex(({ dim }) => offset && [0, 1].includes(leastDistance(dim, offset) ?? -1));
-  const before = seen.find(({ conditions }) => conditions[turn]?.holds)?.slope;
-  if (before === undefined) return undefined;
-  const bent = seen.every(({ conditions, slope }) => slope === (conditions[turn]?.holds ? before : -before));
-  return bent ? before : undefined;
+  const before = seen.find(({ conditions }) => conditions[turn]?.holds);
+  if (!before || !offset || first.counted !== 0) return undefined;
+  const slope = along(before);
+  const distance = add(add(index('@i'), index('@j'), -1), offset);
+  const bent = add(before.byPosition, multiply(distance, constant(2 * slope)));
+  const fits = seen.every(({ conditions, byPosition }) =>
+    isNear(byPosition, conditions[turn]?.holds ? before.byPosition : bent),
+  );
+  return fits ? slope : undefined;
+}
+
+/** Equal up to the rounding of float32 slopes. */
+function isNear(a: Dim, b: Dim): boolean {
+  return [...add(a, b, -1).terms].every(([monomial, c]) => Math.abs(c) <= 1e-6 * Math.abs(a.terms.get(monomial) ?? 0));
 }
 
 /** Why a mask is not known: the first value that depends on the query, or all that is added. */

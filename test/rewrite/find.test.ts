@@ -98,7 +98,10 @@ describe('what is left alone has a reason', () => {
           "the probabilities are a graph output (attentions.0): a rewrite would have to drop or recompute them",
           "the probabilities are a graph output (attentions.1): a rewrite would have to drop or recompute them",
         ],
-        "deberta-v2.optimum-eager.onnx": [],
+        "deberta-v2.optimum-eager.onnx": [
+          "/encoder/layer.0/attention/self/Add_3_output_0 is computed from the queries or keys and added to the scores: relative-position terms",
+          "/encoder/layer.1/attention/self/Add_2_output_0 is computed from the queries or keys and added to the scores: relative-position terms",
+        ],
         "gemma2.optimum-eager-past.onnx": [
           "scores are soft-capped: Tanh and Mul /model/layers.0/self_attn/Mul_9 between the product and the Softmax",
           "scores are soft-capped: Tanh and Mul /model/layers.1/self_attn/Mul_9 between the product and the Softmax",
@@ -117,9 +120,9 @@ describe('what is left alone has a reason', () => {
           "LogSoftmax: logarithms weigh no values; a classifier, mostly",
         ],
         "sam-encoder.torchscript17-eager.onnx": [
-          "exact: /model/vision_encoder/layers.0/attn/Einsum_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
-          "exact: /model/vision_encoder/layers.1/attn/Einsum_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
-          "exact: /model/vision_encoder/layers.2/attn/Einsum_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /model/vision_encoder/layers.0/attn/Reshape_5_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /model/vision_encoder/layers.1/attn/Reshape_5_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /model/vision_encoder/layers.2/attn/Reshape_5_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
         ],
         "softmax-axis.torchscript17.onnx": [
           "normalised over axis 2, not over the last one, the keys",

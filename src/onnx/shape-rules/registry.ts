@@ -135,6 +135,9 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     Size: size,
     Gather: gather,
     GatherND: gatherND,
+    NonZero: (_, { inputs: [x], fresh }) => [
+      { elemType: DataType.INT64, shape: x?.shape && [constant(x.shape.length), fresh(1)] },
+    ],
     GatherElements: (_, { inputs: [x, index] }) => [{ elemType: x?.elemType ?? 0, shape: index?.shape }],
     Concat: concat,
     Slice: slice,

@@ -5,12 +5,14 @@
  */
 import { add, constant, type Dim, multiply, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
+import { isOp, producerOf } from '../../onnx/graph.js';
 import { index } from '../prove/affine.js';
 import { makeReader } from '../prove/element.js';
 import { factorOf } from '../prove/term.js';
 import type { Layout, Operand } from '../site.js';
+import { isWeight } from '../trace.js';
 import type { Scope } from './pattern.js';
-import { type Side, sizesOf } from './products.js';
+import { isTensorProduct, type Side, sizesOf } from './products.js';
 
 export interface Grouped {
   readonly operand: Operand;
@@ -22,11 +24,28 @@ export interface Grouped {
 
 /** The tensor that a side of a product repeats its heads from, or undefined where every head has its own. */
 export function ungrouped(side: Side, heads: number, scope: Scope): Grouped | undefined {
-  for (let kvHeads = 1; kvHeads < heads; kvHeads++) {
-    const found = heads % kvHeads === 0 ? repeatedFrom(side, { heads, kvHeads }, scope) : undefined;
+  for (const kvHeads of headCounts(side, heads, scope)) {
+    const found = repeatedFrom(side, { heads, kvHeads }, scope);
     if (found) return found;
   }
   return undefined;
+}
+
+/** Numbers of heads that there may have been before: sizes along the way up, past a node that repeats elements. */
+function headCounts(side: Side, heads: number, { graph, shapes }: Scope): number[] {
+  const sizes = new Set<number>();
+  let repeats = false;
+  let value = side.value;
+  for (let step = 0; step < 12; step++) {
+    for (const size of shapes(graph, value).shape ?? []) sizes.add(toNumber(size) ?? 0);
+    const node = producerOf(graph, value);
+    repeats ||= isOp(node, 'Expand', 'Tile', 'Gather', 'Concat');
+    const [first = ''] = node?.input ?? [];
+    if (!node || isWeight(graph, first) || isTensorProduct(graph, node)) break;
+    value = first;
+  }
+  const smaller = [...sizes].filter((size) => size > 0 && size < heads && heads % size === 0);
+  return repeats ? smaller.sort((a, b) => a - b) : [];
 }
 
 function repeatedFrom(
@@ -55,7 +74,13 @@ function repeatedFrom(
     const axis = layout === 'bnhd' ? 2 : 1;
     return layout && toNumber(shapes(graph, value).shape?.[axis]) === kvHeads ? layout : undefined;
   };
-  const reader = makeReader(scope, ranges, new Map(), (value, at) => layoutAt(value, at) !== undefined);
+  const isView = (value: string) =>
+    isOp(producerOf(graph, value), 'Reshape', 'Transpose', 'Unsqueeze', 'Squeeze', 'Cast', 'Expand', 'Identity');
+  // Once the place within the group is out of the indices, only a view can still be between here and the base.
+  const reader = makeReader(scope, ranges, (value, at) => {
+    const grouped = !at.some((place) => place.terms.has('@s')) || at.some((place) => place.terms.has('@r'));
+    return layoutAt(value, at) !== undefined || (!grouped && !isView(value));
+  });
   const [factor, leaf] = factorOf(reader.element({ value: side.value }, axes));
   const layout = 'leaf' in leaf ? layoutAt(leaf.leaf, leaf.at) : undefined;
   if (!layout || !('leaf' in leaf)) return undefined;

@@ -1,6 +1,7 @@
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import type { Graph, Model } from '../../onnx/graph.js';
 import type { Shapes } from '../../onnx/shapes.js';
+import type { Reader } from '../prove/rule.js';
 import type { Operands, Proof, Site } from '../site.js';
 
 /** What a pattern may look at: the whole model, the graph the node stands in, and what is proven of its values. */
@@ -10,6 +11,8 @@ export interface Scope {
   readonly shapes: Shapes;
   /** Masks that were proven already: the layers of a model share theirs. */
   readonly proofs: Map<string, Proof>;
+  /** What is known of the elements of masks, by the sizes of the scores that they are for. */
+  readonly readers: Map<string, Reader>;
 }
 
 /** What the structure alone tells, before anything is proven of heads, masks and sizes. */

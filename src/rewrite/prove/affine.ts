@@ -60,13 +60,12 @@ export function signOf(dim: Dim, ranges: Ranges): boolean | undefined {
  */
 export function divideIndex(dim: Dim, size: Dim, ranges: Ranges): { quotient: Dim; remainder: Dim } | undefined {
   const { quotient, rest: remainder } = divideWithRest(dim, size);
-  const lone = remainder.terms.size === 1 && isIndex(remainder.key.slice(2)) && remainder.key.startsWith('1*');
+  const within = signOf(add(add(size, constant(-1)), remainder, -1), ranges);
+  const lone = remainder.terms.size === 1 && remainder.key.startsWith('1*') && isIndex(remainder.key.slice(2));
+  const isOpen = toNumber(size) === undefined || toNumber(ranges.get(remainder.key.slice(2))) === undefined;
   const fits =
     toNumber(remainder) === 0 ||
-    (signOf(remainder, ranges) === true &&
-      (lone
-        ? signOf(add(remainder, size, -1), ranges) !== true
-        : signOf(add(add(size, constant(-1)), remainder, -1), ranges) === true));
+    (signOf(remainder, ranges) === true && (within === true || (lone && isOpen && within === undefined)));
   return fits ? { quotient, remainder } : undefined;
 }
 

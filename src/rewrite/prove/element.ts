@@ -12,39 +12,21 @@ import { inferNode } from '../../onnx/shape-rules/registry.js';
 import type { ValueType } from '../../onnx/value-type.js';
 import type { Scope } from '../patterns/pattern.js';
 import { isIndex, type Ranges } from './affine.js';
-import type { View } from './rule.js';
+import type { Reader, View } from './rule.js';
 import { rules } from './rules.js';
 import { tableElement } from './table.js';
-import { knows, makeTerms, type Term, type Terms } from './term.js';
+import { knows, makeTerms, type Term } from './term.js';
 
 /** Nodes that one proof may look at; masks of exporters take a few hundred. */
 const budget = 20_000;
 
-export interface Reader {
-  readonly terms: Terms;
-  /** The element of a value, or of an expression over values, at some indices, one an axis. */
-  element(of: Expr, at: readonly Dim[]): Term;
-  shape(of: Expr): readonly Dim[] | undefined;
-  /** What a leaf's name stands for. */
-  source(leaf: string): Expr;
-  /** What is laid out [B or 1,1,1,S] already and holds a term that depends on the key alone. */
-  keyValue(term: Term): Expr | undefined;
-  /** Sizes that are broadcast against each other, and so are one. */
-  readonly equations: readonly Dim[];
-}
-
-/**
- * @param known sizes to be replaced by others that they equal
- * @param stop where to take a value for a leaf although more is known of it
- */
-export function makeReader(
-  scope: Scope,
-  ranges: Ranges,
-  known: ReadonlyMap<string, Dim> = new Map(),
-  stop?: (value: string, at: readonly Dim[]) => boolean,
-): Reader {
+/** @param stop where to take a value for a leaf although more is known of it */
+export function makeReader(scope: Scope, sizes: Ranges, stop?: (value: string, at: readonly Dim[]) => boolean): Reader {
+  const ranges = new Map(sizes);
   const terms = makeTerms(ranges);
+  const known = new Map<string, Dim>();
   const memo = new Map<string, Term>();
+  let fresh: string[] = [];
   const keyValues = new Map<number, Expr>();
   const equations: Dim[] = [];
   const own = new Map<Expr, { name: string; node?: NodeProto; type: ValueType }>();
@@ -107,6 +89,7 @@ export function makeReader(
         ? (constantAt(graph, value, type, at) ?? computed(graph, value, at) ?? leaf())
         : leaf();
     memo.set(key, term);
+    fresh.push(key);
     noteKeyValue(value, type, at, term);
     return term;
   }
@@ -189,7 +172,21 @@ export function makeReader(
 
   return {
     terms,
-    equations,
+    replaced,
+    settle(read, more) {
+      fresh = [];
+      equations.length = 0;
+      left = budget;
+      const term = read();
+      const learnt = solve([...equations, ...more()].map(replaced));
+      if (learnt.size === 0) return term;
+      const update = (name: string) => learnt.get(name);
+      for (const [name, size] of known) known.set(name, substitute(size, update));
+      for (const [name, size] of learnt) known.set(name, size);
+      for (const [name, size] of ranges) ranges.set(name, substitute(size, update));
+      for (const key of fresh) memo.delete(key);
+      return read();
+    },
     element: (of, at) => element(scope.graph, nameOf(of), at),
     shape: (of) => typeOf(scope.graph, nameOf(of)).shape,
     source: (leaf) => ownByName.get(leaf) ?? { value: leaf },

@@ -1,7 +1,7 @@
 /** A term that depends on batch and key alone, as an expression [B or 1, 1, 1, S or 1] in float32. */
 import { type Dim, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
-import type { Reader } from './element.js';
+import type { Reader } from './rule.js';
 import { numberOf, type Term } from './term.js';
 
 const [float, bool] = [1, 9];

@@ -1,4 +1,5 @@
 import type { Dim } from '../../onnx/dims.js';
+import type { Expr } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import type { Term, Terms } from './term.js';
 
@@ -22,3 +23,22 @@ export interface View {
 }
 
 export type Rule = (view: View, at: readonly Dim[]) => Term | undefined;
+
+/** Elements of values as terms, and what was learnt on the way. */
+export interface Reader {
+  readonly terms: Terms;
+  /** The element of a value, or of an expression over values, at some indices, one an axis. */
+  element(of: Expr, at: readonly Dim[]): Term;
+  shape(of: Expr): readonly Dim[] | undefined;
+  /** What a leaf's name stands for. */
+  source(leaf: string): Expr;
+  /** What is laid out [B or 1,1,1,S] already and holds a term that depends on the key alone. */
+  keyValue(term: Term): Expr | undefined;
+  /**
+   * Reads, notes what sizes are broadcast against each other and so are one, and reads once more where that tells
+   * something new. `more` are equations of the caller's, made after the first reading.
+   */
+  settle(read: () => Term, more: () => readonly Dim[]): Term;
+  /** A size by what it is known to equal. */
+  replaced(size: Dim): Dim;
+}

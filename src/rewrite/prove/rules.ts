@@ -77,7 +77,7 @@ const concat: Rule = ({ node, read, shape, int, terms }, at) => {
   );
 };
 
-const slice: Rule = ({ node, read, shape, data, has, equate }, at) => {
+const slice: Rule = ({ node, read, shape, data, has, equate, output }, at) => {
   const from = shape(0);
   const list = (input: number, name: string) => intsAttribute(node, name)?.map(constant) ?? data(input);
   const [starts, ends] = [list(1, 'starts'), list(2, 'ends')];
@@ -90,9 +90,13 @@ const slice: Rule = ({ node, read, shape, data, has, equate }, at) => {
     const [start, size] = [starts[i], from[axis]];
     if (!start || !size) return undefined;
     const number = toNumber(start);
-    const end = ends?.[i];
-    // A mask cut to the keys of a layer is as long as they are: caches of all layers are of one length.
-    if (number === 0 && end && toNumber(end) === undefined && toNumber(size) === undefined) equate(end, size);
+    const [end, length] = [ends?.[i], output?.[axis]];
+    if (end && length && toNumber(end) === undefined) {
+      // Where a table is shorter than what is cut from it, what it is added to would not fit.
+      equate(length, add(end, start, -1));
+      // A mask cut to the keys of a layer is as long as they are: caches of all layers are of one length.
+      if (number === 0 && toNumber(size) === undefined) equate(end, size);
+    }
     // Python's x[-n:] of unknown length, and x[a - b:] where a ≥ b is what makes it a mask at all.
     places[axis] = add(places[axis] ?? zero, number !== undefined && number < 0 ? add(size, start) : start);
   }

@@ -200,9 +200,15 @@ export function makeTerms(ranges: Ranges): Terms {
   return terms;
 }
 
-/** A choice between polynomials. */
+/** A choice between polynomials, made by position alone. */
 function isBranching(term: Term): boolean {
-  return 'op' in term && term.op === 'Where' && term.inputs.slice(1).every((x) => 'poly' in x || isBranching(x));
+  if (!('op' in term) || term.op !== 'Where') return false;
+  const [test, ...branches] = term.inputs;
+  return test !== undefined && isPositional(test) && branches.every((x) => 'poly' in x || isBranching(x));
+}
+
+function isPositional(term: Term): boolean {
+  return 'poly' in term || 'atLeast0' in term || ('op' in term && term.inputs.every(isPositional));
 }
 
 /** Sizes and positions are finite; infinities fold as numbers only. */
