@@ -129,6 +129,55 @@ it('each is refused, with the reason', () => {
   `);
 });
 
+describe('a bias that nothing is proven of is left to exact plans, which add it whole', () => {
+  const sizes = { B: 2, N: 7 };
+  const side = (dims: (number | string)[]) => float(...dims);
+  const last = (n: number) => whole('int32', ['B'], ({ B }) => new Array<number>(B).fill(n - 1));
+  const total = whole('int32', [1], ({ N }) => [N]);
+  const seven = { op: 'Attention', opset: 23, inputs: [...four, float('N', 'N')], attributes: {}, outputs: 1 };
+  const cases: Record<string, FusedModel> = {
+    'MHA, for all rows': {
+      op: 'MultiHeadAttention',
+      domain: 'com.microsoft',
+      inputs: [...qkv, no, no, side([1, H, 'N', 'N'])],
+      attributes: heads,
+      outputs: 1,
+    },
+    'MHA, for all heads, one direction': {
+      op: 'MultiHeadAttention',
+      domain: 'com.microsoft',
+      inputs: [...qkv, no, no, side(['B', 1, 'N', 'N'])],
+      attributes: { ...heads, unidirectional: 1 },
+      outputs: 1,
+    },
+    GQA: {
+      op: 'GroupQueryAttention',
+      domain: 'com.microsoft',
+      inputs: [...qkv, no, no, last(7), total, no, no, no, side(['B', H, 'N', 'N'])],
+      attributes: grouped,
+      outputs: 3,
+    },
+    'Attention, rank 2': seven,
+    'Attention, rank 3, is_causal': {
+      ...seven,
+      inputs: [...four, side([H, 'N', 'N'])],
+      attributes: { is_causal: 1 },
+    },
+  };
+  it.each(Object.entries(cases))('%s', async (_, model) => {
+    const bytes = fusedModel(model);
+    expect(inspect(bytes).refusals).toMatchObject([{ site: { heads: H, mask: expect.stringContaining('bias') } }]);
+    const want = await runFused(bytes, model.inputs, sizes);
+    for (const plan of ['exact', 'exact-blocked:block=3']) {
+      const { bytes: patched } = await linearize(bytes, { plan });
+      for (const { relRMS } of compareOutputs(await runFused(patched, model.inputs, sizes), want))
+        expect(relRMS, plan).toBeLessThanOrEqual(1e-5);
+    }
+    const linear = await linearize(bytes, { plan: 'features' });
+    expect(linear.report.sites).toEqual([]);
+  });
+});
+
 /** Only GPUs run these, so the rewritten operator is compared with the plain one on the same numbers. */
 describe('packed forms', () => {
   const [B, N] = [2, 5];
