@@ -61,6 +61,16 @@ export function headsFirst({ expr, layout }: Operand, heads: number, width: numb
   return call('Transpose', [split], { perm: [0, 2, 1, 3] });
 }
 
+/** Keys or values with a cache before them, by heads where there is one or one is `wanted` of them. */
+export function cached(
+  side: Operand,
+  { heads, width, past, wanted }: { heads: number; width: number; past?: Expr | string; wanted?: string },
+): Operand {
+  if (!past && !wanted) return side;
+  const fresh = headsFirst(side, heads, width);
+  return { expr: past ? call('Concat', [past, fresh], { axis: 2 }) : fresh, layout: 'bhnd' };
+}
+
 /** Keys once a cache [B,H,P,D] or [2,B,H,P,D] is joined before them, as far as it is proven. */
 export function joined(scope: Scope, past: string | undefined, fresh: Dim | undefined): Dim | undefined {
   const before = past ? scope.shapes(scope.graph, past).shape?.at(-2) : constant(0);
@@ -136,7 +146,8 @@ export interface FusedSite {
   readonly valueDim: number | undefined;
   readonly scale: number | undefined;
   readonly context: Operands['context'];
-  readonly present?: Operands['present'];
+  /** Names and contents of the caches that come out; those without a name are not asked for. */
+  readonly present?: readonly (readonly [value: string | undefined, expr: Expr])[];
 }
 
 /** The site of a fused operator, once its masks are proven. `scale` undefined means 1/√D, the operators' default. */
@@ -185,7 +196,7 @@ export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> 
     ...(sliding && { sliding }),
     ...(known?.slopes && { slopes: known.slopes }),
     context: site.context,
-    ...(site.present?.length && { present: site.present }),
+    present: site.present?.flatMap(([value, expr]) => (value ? [{ value, expr }] : [])),
     elemType: scope.shapes(scope.graph, site.origins.q).elemType || float32,
   };
   const checked: CheckedSite = {

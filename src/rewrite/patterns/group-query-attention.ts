@@ -112,7 +112,7 @@ export const groupQueryAttention = definePattern<null>({
       valueDim: width,
       scale: floatAttribute(node, 'scale') || undefined,
       context: { value: node.output[0] ?? '', layout: 'bn(hd)' },
-      present: present.flatMap((expr, i) => (node.output[i + 1] ? [{ value: node.output[i + 1], expr }] : [])),
+      present: present.map((expr, i) => [node.output[i + 1], expr] as const),
     });
   },
 });

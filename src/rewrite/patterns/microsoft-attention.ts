@@ -10,9 +10,9 @@ import { maskedBelow } from '../mask.js';
 import type { Operand } from '../site.js';
 import {
   beyond,
+  cached,
   causalBias,
   fusedSite,
-  headsFirst,
   joined,
   lastPositions,
   paddingBias,
@@ -67,14 +67,10 @@ export const microsoftAttention = definePattern<null>({
       expr: slice(qkv, 2, start, start + size),
       layout: 'bn(hd)',
     });
-    const cached = (side: Operand, index: number, width: number): Operand => {
-      if (!past && !present) return side;
-      const fresh = headsFirst(side, heads, width);
-      const before = past && call('Gather', [past, index], { axis: 0 });
-      return { expr: before ? call('Concat', [before, fresh], { axis: 2 }) : fresh, layout: 'bhnd' };
-    };
-    const k = cached(part(qSize, kSize), 0, headDim);
-    const v = cached(part(qSize + kSize, vSize), 1, valueDim);
+    const join = (side: Operand, index: number, width: number) =>
+      cached(side, { heads, width, past: past && call('Gather', [past, index], { axis: 0 }), wanted: present });
+    const k = join(part(qSize, kSize), 0, headDim);
+    const v = join(part(qSize + kSize, vSize), 1, valueDim);
     const keys = sizeOf(k.expr, tokenAxis(k.layout));
     const shape = scope.shapes(scope.graph, x).shape;
     const padding = mask ? paddingBias(scope, mask, shape?.[0], keys, low) : undefined;
@@ -98,14 +94,7 @@ export const microsoftAttention = definePattern<null>({
       valueDim,
       scale: floatAttribute(node, 'scale') || undefined,
       context: { value: node.output[0] ?? '', layout: 'bn(hd)' },
-      present: present
-        ? [
-            {
-              value: present,
-              expr: call('Reshape', [both, call('Concat', [ints([2]), call('Shape', [k.expr])], { axis: 0 })]),
-            },
-          ]
-        : [],
+      present: [[present, call('Reshape', [both, call('Concat', [ints([2]), call('Shape', [k.expr])], { axis: 0 })])]],
     });
   },
 });

@@ -16,6 +16,7 @@ import { maskedBelow } from '../mask.js';
 import type { Layout, Operand } from '../site.js';
 import {
   beyond,
+  cached,
   causalBias,
   fusedSite,
   headsFirst,
@@ -94,19 +95,17 @@ function checkHeads(inputs: Inputs, node: NodeProto, scope: Scope): Outcome<Chec
   const queries = sizeOf(query.expr, tokenAxis(query.layout));
   const at = pastLength ? toInts(pastLength, []) : undefined;
   const end = at && call('Add', [at, queries]);
-  const cached = (side: Operand, past: string | undefined, wanted: string | undefined, width: number) => {
-    const fresh = past || wanted ? headsFirst(side, heads, width) : side.expr;
-    const layout = past || wanted ? 'bhnd' : side.layout;
-    if (!past) return { present: fresh, side: { expr: fresh, layout } };
-    if (!at || !end) {
-      const joined = call('Concat', [past, fresh], { axis: 2 });
-      return { present: joined, side: { expr: joined, layout } };
+  const join = (side: Operand, width: number, past?: string, wanted?: string) => {
+    if (!past || !at || !end) {
+      const all = cached(side, { heads, width, past, wanted });
+      return { present: all.expr, side: all };
     }
     const rest = slice(past, 2, end, sizeOf(past, 2));
-    const present = call('Concat', [slice(past, 2, 0, at), fresh, rest], { axis: 2 });
-    return { present, side: { expr: slice(present, 2, 0, end), layout } };
+    const present = call('Concat', [slice(past, 2, 0, at), headsFirst(side, heads, width), rest], { axis: 2 });
+    return { present, side: { expr: slice(present, 2, 0, end), layout: 'bhnd' } as const };
   };
-  const [keys, values] = [cached(key, pastKey, presentKey, headDim), cached(value, pastValue, presentValue, valueDim)];
+  const keys = join(key, headDim, pastKey, presentKey);
+  const values = join(value, valueDim, pastValue, presentValue);
   const count = sizeOf(keys.side.expr, tokenAxis(keys.side.layout));
   const [qLength, kLength] = parts.lengths;
   const causal = intAttribute(node, 'unidirectional') === 1;
@@ -133,8 +132,8 @@ function checkHeads(inputs: Inputs, node: NodeProto, scope: Scope): Outcome<Chec
     scale: floatAttribute(node, 'scale') || undefined,
     context: { value: node.output[0] ?? '', layout: 'bn(hd)' },
     present: [
-      ...(presentKey ? [{ value: presentKey, expr: keys.present }] : []),
-      ...(presentValue ? [{ value: presentValue, expr: values.present }] : []),
+      [presentKey, keys.present],
+      [presentValue, values.present],
     ],
   });
 }

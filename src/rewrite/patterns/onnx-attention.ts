@@ -9,9 +9,9 @@ import { floatAttribute, intAttribute } from '../../onnx/graph.js';
 import type { Layout, Operand } from '../site.js';
 import {
   beyond,
+  cached,
   causalBias,
   fusedSite,
-  headsFirst,
   headWidth,
   iota,
   joined,
@@ -65,15 +65,10 @@ export const onnxAttention = definePattern<null>({
       return { refused: `is_causal on queries and keys that are not proven to be of one length (${q}, ${k})` };
     if (pastKey && !node.output[1]) return { refused: `past_key (${pastKey}) without present_key` };
     const [, presentKey, presentValue] = node.output;
-    const cached = (value: string, past: string | undefined, wanted: string | undefined, width = 0): Operand => {
-      if (!past && !wanted) return { expr: { value }, layout };
-      const fresh = headsFirst({ expr: { value }, layout }, kvHeads, width);
-      return { expr: past ? call('Concat', [past, fresh], { axis: 2 }) : fresh, layout: 'bhnd' };
-    };
-    const [allKeys, allValues] = [
-      cached(k, pastKey, presentKey, headDim),
-      cached(v, pastValue, presentValue, valueDim),
-    ];
+    const join = (value: string, width = 0, past?: string, wanted?: string) =>
+      cached({ expr: { value }, layout }, { heads: kvHeads, width, past, wanted });
+    const allKeys = join(k, headDim, pastKey, presentKey);
+    const allValues = join(v, valueDim, pastValue, presentValue);
 
     // nonpad_kv_seqlen: a cache longer than what is in it. What lies beyond the longest row is cut off.
     const held = lengths ? toInts(lengths, [-1, 1]) : undefined;
@@ -107,8 +102,8 @@ export const onnxAttention = definePattern<null>({
       scale: floatAttribute(node, 'scale'),
       context: { value: node.output[0] ?? '', layout },
       present: [
-        ...(presentKey ? [{ value: presentKey, expr: allKeys.expr }] : []),
-        ...(presentValue ? [{ value: presentValue, expr: allValues.expr }] : []),
+        [presentKey, allKeys.expr],
+        [presentValue, allValues.expr],
       ],
     });
   },
