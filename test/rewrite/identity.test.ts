@@ -131,3 +131,20 @@ describe.each([
     }
   });
 });
+
+it('BART masks a step with cache causally, whatever the manifest says: a later token changes no earlier logits', async () => {
+  const entry = cases.find(({ file }) => file.startsWith('bart-decoder'));
+  if (!entry) throw new Error('the collection has a BART decoder');
+  const bytes = readFileSync(graphFile(entry.file));
+  const logits = async (last: number) => {
+    const ids = { type: 'int64', dims: [2, 3], data: [5, 6, last, 7, 8, last] };
+    const { logits: found } = await runNode(entry, bytes, { ...secondInputs(entry), input_ids: ids });
+    if (!found) throw new Error('the decoder has logits');
+    const width = found.dims.at(-1) ?? 1;
+    const data = Array.from(found.data as Float32Array);
+    return [0, 1, 2].map((token) => data.slice(token * width, (token + 1) * width));
+  };
+  const [before, after] = [await logits(9), await logits(10)];
+  expect(after.slice(0, 2)).toEqual(before.slice(0, 2));
+  expect(after[2]).not.toEqual(before[2]);
+});
