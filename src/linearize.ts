@@ -32,7 +32,8 @@ export interface Report {
   readonly file: string;
   readonly sites: readonly SiteReport[];
   readonly nearMisses: readonly NearMiss[];
-  readonly refusals: readonly Refusal[];
+  /** `plan`: the exact plan of a refused site that has one, where an exact plan was asked for. */
+  readonly refusals: readonly (Omit<Refusal, 'site'> & { readonly plan?: string })[];
   /** Relative RMS error per output on the sample, when one was given. */
   readonly measured?: readonly OutputError[];
   /** What restore() needs to bring the original back. */
@@ -59,6 +60,9 @@ export async function linearize(bytes: Uint8Array, options: LinearizeOptions = {
   return { bytes: concat(chunks), report };
 }
 
+/** Plans that add whatever bias a site has: they take refused sites, too. */
+const beyondProof: ReadonlySet<string> = new Set(['exact', 'exact-blocked']);
+
 /** linearize() without the last copy: the file's chunks in order, weights being views of `bytes`. */
 export async function linearizeChunks(
   bytes: Uint8Array,
@@ -70,7 +74,10 @@ export async function linearizeChunks(
   const model = openModel(decode(bytes, file));
   const findings = findAttention(model);
   const plans = await plansFor(model, findings.sites, { ...options, given });
-  const { proto, undo } = applyPlans(model, plans);
+  const exactPlan = given && !options.saved && beyondProof.has(given.name) ? given : undefined;
+  const refused = exactPlan ? findings.refusals.flatMap(({ site }) => site ?? []) : [];
+  const exactly = exactPlan ? assignPlans(refused, () => exactPlan) : [];
+  const { proto, undo } = applyPlans(model, [...plans, ...exactly]);
   const chunks = encode(proto);
   const report: Report = {
     schema: 'performers.report/1',
@@ -82,7 +89,10 @@ export async function linearizeChunks(
       why,
     })),
     nearMisses: findings.nearMisses,
-    refusals: findings.refusals,
+    refusals: findings.refusals.map(({ site, ...refusal }) => ({
+      ...refusal,
+      ...(site && exactPlan && { plan: formatPlan(exactPlan) }),
+    })),
     ...(sample && createSession && { measured: await measure(bytes, concat(chunks), sample, createSession) }),
     undo,
   };

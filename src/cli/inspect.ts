@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { type InspectedFile, inspectFiles } from '../node/inspect-files.js';
+import { type InspectedFile, inspectFiles, type Totals } from '../node/inspect-files.js';
 import { count, digits, formatIndices, print, printJson, table, withProgress } from './output.js';
 
 export function inspectCommand(): Command {
@@ -9,33 +9,40 @@ export function inspectCommand(): Command {
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  performers inspect model.onnx\n  performers inspect models/ --json | jq .files[].sites',
+      '\nExamples:\n  performers inspect model.onnx\n  performers inspect models/ encoder.onnx --json | jq .files[].sites',
     )
     .action(async (paths: string[], { json }: { json?: true }) => {
-      const files = await withProgress((onProgress) => inspectFiles(paths, onProgress));
-      if (json) printJson({ schema: 'performers.inspect/1', files });
-      else print(files.map(describeFile).join('\n\n'));
-      if (files.some(({ error }) => error)) process.exitCode = 1;
+      const inspection = await withProgress((onProgress) => inspectFiles(paths, onProgress));
+      const { files, total } = inspection;
+      if (json) printJson(inspection);
+      else print([...files.map(describeFile), ...(files.length > 1 ? [describeTotal(total)] : [])].join('\n\n'));
+      if (total.broken > 0) process.exitCode = 1;
     });
 }
 
 function describeFile({ file, error, sites, nearMisses, refusals }: InspectedFile): string {
   if (error)
     return `${file}\n  ${error.code ?? 'error'}  ${error.message}${error.mend ? `\n  mend   ${error.mend}` : ''}`;
-  const found = [
-    count(sites.length, 'site'),
-    count(nearMisses.length, 'near miss', 'near misses'),
-    count(refusals.length, 'refusal'),
+  const lines = [
+    `${file}: ${describeCounts({ sites: sites.length, nearMisses: nearMisses.length, refusals: refusals.length })}`,
   ];
-  const lines = [`${file}: ${found.join(', ')}`];
   if (sites.length > 0) lines.push(indent(describeSites(sites)));
   for (const { output, subgraph, expected, found } of nearMisses) {
     lines.push(`  near miss  ${place(output, subgraph)}`, `    expected ${expected}`, `    found    ${found}`);
   }
-  for (const { output, subgraph, reason } of refusals) {
+  for (const { output, subgraph, reason, exact } of refusals) {
     lines.push(`  left alone ${place(output, subgraph)}`, `    because  ${reason}`);
+    if (exact) lines.push('    though   exact plans can take it, its bias as it is');
   }
   return lines.join('\n');
+}
+
+function describeTotal({ files, broken, ...counts }: Totals): string {
+  return `${count(files, 'file')}: ${describeCounts(counts)}${broken > 0 ? `; ${broken} broken` : ''}`;
+}
+
+function describeCounts({ sites, nearMisses, refusals }: Omit<Totals, 'files' | 'broken'>): string {
+  return [count(sites, 'site'), count(nearMisses, 'near miss', 'near misses'), count(refusals, 'refusal')].join(', ');
 }
 
 /** Layers that are alike share a row. */

@@ -15,15 +15,34 @@ export interface Sizes {
   readonly inputs: readonly SizedInput[];
   /** Tokens that these inputs make, as near to the number asked for as the model lets them be. */
   readonly tokens: number;
+  /** Whether there is a key cache among them. */
+  readonly cached: boolean;
 }
+
+export interface WantedSizes {
+  readonly tokens: number;
+  readonly batch: number;
+  /** Tokens in the key cache, for models that have one. */
+  readonly past: number;
+}
+
+/** What a decoder's encoder has read is of another length, so that neither is taken for the other. */
+const encoderSurplus = 3;
 
 /**
  * Chooses the free sizes of a model's inputs so that it sees about `tokens` tokens. What a free size means is told by
- * its name (batch…, past…, a sum of names), by its place (first axis: batch), and for pictures and signals by the
- * convolutions behind the input.
+ * its name (batch…, past…, a sum of names), by its place (first axis: batch; the other free one of a cache: past), for
+ * masks by whether they share it with the ids (they cover the cache, too, where not), and for pictures and signals by
+ * the convolutions behind the input.
  */
-export function sizeInputs(model: Model, shapes: Shapes, wanted: { tokens: number; batch: number }): Sizes {
+export function sizeInputs(model: Model, shapes: Shapes, wanted: WantedSizes): Sizes {
   const { graph } = model;
+  const names = graph.proto.input.map(({ name = '' }) => name);
+  const encoder = wanted.tokens + (names.some(isEncoder) ? encoderSurplus : 0);
+  const idSizes = new Set(
+    graph.proto.input.filter(({ name = '' }) => !isMask(name) && !isCache(name)).flatMap(sizeNames),
+  );
+  const cached = names.some((name) => isCache(name) && !isEncoder(name));
   const inputs: SizedInput[] = [];
   let tokens = 0;
   for (const info of graph.proto.input) {
@@ -37,17 +56,18 @@ export function sizeInputs(model: Model, shapes: Shapes, wanted: { tokens: numbe
       if (typeof dim === 'number') return dim;
       if (stem && axes.includes(axis)) return lengthFor(stem, side, axes.indexOf(axis));
       if (stem && axis > 0) return stem.channels;
-      return freeDim(name, axis, dim, wanted);
+      const whole = cached && isMask(name) && !isEncoder(name) && !idSizes.has(dim);
+      return freeDim({ name, rank: declared.length, whole }, axis, dim, { ...wanted, encoder });
     });
     inputs.push({ name, elemType, dims });
     const own = stem
       ? axes.reduce((product, axis, i) => product * tokensOf(stem, dims[axis], i), 1)
-      : isCache(name)
+      : isCache(name) || isMask(name) || isEncoder(name)
         ? 0
         : (dims[1] ?? 0);
     tokens = Math.max(tokens, own);
   }
-  return { inputs, tokens };
+  return { inputs, tokens, cached };
 }
 
 /** A free dim is its name; '' when it has none. */
@@ -61,16 +81,37 @@ function readType(info: ValueInfoProto): { elemType: number; declared: (number |
   return { elemType: type.value.elemType ?? 0, declared: declared ?? [] };
 }
 
-function freeDim(input: string, axis: number, name: string, wanted: { tokens: number; batch: number }): number {
-  const sum = name.split('+').map((part) => part.trim());
-  if (sum.length > 1) return sum.reduce((total, part) => total + freeDim('', 1, part, wanted), 0);
-  if (axis === 0 || /batch/i.test(name)) return wanted.batch;
-  if (/^past/i.test(name) || (isCache(input) && axis === 2 && !/encoder/i.test(name))) return 0;
-  return wanted.tokens;
+interface Place {
+  readonly name: string;
+  readonly rank: number;
+  /** A mask over the cache and the new tokens. */
+  readonly whole: boolean;
+}
+
+function freeDim(input: Place, axis: number, size: string, wanted: WantedSizes & { readonly encoder: number }): number {
+  const sum = size.split('+').map((part) => part.trim());
+  const within: Place = { name: '', rank: 0, whole: false };
+  if (sum.length > 1) return sum.reduce((total, part) => total + freeDim(within, 1, part, wanted), 0);
+  // A cache of rank 5 has keys and values before its batch.
+  const batchAxis = isCache(input.name) && input.rank === 5 ? 1 : 0;
+  if (axis === batchAxis || /batch/i.test(size)) return wanted.batch;
+  if (isEncoder(`${input.name} ${size}`)) return wanted.encoder;
+  if (/total/i.test(size) || input.whole) return wanted.past + wanted.tokens;
+  return /past/i.test(size) || isCache(input.name) ? wanted.past : wanted.tokens;
 }
 
 export function isCache(input: string): boolean {
   return /past|cache/i.test(input);
+}
+
+export function isMask(input: string): boolean {
+  return /mask/i.test(input);
+}
+
+const isEncoder = (name: string) => /encoder/i.test(name);
+
+function sizeNames(info: ValueInfoProto): string[] {
+  return readType(info).declared.filter((dim) => typeof dim === 'string' && dim !== '') as string[];
 }
 
 const isFloat = (elemType: number) => elemType === 1 || elemType === 10 || elemType === 11;

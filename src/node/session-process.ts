@@ -41,8 +41,16 @@ export interface SessionProcess extends Session {
   time(feeds: Feeds, repeats: number): Promise<Ran>;
 }
 
-/** Opens a model, a path or bytes, in a new process. @throws PerformersError PF301, PF302 */
-export async function openProcess(request: Omit<Extract<Request, { op: 'open' }>, 'op'>): Promise<SessionProcess> {
+/**
+ * Opens a model, a path or bytes, in a new process.
+ *
+ * @param limitMs ends a process that takes longer for one answer
+ * @throws PerformersError PF301, PF302
+ */
+export async function openProcess(
+  request: Omit<Extract<Request, { op: 'open' }>, 'op'>,
+  limitMs?: number,
+): Promise<SessionProcess> {
   const { path, execArgv } = worker();
   const child = fork(path, [], { execArgv, serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const stderr: string[] = [];
@@ -51,8 +59,8 @@ export async function openProcess(request: Omit<Extract<Request, { op: 'open' }>
     child.kill('SIGKILL');
   };
   try {
-    const opened = await ask<Opened>(child, { op: 'open', ...request }, stderr);
-    const time = (feeds: Feeds, repeats: number) => ask<Ran>(child, { op: 'run', feeds, repeats }, stderr);
+    const opened = await ask<Opened>(child, { op: 'open', ...request }, stderr, limitMs);
+    const time = (feeds: Feeds, repeats: number) => ask<Ran>(child, { op: 'run', feeds, repeats }, stderr, limitMs);
     return { ...opened, time, run: async (feeds) => (await time(feeds, 0)).outputs, release };
   } catch (error) {
     await release();
@@ -61,19 +69,37 @@ export async function openProcess(request: Omit<Extract<Request, { op: 'open' }>
 }
 
 /** Sessions in processes, for `verify` and the like; external weights are those beside `model`. */
-export function processSessions(runtime: NodeRuntime, model: string, asWritten = false): SessionFactory {
-  return (bytes) => openProcess({ runtime, model: bytes, weightsBeside: model, asWritten });
+export function processSessions(
+  runtime: NodeRuntime,
+  model: string,
+  { asWritten = false, limitMs }: { asWritten?: boolean; limitMs?: number } = {},
+): SessionFactory {
+  return (bytes) => openProcess({ runtime, model: bytes, weightsBeside: model, asWritten }, limitMs);
 }
 
 /** One question at a time. */
-function ask<T extends Opened | Ran>(child: ChildProcess, request: Request, stderr: readonly string[]): Promise<T> {
+function ask<T extends Opened | Ran>(
+  child: ChildProcess,
+  request: Request,
+  stderr: readonly string[],
+  limitMs?: number,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     // One that is gone has said so by 'close' already, and will not again.
     if (child.exitCode !== null || child.signalCode !== null) {
       reject(crash(child.exitCode, child.signalCode, stderr.join('')));
       return;
     }
+    const timer =
+      limitMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            settle();
+            child.kill('SIGKILL');
+            reject(overtime(limitMs));
+          }, limitMs);
     const settle = () => {
+      clearTimeout(timer);
       child.off('message', onMessage);
       child.off('close', onClose);
       child.off('error', reject);
@@ -92,6 +118,12 @@ function ask<T extends Opened | Ran>(child: ChildProcess, request: Request, stde
     child.on('error', reject);
     // A process that ends before it has read this says so by 'close', not here.
     child.send(request, () => undefined);
+  });
+}
+
+function overtime(limitMs: number): PerformersError {
+  return new PerformersError('PF302', `the model took longer than ${limitMs / 1000} s for one step`, {
+    mend: 'try shorter inputs of your own: --input inputs.json',
   });
 }
 

@@ -95,8 +95,7 @@ export function builder(opset: number, prefix: string, pool: ConstantPool): Buil
       ops(type, inputs, outputs, attributes = {}, domain = '') {
         const name = fresh(type);
         const output = Array.from({ length: outputs }, (_, i) => (i === 0 ? name : `${name}.${i}`));
-        const attribute = Object.entries(attributes).map(([key, value]) => encodeAttribute(key, value));
-        nodes.push(makeNode({ name, opType: type, ...(domain && { domain }), input: [...inputs], output, attribute }));
+        nodes.push(operation({ op: type, domain, attributes }, inputs, output));
         return output;
       },
       int64: (data, dims = [data.length]) => pool.name({ type: 'int64', dims, data }),
@@ -121,6 +120,16 @@ export function builder(opset: number, prefix: string, pool: ConstantPool): Buil
     return self;
   };
   return make();
+}
+
+/** The node of an operator, named after its first output. */
+export function operation(
+  { op, domain, attributes = {} }: { op: string; domain?: string; attributes?: Attributes },
+  inputs: readonly string[],
+  output: string[],
+): NodeProto {
+  const attribute = Object.entries(attributes).map(([key, value]) => encodeAttribute(key, value));
+  return makeNode({ name: output[0], opType: op, ...(domain && { domain }), input: [...inputs], output, attribute });
 }
 
 function encodeAttribute(name: string, value: AttributeValue | GraphProto): AttributeProto {

@@ -19,13 +19,53 @@ function make(terms: Map<string, number>): Dim {
   return { key: key || '0', terms };
 }
 
+const numbers = new Map<number, Dim>();
+
+/** Numbers are many and few of them differ: small ones are made once. */
 export function constant(value: number): Dim {
-  return make(new Map([['', value]]));
+  const known = numbers.get(value);
+  if (known) return known;
+  const dim: Dim = { key: `${value}`, terms: value === 0 ? new Map() : new Map([['', value]]) };
+  if (Number.isInteger(value) && Math.abs(value) < 1024) numbers.set(value, dim);
+  return dim;
 }
 
 /** An unknown size. `*` and `+` in names would be read as structure, so they are replaced. */
 export function symbol(name: string): Dim {
   return make(new Map([[name.replaceAll('*', '×').replaceAll('+', '＋'), 1]]));
+}
+
+/** A size as a graph input declares it: a name, or a sum of products of names and integers (`past + 1`). */
+export function declared(text: string): Dim {
+  const terms = text.split('+').map((term) =>
+    product(
+      term.split('*').map((factor) => {
+        const name = factor.trim();
+        return /^\d+$/.test(name) ? constant(Number(name)) : symbol(name);
+      }),
+    ),
+  );
+  return /^[\w.]+(\s*[+*]\s*[\w.]+)*$/.test(text.trim()) ? terms.reduce((a, b) => add(a, b)) : symbol(text);
+}
+
+/** The dim with other dims in the place of some symbols. */
+export function substitute(dim: Dim, into: (name: string) => Dim | undefined): Dim {
+  let changed = false;
+  let sum = constant(0);
+  for (const [monomial, coefficient] of dim.terms) {
+    const parts = factors(monomial).map((name) => {
+      const found = into(name);
+      changed ||= found !== undefined;
+      return found ?? symbol(name);
+    });
+    sum = add(sum, multiply(product(parts), constant(coefficient)));
+  }
+  return changed ? sum : dim;
+}
+
+/** The unknowns of a dim. */
+export function symbolsOf(dim: Dim): string[] {
+  return [...new Set([...dim.terms.keys()].flatMap(factors))];
 }
 
 /** The number, when the dim is one. */
@@ -40,12 +80,19 @@ export function equal(a: Dim | undefined, b: Dim | undefined): boolean {
 }
 
 export function add(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim {
+  if (b.terms.size === 0) return a;
+  const [x, y] = [toNumber(a), toNumber(b)];
+  if (x !== undefined && y !== undefined) return constant(x + sign * y);
   const terms = new Map(a.terms);
   for (const [monomial, c] of b.terms) terms.set(monomial, (terms.get(monomial) ?? 0) + sign * c);
   return make(terms);
 }
 
 export function multiply(a: Dim, b: Dim): Dim {
+  const [x, y] = [toNumber(a), toNumber(b)];
+  if (x !== undefined && y !== undefined) return constant(x * y);
+  if (x === 1) return b;
+  if (y === 1) return a;
   const terms = new Map<string, number>();
   for (const [m, c] of a.terms) {
     for (const [n, d] of b.terms) {
@@ -56,25 +103,59 @@ export function multiply(a: Dim, b: Dim): Dim {
   return make(terms);
 }
 
-const factors = (monomial: string) => (monomial ? monomial.split('*') : []);
+export const factors = (monomial: string) => (monomial ? monomial.split('*') : []);
+
+/** a = quotient · b + rest, by long division with the leading term of b; nothing of the rest holds that term. */
+export function divideWithRest(a: Dim, b: Dim): { quotient: Dim; rest: Dim } {
+  const lead = leadingTerm(b);
+  let [quotient, rest] = [constant(0), a];
+  for (;;) {
+    const part = lead && firstDefined(rest.terms, (term) => divideTerm(term, lead));
+    if (!part) return { quotient, rest };
+    quotient = add(quotient, part);
+    rest = add(rest, multiply(part, b), -1);
+  }
+}
+
+function firstDefined<T, U>(items: Iterable<T>, find: (item: T) => U | undefined): U | undefined {
+  for (const item of items) {
+    const found = find(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+type Monomial = readonly [monomial: string, coefficient: number];
+
+function divideTerm([monomial, c]: Monomial, [by, d]: Monomial): Dim | undefined {
+  const left = factors(monomial);
+  for (const factor of factors(by)) {
+    const at = left.indexOf(factor);
+    if (at < 0) return undefined;
+    left.splice(at, 1);
+  }
+  return c % d === 0 ? make(new Map([[left.join('*'), c / d]])) : undefined;
+}
 
 /** a ÷ b when it comes out even for all values of the unknowns. */
 export function divideExactly(a: Dim, b: Dim): Dim | undefined {
-  const [divisor, ...more] = [...b.terms];
-  if (!divisor || more.length > 0) return b.terms.size > 0 && a.key === b.key ? constant(1) : undefined;
-  const [monomial, coefficient] = divisor;
-  const terms = new Map<string, number>();
-  for (const [m, c] of a.terms) {
-    const left = factors(m);
-    for (const factor of factors(monomial)) {
-      const at = left.indexOf(factor);
-      if (at < 0) return undefined;
-      left.splice(at, 1);
-    }
-    if (c % coefficient !== 0) return undefined;
-    terms.set(left.join('*'), c / coefficient);
+  const { quotient, rest } = divideWithRest(a, b);
+  return rest.terms.size === 0 && b.terms.size > 0 ? quotient : undefined;
+}
+
+/** The term of highest degree, the first by name among these. */
+function leadingTerm({ terms }: Dim): [string, number] | undefined {
+  let lead: [string, number] | undefined;
+  for (const term of terms) {
+    const [more, than] = [factors(term[0]).length, lead ? factors(lead[0]).length : -1];
+    if (!lead || more > than || (more === than && term[0] < lead[0])) lead = term;
   }
-  return make(terms);
+  return lead;
+}
+
+/** Whether it is at least 0 whatever the sizes. */
+export function isNonNegative(dim: Dim): boolean {
+  return [...dim.terms.values()].every((c) => c >= 0);
 }
 
 /** ⌊a ÷ b⌋; an unknown of its own where it does not come out even. */

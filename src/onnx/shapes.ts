@@ -1,4 +1,4 @@
-import { constant, symbol } from './dims.js';
+import { constant, declared, symbol } from './dims.js';
 import type { ValueInfoProto } from './gen/onnx.js';
 import { constantOf, type Graph, type Model, tensorOf } from './graph.js';
 import { inferNode } from './shape-rules/registry.js';
@@ -60,7 +60,7 @@ function declaredType(input: ValueInfoProto): ValueType {
   if (type?.$case !== 'tensorType') return unknown;
   const shape = type.value.shape?.dim.map(({ value }, axis) => {
     if (value?.$case === 'dimValue' && value.value > 0n) return constant(Number(value.value));
-    return symbol(value?.$case === 'dimParam' && value.value ? value.value : `${input.name}.${axis}`);
+    return value?.$case === 'dimParam' && value.value ? declared(value.value) : symbol(`${input.name}.${axis}`);
   });
   return { elemType: type.value.elemType ?? 0, shape };
 }

@@ -169,6 +169,8 @@ function lowerSite(plan: SitePlan, shared: Builder): NodeProto[] {
       ? lowerGroups(plan, build)
       : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch));
   restoreLayout(build, site, context);
+  for (const { value, expr } of site.operands.present ?? [])
+    build.rename(build.op('Identity', [build.emit(expr)]), value);
   return [...build.nodes];
 }
 

@@ -11,15 +11,25 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
   const { operands } = site;
   const all = heads.length === site.heads;
   const pick = (value: string) => (all ? value : build.op('Gather', [value, build.int64(heads)], { axis: 1 }));
+  const grouped = site.kvHeads !== site.heads;
+  // Every query head with a key head of its own, as lowerings expect and as the graph repeats them.
+  const own = heads.map((head) => Math.floor((head * site.kvHeads) / site.heads));
+  const pickKeys = (value: string) =>
+    grouped ? build.op('Gather', [value, build.int64(own)], { axis: 1 }) : pick(value);
   const float = (operand: Operand) => toFloat(build, operand.expr, operands.elemType);
   const load = (operand: Operand, width: number) =>
-    lazy(() => pick(toHeads(build, float(operand), operand.layout, site.heads, width)));
+    lazy(() => pickKeys(toHeads(build, float(operand), operand.layout, site.kvHeads, width)));
   const swap = (value: string) => build.op('Transpose', [value], { perm: [0, 1, 3, 2] });
   // A key that is transposed for the product already is transposed back only if somebody asks for it.
   const transposed = operands.k.layout === 'bhdn';
-  const stored = transposed ? lazy(() => pick(float(operands.k))) : load(operands.k, site.headDim);
+  const stored = transposed ? lazy(() => pickKeys(float(operands.k))) : load(operands.k, site.headDim);
   const flipped = lazy(() => swap(stored()));
-  const [q, v] = [load(operands.q, site.headDim), load(operands.v, site.valueDim)];
+  const q = lazy(() => pick(toHeads(build, float(operands.q), operands.q.layout, site.heads, site.headDim)));
+  const v = load(operands.v, site.valueDim);
+  const { bias, keyBias } = operands;
+  const finite = keyBias && lazy(() => finiteBias(build, keyBias, operands.elemType));
+  const whole =
+    bias && lazy(() => (all ? build.emit(bias) : clampedGather(build, build.emit(bias), build.int64(heads), 1)));
   return {
     get q() {
       return q();
@@ -31,11 +41,27 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
       return v();
     },
     kT: () => (transposed ? stored() : flipped()),
-    keyBias: operands.keyBias && finiteBias(build, operands.keyBias, operands.elemType),
+    get keyBias() {
+      return finite?.();
+    },
+    bias:
+      whole &&
+      ((inner, rows) => {
+        const part = rows === undefined ? whole() : clampedGather(inner, whole(), rows, 2);
+        return operands.elemType === float32 ? part : inner.op('Cast', [part], { to: float32 });
+      }),
     gain: operands.gain,
     site,
     heads,
   };
+}
+
+/** Elements of an axis by index, or its only one whatever the index: a bias need not spell out heads or queries. */
+function clampedGather(build: Builder, value: string, index: string, axis: number): string {
+  const length = build.op('Gather', [build.op('Shape', [value]), build.int64([axis])], { axis: 0 });
+  const last = build.op('Sub', [length, build.int64([1])]);
+  const inside = build.op('Where', [build.op('Less', [index, length]), index, last]);
+  return build.op('Gather', [value, inside], { axis });
 }
 
 function lazy(make: () => string): () => string {

@@ -1,9 +1,9 @@
 import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes, type Shapes } from '../onnx/shapes.js';
 import { findGrids, gridOf } from './grid.js';
-import type { AnyPattern, Scope } from './patterns/pattern.js';
+import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
-import type { Findings, NearMiss, Refusal, Site } from './site.js';
+import type { Findings, NearMiss, Proof, Refusal, Site } from './site.js';
 
 /**
  * All attention sites of a model, subgraphs included, in graph order, with what looks like attention and is left
@@ -15,16 +15,27 @@ export function findAttention(model: Model): Findings {
   const nearMisses: NearMiss[] = [];
   const refusals: Refusal[] = [];
   const byAnchor = indexPatterns();
+  const readers: Scope['readers'] = new Map();
+  const proofs = new Map<string, Proof>();
   for (const graph of allGraphs(model.graph)) {
-    const scope: Scope = { model, graph, shapes };
+    const scope: Scope = { model, graph, shapes, proofs, readers };
     for (const node of graph.nodes) {
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };
         const outcome = pattern.find(node, scope);
-        if ('found' in outcome)
-          sites.push({ ...at, op: node.opType ?? '', domain: domainOf(node), form, ...outcome.found });
+        const whole = (site: CheckedSite): Site => ({
+          ...at,
+          op: node.opType ?? '',
+          domain: domainOf(node),
+          form,
+          ...site,
+        });
+        if ('found' in outcome) sites.push(whole(outcome.found));
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
-        else if ('refused' in outcome) refusals.push({ ...at, reason: outcome.refused });
+        else if ('refused' in outcome) {
+          const { refused: reason, site } = outcome;
+          refusals.push({ ...at, reason, ...(site && { site: whole(site) }) });
+        }
       }
     }
   }

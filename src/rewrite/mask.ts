@@ -1,113 +1,319 @@
-import { type Dim, equal, toNumber } from '../onnx/dims.js';
-import type { AttributeValue, Expr } from '../onnx/expr.js';
-import {
-  type AttributeProto,
-  AttributeProto_AttributeType as AttributeType,
-  type NodeProto,
-} from '../onnx/gen/onnx.js';
-import { isOp, producerOf } from '../onnx/graph.js';
+/**
+ * What a mask hides, proven. The addends of the scores are read as a function of batch, head, query and key
+ * (prove/element.ts); its conditions on positions are taken true and false in turn, and in every case that can occur the
+ * bias must be hidden (≤ −5000) or one and the same function of the key. Where it is not hidden tells the structure.
+ */
+import { add, constant, type Dim, equal, multiply, symbol, toNumber } from '../onnx/dims.js';
+import type { Expr } from '../onnx/expr.js';
 import type { Scope } from './patterns/pattern.js';
-import { isTransparent, isWeight } from './trace.js';
+import { index, signOf } from './prove/affine.js';
+import { aligned, makeReader } from './prove/element.js';
+import { emitTerm } from './prove/emit.js';
+import type { Reader } from './prove/rule.js';
+import { boundsOf, factorOf, numberOf, type Term, type Terms } from './prove/term.js';
+import type { Proof } from './site.js';
 
 /** Scores at or below this are meant as "not attended": exporters use -1e4, -3.4e38 (or -65504) and -Infinity. */
 export const maskedBelow = -5000;
 
+/** Conditions on positions that one mask may have: 2ⁿ cases are looked at. */
+const mostConditions = 8;
+
+/** Something added to the scores, and the indices at which it is read for batch @b, head `head`, query @i and key @j. */
+export interface Addend {
+  readonly expr: Expr;
+  at(head: Dim): readonly Dim[];
+}
+
+export interface MaskedScores {
+  readonly heads: number;
+  readonly queries: Dim | undefined;
+  readonly keys: Dim | undefined;
+  /** A tensor with the keys on one axis. */
+  readonly keyTensor: { readonly expr: Expr; readonly axis: number };
+  readonly addends: readonly Addend[];
+}
+
+/** The structure of a mask, or why it is none that is known. */
+export function proveMask(scope: Scope, scores: MaskedScores): Proof {
+  if (scores.addends.length === 0) return { found: { causal: false, mask: 'none' } };
+  const { heads, queries, keys, addends } = scores;
+  const read = addends.map(({ expr, at }) => [expr, at(index('@h')).map(({ key }) => key)]);
+  const key = JSON.stringify([scope.graph.path, heads, queries?.key, keys?.key, read]);
+  const known = scope.proofs.get(key);
+  if (known) return known;
+  const proof = prove(scope, scores);
+  scope.proofs.set(key, proof);
+  return proof;
+}
+
+function prove(scope: Scope, scores: MaskedScores): Proof {
+  const reader = readerFor(scope, scores);
+  const whole = reader.settle(
+    () => readScores(reader, scores, index('@h')),
+    () => sizesOf(reader, scores),
+  );
+  const { queries, keys } = scores;
+  const offset = queries && keys && add(reader.replaced(keys), reader.replaced(queries), -1);
+  const perHead = whole.uses.has('@h');
+  const terms = perHead
+    ? Array.from({ length: scores.heads }, (_, head) => readScores(reader, scores, constant(head)))
+    : [whole];
+  const unknown = { refused: refusal(reader, whole) };
+  const heads = terms.map((term) => casesOf(reader.terms, term));
+  const [cases] = heads;
+  if (!cases || !heads.every((list) => list !== undefined)) return unknown;
+  const range = rangeOf(cases, offset);
+  const parts = heads.flatMap((list) => list.filter(({ hidden }) => !hidden));
+  const [key] = parts.map(({ rest }) => rest);
+  if (!range || !key || parts.some(({ rest }) => rest !== key)) return unknown;
+  if (heads.some((list) => list.some(({ hidden }, i) => hidden !== cases[i]?.hidden))) return unknown;
+  if ([...key.uses].some((name) => name !== '@b' && name !== '@j')) return unknown;
+  const slopes = heads.map((list) => slopeOf(list, range, offset));
+  if (!slopes.every((slope) => slope !== undefined)) return unknown;
+  const isPadded = numberOf(key) === undefined;
+  const keyBias = isPadded ? emitTerm(reader, key, scores.keyTensor) : undefined;
+  if (isPadded && !keyBias) return unknown;
+  const alibi = slopes.some((slope) => slope !== 0);
+  const { left, right } = range;
+  const causal = right === 0;
+  const sliding = left !== undefined && right !== undefined ? { left, right } : undefined;
+  const names = { alibi, sliding, causal, padding: isPadded };
+  const mask =
+    Object.entries(names)
+      .flatMap(([name, is]) => (is ? [name] : []))
+      .join('+') || 'none';
+  return { found: { causal, mask, keyBias, sliding, ...(alibi && { slopes }) } };
+}
+
 /**
- * The part of a bias that depends on the key alone, shape [B or 1, 1, 1, S], or undefined when that can't be proven.
- *
- * Proof by structure: a tensor whose query and head axes have size 1 depends on the key alone; so does Expand of
- * one, and an elementwise function of such tensors. The expression recomputes the function below the Expand, so
- * that the [N, S] table of a mask is never built.
+ * The part of a bias that depends on the key alone, shape [B or 1, 1, 1, S], or undefined when there is more to it than
+ * that or it can't be proven.
  */
 export function keyOnly(scope: Scope, bias: Expr): Expr | undefined {
-  if ('constant' in bias) return bias;
-  if ('op' in bias) {
-    // A key mask [B,S] laid out as [B,1,1,S] (fused.ts) is what we look for already.
-    if (bias.op === 'Reshape') return bias;
-    const inputs = bias.inputs.map((input) => input && keyOnly(scope, input));
-    return inputs.every((input) => input !== undefined) ? { ...bias, inputs } : undefined;
+  const proven = proveMask(scope, {
+    heads: 1,
+    queries: undefined,
+    keys: undefined,
+    keyTensor: { expr: bias, axis: 3 },
+    addends: [{ expr: bias, at: (head) => [index('@b'), head, index('@i'), index('@j')] }],
+  });
+  if (!('found' in proven)) return undefined;
+  const { mask, keyBias } = proven.found;
+  return mask === 'none'
+    ? { constant: { type: 'float', dims: [1, 1, 1, 1], data: [0] } }
+    : mask === 'padding'
+      ? keyBias
+      : undefined;
+}
+
+/** Layers share the values their masks are made of, and so a reader. */
+function readerFor(scope: Scope, { heads, queries, keys }: MaskedScores): Reader {
+  const key = `${scope.graph.path}\0${[heads, queries?.key, keys?.key]}`;
+  const known = scope.readers.get(key);
+  if (known) return known;
+  const ranges = Object.entries({ '@b': symbol('batch'), '@h': constant(heads), '@i': queries, '@j': keys });
+  const reader = makeReader(
+    scope,
+    new Map(ranges.flatMap(([name, size]): [string, Dim][] => (size ? [[name, size]] : []))),
+  );
+  scope.readers.set(key, reader);
+  return reader;
+}
+
+/** An axis of an addend that is not of size 1 is as long as the queries, or the keys. */
+function sizesOf(reader: Reader, { addends, queries, keys }: MaskedScores): Dim[] {
+  return addends.flatMap(({ expr, at }) => {
+    const shape = reader.shape(expr) ?? [];
+    const places = at(constant(0)).slice(-shape.length);
+    return shape.flatMap((size, axis) => {
+      const name = places[axis]?.key;
+      const whole = name === '1*@i' ? queries : name === '1*@j' ? keys : undefined;
+      return whole && toNumber(size) !== 1 && !equal(size, whole) ? [add(whole, size, -1)] : [];
+    });
+  });
+}
+
+function readScores(reader: Reader, { addends }: MaskedScores, head: Dim): Term {
+  return addends
+    .map(({ expr, at }) => {
+      const shape = reader.shape(expr);
+      return shape
+        ? reader.element(expr, aligned(shape, at(head)))
+        : reader.terms.leaf('value' in expr ? expr.value : '', at(head), false);
+    })
+    .reduce((a, b) => reader.terms.apply('Add', a, b));
+}
+
+/** What the bias is where its conditions on positions are these. */
+interface Case {
+  readonly conditions: readonly { readonly dim: Dim; readonly holds: boolean }[];
+  readonly hidden: boolean;
+  /** What it adds by position, as a polynomial, and the factor of positions counted along a mask. */
+  readonly byPosition: Dim;
+  readonly counted: number;
+  /** What is left of it. */
+  readonly rest: Term;
+}
+
+/** All cases that can occur, or undefined when there are too many. */
+function casesOf(terms: Terms, term: Term): Case[] | undefined {
+  const conditions = conditionsOf(term);
+  if (conditions.length > mostConditions) return undefined;
+  const cases: Case[] = [];
+  const visit = (chosen: readonly { id: number; dim: Dim; holds: boolean }[]) => {
+    const next = conditions[chosen.length];
+    if (!next) {
+      const truth = new Map(chosen.map(({ id, holds }) => [id, holds]));
+      cases.push({ conditions: chosen, ...splitBias(terms, terms.assume(term, truth)) });
+      return;
+    }
+    for (const holds of [true, false]) {
+      const own = literal(next.atLeast0, holds);
+      const contradicts = chosen.some(
+        (other) => signOf(add(own, literal(other.dim, other.holds)), terms.ranges) === false,
+      );
+      if (!contradicts) visit([...chosen, { id: next.id, dim: next.atLeast0, holds }]);
+    }
+  };
+  visit([]);
+  return cases;
+}
+
+/** At least 0 where the condition holds, or does not. */
+const literal = (dim: Dim, holds: boolean) => (holds ? dim : add(constant(-1), dim, -1));
+
+function conditionsOf(term: Term, seen = new Set<Term>()): (Term & { atLeast0: Dim })[] {
+  if (seen.has(term)) return [];
+  seen.add(term);
+  if ('atLeast0' in term) return [term];
+  return 'op' in term ? term.inputs.flatMap((input) => conditionsOf(input, seen)) : [];
+}
+
+/** Tells a bias apart: what is added by position, and the rest; hidden, where it is far below both. */
+function splitBias(terms: Terms, bias: Term): Omit<Case, 'conditions'> {
+  let byPosition = constant(0);
+  let [counted, most] = [0, 0];
+  const rest: Term[] = [];
+  for (const addend of addendsOf(bias)) {
+    const [factor, base] = factorOf(addend);
+    if ('poly' in addend) {
+      // Of a polynomial, what is far below any position times slope is a mask.
+      const fixed = addend.poly.terms.get('') ?? 0;
+      most += addend.uses.size > 0 && fixed > -1e9 ? 0 : fixed;
+      byPosition = add(byPosition, addend.poly);
+    } else if (counts(base)) counted += factor;
+    else {
+      most += boundsOf(addend)[1];
+      rest.push(addend);
+    }
   }
-  return reduce(scope, bias.value, 24);
+  const sum = rest.reduce((a, b) => terms.apply('Add', a, b), terms.number(0));
+  return { hidden: most <= maskedBelow, byPosition, counted, rest: sum };
+}
+
+function addendsOf(term: Term): Term[] {
+  return 'op' in term && term.op === 'Add' ? term.inputs.flatMap(addendsOf) : [term];
+}
+
+/** Positions among the keys that are kept: a running sum of the padding mask, as BLOOM counts them. */
+function counts(term: Term): boolean {
+  if (!('op' in term) || term.uses.has('@i') || term.uses.has('@h')) return false;
+  return term.op === 'CumSum' || (['Add', 'Mul'].includes(term.op) && term.inputs.some(counts));
+}
+
+/** Keys that a query sees before and after itself; undefined on a side where it sees all. */
+interface Range {
+  readonly left?: number;
+  readonly right?: number;
+}
+
+/** The band of distances d = i + S − N − j in which nothing is hidden, if the cases are those of such a band. */
+function rangeOf(cases: readonly Case[], offset: Dim | undefined): Range | undefined {
+  const [first] = cases;
+  const bounds = (first?.conditions ?? []).flatMap(({ dim }, at) => {
+    const least = offset && leastDistance(dim, offset);
+    return least === undefined ? [] : [{ at, least }];
+  });
+  const holds = (one: Case, at: number) => one.conditions[at]?.holds === true;
+  for (const low of [undefined, ...bounds]) {
+    for (const high of [undefined, ...bounds]) {
+      const inside = (one: Case) => (!low || holds(one, low.at)) && (!high || !holds(one, high.at));
+      if (!cases.every((one) => one.hidden !== inside(one))) continue;
+      const range = { left: high && high.least - 1, right: low && 0 - low.least };
+      return isKnown(range) ? range : undefined;
+    }
+  }
+  return undefined;
+}
+
+/** All keys, those up to the query, or a window around it. One key off is another mask. */
+function isKnown({ left, right }: Range): boolean {
+  if (left === undefined) return right === undefined || right === 0;
+  return left >= 0 && right !== undefined && right >= 0;
+}
+
+/** m of a condition d ≥ m. */
+function leastDistance(dim: Dim, offset: Dim): number | undefined {
+  const distance = add(add(index('@i'), index('@j'), -1), offset);
+  const shift = toNumber(add(distance, dim, -1));
+  return shift;
+}
+
+/**
+ * ALiBi's slope, 0 where nothing is added by position, or undefined where that is something else. A softmax does not see
+ * what is added to a whole row, so slope · (key's position) is ALiBi for all keys up to the query; on both sides of it,
+ * the bias must be −slope · |distance|.
+ */
+function slopeOf(cases: readonly Case[], { right }: Range, offset: Dim | undefined): number | undefined {
+  const seen = cases.filter(({ hidden }) => !hidden);
+  const [first] = seen;
+  if (!first || seen.some(({ counted }) => counted !== first.counted)) return undefined;
+  const along = ({ byPosition }: Case) => byPosition.terms.get('@j') ?? 0;
+  const known = ({ byPosition }: Case) =>
+    [...byPosition.terms.keys()].every(
+      (monomial) => monomial === '@j' || (!monomial.includes('@j') && !monomial.includes('@b')),
+    );
+  if (!seen.every(known)) return undefined;
+  if (seen.every((one) => isNear(one.byPosition, first.byPosition))) {
+    const slope = along(first) + first.counted;
+    return slope === 0 || right === 0 ? slope : undefined;
+  }
+  const turn = first.conditions.findIndex(({ dim }) => offset && [0, 1].includes(leastDistance(dim, offset) ?? -1));
+  const before = seen.find(({ conditions }) => conditions[turn]?.holds);
+  if (!before || !offset || first.counted !== 0) return undefined;
+  const slope = along(before);
+  const distance = add(add(index('@i'), index('@j'), -1), offset);
+  const bent = add(before.byPosition, multiply(distance, constant(2 * slope)));
+  const fits = seen.every(({ conditions, byPosition }) =>
+    isNear(byPosition, conditions[turn]?.holds ? before.byPosition : bent),
+  );
+  return fits ? slope : undefined;
+}
+
+/** Equal up to the rounding of float32 slopes. */
+function isNear(a: Dim, b: Dim): boolean {
+  return [...add(a, b, -1).terms].every(([monomial, c]) => Math.abs(c) <= 1e-6 * Math.abs(a.terms.get(monomial) ?? 0));
+}
+
+/** Why a mask is not known: the first value that depends on the query, or all that is added. */
+function refusal(reader: Reader, term: Term): string {
+  const leaf = leafOf(term);
+  const source = leaf && reader.source(leaf.leaf);
+  const name = source && 'value' in source ? source.value : undefined;
+  if (name !== undefined && leaf?.uses.has('@i'))
+    return `${name} is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven`;
+  const what = name === undefined ? 'its mask' : `its mask, made from ${name},`;
+  return `${what} is not proven to be causal, sliding, ALiBi or padding`;
+}
+
+function leafOf(term: Term): Extract<Term, { leaf: string }> | undefined {
+  if ('leaf' in term) return term;
+  const leaves = 'op' in term ? term.inputs.flatMap((input) => leafOf(input) ?? []) : [];
+  return leaves.find(({ uses }) => uses.has('@i')) ?? leaves[0];
 }
 
 /** The addends of the scores as one expression; none of none. */
 export function sumOf(addends: readonly Expr[]): Expr | undefined {
   return addends.length > 0 ? addends.reduce((a, b) => ({ op: 'Add', inputs: [a, b] })) : undefined;
-}
-
-function reduce(scope: Scope, value: string, depth: number): Expr | undefined {
-  if (depth === 0) return undefined;
-  const shape = scope.shapes(scope.graph, value).shape;
-  const isOne = (dim: Dim | undefined) => !dim || toNumber(dim) === 1;
-  if (shape && isOne(shape.at(-3)) && isOne(shape.at(-2))) return { value };
-  const node = producerOf(scope.graph, value);
-  if (!node) return undefined;
-  if (isOp(node, 'Reshape')) {
-    const before = sameBefore(scope, value);
-    return before === undefined ? undefined : reduce(scope, before, depth - 1);
-  }
-  if (isOp(node, 'Expand')) return reduce(scope, node.input[0] ?? '', depth - 1);
-  // onnxruntime's optimiser repeats a mask for every head.
-  if (isOp(node, 'Concat') && new Set(node.input).size === 1) return reduce(scope, node.input[0] ?? '', depth - 1);
-  if (isTransparent(node) || isOp(node, ...elementwise)) {
-    const inputs = node.input.map((input) => reduce(scope, input, depth - 1));
-    if (inputs.every((input) => input !== undefined))
-      return { op: node.opType ?? '', inputs, attributes: plainAttributes(node) };
-  }
-  return undefined;
-}
-
-/**
- * A value further up a chain of Reshapes with the very shape of this one, which is then the same tensor: exporters of
- * nn.MultiheadAttention fold batch and heads and unfold them again.
- */
-function sameBefore(scope: Scope, value: string): string | undefined {
-  const shape = scope.shapes(scope.graph, value).shape;
-  if (!shape) return undefined;
-  for (let node = producerOf(scope.graph, value); node && isOp(node, 'Reshape'); ) {
-    const input = node.input[0] ?? '';
-    const before = scope.shapes(scope.graph, input).shape;
-    if (before?.length === shape.length && before.every((dim, axis) => equal(dim, shape[axis]))) return input;
-    node = producerOf(scope.graph, input);
-  }
-  return undefined;
-}
-
-const elementwise = [
-  'Add',
-  'Sub',
-  'Mul',
-  'Div',
-  'Where',
-  'Not',
-  'And',
-  'Or',
-  'Equal',
-  'Less',
-  'LessOrEqual',
-  'Greater',
-  'GreaterOrEqual',
-  'Max',
-  'Min',
-  'Neg',
-];
-
-/** Attributes of an elementwise node or a Transpose, for an expression. */
-export function plainAttributes(node: NodeProto): Record<string, AttributeValue> {
-  return Object.fromEntries(node.attribute.map((a): [string, AttributeValue] => [a.name ?? '', attributeValue(a)]));
-}
-
-function attributeValue(a: AttributeProto): AttributeValue {
-  if (a.type === AttributeType.FLOAT) return { float: a.f ?? 0 };
-  return a.type === AttributeType.INTS ? a.ints.map(Number) : Number(a.i ?? 0);
-}
-
-/** True when the values come, in the end, from constants and shapes alone: such a mask hides nothing that is padded. */
-export function isInputFree(scope: Scope, value: string, depth = 24): boolean {
-  if (depth === 0) return false;
-  if (scope.shapes(scope.graph, value).data?.every((dim) => dim !== undefined) || isWeight(scope.graph, value))
-    return true;
-  const node = producerOf(scope.graph, value);
-  if (!node) return false;
-  return isOp(node, 'Shape', 'Size') || node.input.every((input) => !input || isInputFree(scope, input, depth - 1));
 }

@@ -15,7 +15,7 @@ export interface Site {
   readonly subgraph: string;
   readonly kind: 'self' | 'cross';
   readonly causal: boolean;
-  /** Any of none, padding, causal, sliding, alibi, joined by `+`. */
+  /** `none`, or any of alibi, sliding, causal, padding, joined by `+`; `bias` where it is none of these (a refusal's site). */
   readonly mask: string;
   readonly heads: number;
   readonly kvHeads: number;
@@ -52,11 +52,13 @@ export interface Operands {
   /** Additive bias on the scores, which depends on the key alone: [B or 1, 1, 1, S]. Present whenever `mask` is padding. */
   readonly keyBias?: Expr;
   /**
-   * All that is added to the scores, as the graph computes it, broadcastable to [B,H,N,S]. Exact plans add it whole or
-   * cut by query blocks; linear plans read `keyBias` and the proven structure below instead. Absent where `keyBias` says
-   * it all.
+   * All that is added to the scores, as the graph computes it, of rank 4 and broadcastable to [B,H,N,S]. Exact plans add
+   * it whole or cut by query blocks; linear plans read `keyBias` and the proven structure below instead. Absent where
+   * `keyBias` says it all.
    */
   readonly bias?: Expr;
+  /** Rows that `bias` leaves no key (NaN after the softmax) are zeros: the graph guards its probabilities so. */
+  readonly guarded?: boolean;
   /** Keys a query sees besides itself where the mask is sliding: `left` before it, `right` after it (0 when causal). */
   readonly sliding?: { readonly left: number; readonly right: number };
   /** ALiBi's slope of each head; the bias is −slope · (distance to the query). */
@@ -92,6 +94,10 @@ export interface Operand {
   readonly layout: Layout;
 }
 
+/** What is proven of a mask, or why nothing is. */
+export type Proof = { readonly found: ProvenMask } | { readonly refused: string };
+export type ProvenMask = Pick<Site, 'causal' | 'mask'> & Pick<Operands, 'keyBias' | 'sliding' | 'slopes'>;
+
 /**
  * Axes of a tensor, slowest first: b batch, h heads, n tokens, d head width. `bhdn` is a key that is transposed for
  * the product already; `(bh)nd` has batch and heads in one axis; `bn(hd)` has its heads not yet split.
@@ -123,6 +129,11 @@ export interface Refusal {
   readonly output: string;
   readonly subgraph: string;
   readonly reason: string;
+  /**
+   * The attention it is, where it is softmax(q·k + bias)·v with a bias nothing is proven of (mask `bias`): exact plans
+   * can take it, no others.
+   */
+  readonly site?: Site;
 }
 
 export interface Findings {

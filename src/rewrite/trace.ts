@@ -104,7 +104,7 @@ export function originOf(scope: Scope, value: string): Origin {
     if (isOp(node, 'Sin', 'Cos')) rotary = true;
     const data = isLayout(node) || isTransparent(node) ? node.input.slice(0, 1) : node.input;
     for (const input of data) if (input && !isWeight(home, input)) visit(home, input);
-    if (isOp(node, 'Neg') || (node.domain === 'com.microsoft' && node.opType === 'RotaryEmbedding')) rotary = true;
+    rotary ||= isOp(node, 'Neg') || node.opType === 'RotaryEmbedding' || isRotation(home, node);
   };
   visit(scope.graph, value);
   return { sources, scale: scaleAlong(scope, value), rotary, past };
@@ -147,21 +147,36 @@ function sourceName(graph: Graph, value: string): string {
   return home && through && input ? sourceName(home, input) : value;
 }
 
-/** Constant factors between a projection and the score product, where the path is a single one. */
+/** a·cos − b·sin, the cosines and sines from a table: one half of a rotated pair. */
+function isRotation(graph: Graph, node: NodeProto): boolean {
+  return isOp(node, 'Sub') && node.input.every((input) => isOp(producerOf(graph, input), 'Mul'));
+}
+
+/** Constant factors between a projection, or a cache, and the score product; a rotation scales as what it rotates. */
 function scaleAlong(scope: Scope, value: string): number {
-  let scale = 1;
-  let at = value;
-  for (;;) {
-    const node = producerOf(scope.graph, at);
-    if (!node) return scale;
-    if (isLayout(node) || isTransparent(node)) at = node.input[0] ?? '';
-    else if (isOp(node, 'Mul', 'Div')) {
-      const factor = constantFactor(scope, node);
-      if (!factor) return scale;
-      scale *= factor.factor;
-      at = factor.data;
-    } else return scale;
-  }
+  const seen = new Map<string, number | undefined>();
+  const visit = (name: string): number | undefined => {
+    if (!seen.has(name)) {
+      seen.set(name, undefined);
+      seen.set(name, scaleOf(name));
+    }
+    return seen.get(name);
+  };
+  const scaleOf = (name: string): number | undefined => {
+    const home = definer(scope.graph, name);
+    const node = home?.producer(name);
+    if (!home || !node || isProjection(home, node)) return isWeight(scope.graph, name) ? undefined : 1;
+    if (isLayout(node) || isTransparent(node)) return isWeight(home, name) ? undefined : visit(node.input[0] ?? '');
+    const factor = isOp(node, 'Mul', 'Div') ? constantFactor(scope, node) : undefined;
+    const own = factor && visit(factor.data);
+    if (factor) return own === undefined ? undefined : own * factor.factor;
+    if (isOp(node, 'Sin', 'Cos', 'Shape', 'Range', 'Constant', 'ConstantOfShape')) return undefined;
+    if (!isOp(node, 'Add', 'Sub', 'Mul', 'Neg', 'Concat') && node.opType !== 'RotaryEmbedding') return 1;
+    const data = node.opType === 'RotaryEmbedding' ? node.input.slice(0, 1) : node.input;
+    const scales = data.map(visit).filter((scale) => scale !== undefined);
+    return scales.every((scale) => scale === scales[0]) ? scales[0] : 1;
+  };
+  return visit(value) ?? 1;
 }
 
 /** For x·c, c·x and x÷c: the factor and x. */

@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import schema from '../../docs/inspect.schema.json' with { type: 'json' };
 import manifest from '../../models/manifest.json' with { type: 'json' };
+import { violations } from '../json-schema.js';
 import { graphFile } from '../shared.js';
 import { performers, scratchFolder } from './performers.js';
 
@@ -16,6 +18,50 @@ test('a table of what is alike', async () => {
         0-11  softmax  self      6     64  none  0.125  none       no            -
     "
   `);
+});
+
+test('JSON: what is printed fits the schema in docs, and the schema fits nothing else', async () => {
+  const broken = join(scratch, 'middle.onnx');
+  writeFileSync(broken, 'no model');
+  const { code, stdout } = await performers(
+    'inspect',
+    graphFile(''),
+    broken,
+    'models',
+    join(scratch, 'absent'),
+    '--json',
+  );
+  expect(code).toBe(1);
+  const inspection = JSON.parse(stdout);
+  expect(violations(inspection, schema)).toEqual([]);
+  const { files, total } = inspection;
+  expect(total).toMatchObject({ files: files.length, broken: 2 });
+  expect(files.at(-2).sites).toHaveLength(12);
+  const sum = (count: (file: typeof files) => number) =>
+    files.reduce((all: number, file: typeof files) => all + count(file), 0);
+  expect(total.sites).toBe(sum(({ sites }) => sites.length));
+  expect(total.refusals).toBe(sum(({ refusals }) => refusals.length));
+  const [file] = files;
+  for (const mutant of [
+    { ...inspection, schema: 'performers.inspect/2' },
+    { ...inspection, total: { ...total, sites: '12' } },
+    { ...inspection, files: [{ ...file, sites: [{ ...file.sites[0], mask: 'windowed' }] }] },
+    { ...inspection, files: [{ ...file, sites: [{ ...file.sites[0], operands: {} }] }] },
+    { ...inspection, files: [{ ...file, refusals: [{ node: '' }] }] },
+  ])
+    expect(violations(mutant, schema)).not.toEqual([]);
+});
+
+test('a broken file in the middle is a row, the rest goes on', async () => {
+  const broken = join(scratch, 'between.onnx');
+  writeFileSync(broken, 'no model');
+  const decoder = graphFile('whisper-decoder-merged.optimum-eager.onnx');
+  const encoder = graphFile('whisper-encoder.optimum-eager.onnx');
+  const { code, stdout } = await performers('inspect', encoder, broken, decoder);
+  expect(code).toBe(1);
+  expect(stdout).toContain(`${broken}\n  PF101  `);
+  expect(stdout).toContain(`${encoder}: 2 sites, 0 near misses, 0 refusals`);
+  expect(stdout).toMatch(/^3 files: 10 sites, 0 near misses, 0 refusals; 1 broken$/m);
 });
 
 test('JSON: the sites of the manifest, a refusal, and a broken file as a row', async () => {

@@ -80,7 +80,15 @@ describe('verify --identity', () => {
     expect(files).toMatchObject([{ file: bert, runtime: 'node', sites: 2, maxError: 1e-5, holds: true }]);
     expect(files[0].plans.map(({ plan }: { plan: string }) => plan)).toEqual(['exact', 'exact-blocked']);
     const names = files[0].plans[0].cases.map(({ name }: { name: string }) => name);
-    expect(names).toEqual(['N = 1', 'N = 17', 'N = 13, batch 2, padded', 'N = 301', 'N = 301, batch 2, padded']);
+    expect(names).toEqual([
+      'N = 1',
+      'N = 2',
+      'N = 17',
+      'N = 13, batch 3, padded right',
+      'N = 13, batch 3, padded left',
+      'N = 301',
+      'N = 301, batch 2, padded right',
+    ]);
   });
 
   test('exits 1 when the bound is not kept', async () => {

@@ -15,6 +15,8 @@ export interface Attention {
   readonly scale: number;
   /** Added to the scores of a key; −Infinity masks it. */
   readonly keyBias?: Float64Array; // [B,S]
+  /** Added to the scores of every pair; a row of −Infinity gives zeros. */
+  readonly bias?: Float64Array; // [H,N,S]
 }
 
 export interface Window {
@@ -23,7 +25,7 @@ export interface Window {
   readonly globals: readonly number[];
 }
 
-/** O_i = Σ_j exp(s_ij) v_j / Σ_j exp(s_ij), s_ij = scale·q_i·k_j + keyBias_j. All keys masked: zeros. */
+/** O_i = Σ_j exp(s_ij) v_j / Σ_j exp(s_ij), s_ij = scale·q_i·k_j + keyBias_j + bias_hij. All keys masked: zeros. */
 export function softmaxAttention(input: Attention): Float64Array {
   return weightedMeans(input, (b, h, i) => softmaxWeights(input, b, h, i, () => true)); // [B,H,N,E]
 }
@@ -88,7 +90,7 @@ export function featureAttention(input: Attention, omega: Float64Array, M: numbe
 
 /** exp(s_ij − max) for the keys `seen` [S]; zero for the others. */
 function softmaxWeights(
-  { H, N, S, D, q, k, keyBias, scale }: Attention,
+  { H, N, S, D, q, k, keyBias, bias, scale }: Attention,
   b: number,
   h: number,
   i: number,
@@ -99,7 +101,7 @@ function softmaxWeights(
     if (!seen(j)) continue;
     let product = 0;
     for (let d = 0; d < D; d++) product += q[((b * H + h) * N + i) * D + d] * k[((b * H + h) * S + j) * D + d];
-    scores[j] = scale * product + (keyBias ? keyBias[b * S + j] : 0);
+    scores[j] = scale * product + (keyBias ? keyBias[b * S + j] : 0) + (bias ? bias[(h * N + i) * S + j] : 0);
   }
   const max = Math.max(...scores);
   return max === -Infinity ? new Float64Array(S) : scores.map((score) => Math.exp(score - max));

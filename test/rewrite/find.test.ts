@@ -30,15 +30,26 @@ const pick = (site: object) => Object.fromEntries(Object.entries(site).filter(([
 /** fp16 graphs hold √d rounded to 11 bits. */
 const scaleDigits = (file: string) => (file.includes('fp16') ? 3 : 6);
 
-describe('graphs of encoders, and of attention written by hand', () => {
-  const named = manifest.filter(({ file }) =>
-    /^(bert|vit|distilbert|bart-encoder|whisper-encoder|nn-transformer|perceiver|segformer|einsum)/.test(file),
-  );
+/**
+ * The manifest declares what lies in If branches from the model's code, and says that BART has no mask in a step with
+ * cache. The graph has one, causal: identity.test.ts runs it on three tokens.
+ */
+function corrected(file: string, site: Record<string, unknown>): Record<string, unknown> {
+  const step = file.startsWith('bart-decoder') && site.kind === 'self' && site.pastKeyValues;
+  return step ? { ...site, mask: 'causal' } : site;
+}
+
+describe('exporter graphs', () => {
+  const named = manifest.filter(({ file }) => !/genai|dynamo23-(sdpa-past|is-causal)/.test(file));
   it.each(named.map((entry) => [entry.file, entry] as const))('%s', (file, { sites, refuse }) => {
     const found = inspect(readFileSync(graphFile(`${file}`)));
-    expect(found.sites.map(pick)).toEqual(sites.map(pick));
-    for (const [i, site] of found.sites.entries())
-      expect(site.scale).toBeCloseTo(Number(sites[i]?.scale), scaleDigits(file));
+    expect(found.sites.map(pick)).toEqual(sites.map((site) => pick(corrected(file, site))));
+    for (const [i, { scale, operands }] of found.sites.entries()) {
+      expect(scale).toBeCloseTo(Number(sites[i]?.scale), scaleDigits(file));
+      const { window, windowSides } = sites[i] ?? {};
+      const sides = { left: window, right: windowSides === 'both' ? window : 0 };
+      expect(operands.sliding).toEqual(window === undefined ? undefined : sides);
+    }
     expect(found.refusals.map(({ node }) => node)).toEqual(refuse.map(({ node }) => node));
     expect(found.nearMisses).toEqual([]);
   });
@@ -77,17 +88,56 @@ describe('real models', () => {
 });
 
 describe('what is left alone has a reason', () => {
-  it('a mask that depends on the query', () => {
-    const causal = manifest.find(({ file }) => file.startsWith('nanogpt.torchscript14'));
-    const { sites, nearMisses } = inspect(readFileSync(graphFile(`${causal?.file}`)));
-    expect(sites).toEqual([]);
-    expect(nearMisses[0]).toMatchInlineSnapshot(`
+  const reasonsIn = (file: string) =>
+    inspect(readFileSync(graphFile(file))).refusals.map(({ reason, site }) => `${site ? 'exact: ' : ''}${reason}`);
+  it('in every graph of the collection that is refused something', () => {
+    const reasons = manifest.filter(({ refuse }) => refuse.length > 0).map(({ file }) => [file, reasonsIn(file)]);
+    expect(Object.fromEntries(reasons)).toMatchInlineSnapshot(`
       {
-        "expected": "no mask, or a padding mask that depends on the key alone",
-        "found": "/Where_output_0, a table of constants",
-        "node": "/Softmax",
-        "output": "/Softmax_output_0",
-        "subgraph": "",
+        "bert.torchscript17-attentions.onnx": [
+          "the probabilities are a graph output (attentions.0): a rewrite would have to drop or recompute them",
+          "the probabilities are a graph output (attentions.1): a rewrite would have to drop or recompute them",
+        ],
+        "deberta-v2.optimum-eager.onnx": [
+          "/encoder/layer.0/attention/self/Add_3_output_0 is computed from the queries or keys and added to the scores: relative-position terms",
+          "/encoder/layer.1/attention/self/Add_2_output_0 is computed from the queries or keys and added to the scores: relative-position terms",
+        ],
+        "gemma2.optimum-eager-past.onnx": [
+          "scores are soft-capped: Tanh and Mul /model/layers.0/self_attn/Mul_9 between the product and the Softmax",
+          "scores are soft-capped: Tanh and Mul /model/layers.1/self_attn/Mul_9 between the product and the Softmax",
+        ],
+        "gpt-oss.optimum-eager-past.onnx": [
+          "attention sink: a column is joined to the scores before the Softmax (Concat /model/layers.0/self_attn/Concat_12)",
+          "router: Softmax over the highest scores (TopK /model/layers.0/mlp/router/TopK), not over keys",
+          "attention sink: a column is joined to the scores before the Softmax (Concat /model/layers.1/self_attn/Concat_12)",
+          "router: Softmax over the highest scores (TopK /model/layers.1/mlp/router/TopK), not over keys",
+        ],
+        "linear-attention-elu.torchscript17.onnx": [
+          "its scores are no product of queries and keys (ReduceMean /ReduceMean)",
+        ],
+        "lstm-pooling.torchscript17.onnx": [
+          "its scores are no product of queries and keys (MatMul /u/MatMul)",
+          "LogSoftmax: logarithms weigh no values; a classifier, mostly",
+        ],
+        "sam-encoder.torchscript17-eager.onnx": [
+          "exact: /model/vision_encoder/layers.0/attn/Reshape_5_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /model/vision_encoder/layers.1/attn/Reshape_5_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /model/vision_encoder/layers.2/attn/Reshape_5_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+        ],
+        "softmax-axis.torchscript17.onnx": [
+          "normalised over axis 2, not over the last one, the keys",
+          "its scores are no product of queries and keys (Conv /head/Conv)",
+        ],
+        "swin.optimum-eager.onnx": [
+          "exact: onnx::Add_1932 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "its scores are regrouped before something is added to them (Reshape /swin/encoder/layers.0/blocks.1/attention/self/Reshape_3), as in shifted windows",
+        ],
+        "t5-decoder-merged.optimum-eager.onnx": [
+          "exact: /decoder/block.0/layer.0/SelfAttention/relative_attention_bias/Gather_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /decoder/block.0/layer.0/SelfAttention/relative_attention_bias/Gather_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /decoder/block.0/layer.0/SelfAttention/relative_attention_bias/Gather_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+          "exact: /decoder/block.0/layer.0/SelfAttention/relative_attention_bias/Gather_output_0 is added to the scores and depends on the query: no causal, sliding, ALiBi or padding mask is proven",
+        ],
       }
     `);
   });
@@ -96,10 +146,6 @@ describe('what is left alone has a reason', () => {
     expect(refusals[0]?.reason).toMatchInlineSnapshot(
       `"the probabilities are a graph output (attentions.0): a rewrite would have to drop or recompute them"`,
     );
-  });
-  it('a Softmax over classes is no near miss', () => {
-    const { sites, nearMisses, refusals } = inspect(readFileSync(graphFile('lstm-pooling.torchscript17.onnx')));
-    expect([sites, nearMisses, refusals]).toEqual([[], [], []]);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Operators that make, cut, join and move tensors. */
 
-import { add, constant, type Dim, divide, divideExactly, multiply, product, toNumber } from '../dims.js';
+import { add, constant, type Dim, divide, divideExactly, isNonNegative, multiply, product, toNumber } from '../dims.js';
 import { TensorProto_DataType as DataType } from '../gen/onnx.js';
 import { attribute, intAttribute, intsAttribute } from '../graph.js';
 import { readSmall, readTensor } from '../tensor.js';
@@ -79,7 +79,8 @@ export const slice: Rule = (node, context) => {
     const size = toNumber(shape[axis]);
     const [start, end, step] = [starts?.[i], ends?.[i], steps?.[i]];
     if (start === undefined || end === undefined || step === undefined || step < 1) {
-      shape[axis] = context.fresh(axis);
+      const bounds = step === 1 ? [context.inputs[1]?.data?.[i], context.inputs[2]?.data?.[i]] : [];
+      shape[axis] = span(bounds, shape[axis]) ?? context.fresh(axis);
       data = undefined;
     } else if (size !== undefined) {
       const from = Math.min(Math.max(start < 0 ? start + size : start, 0), size);
@@ -94,6 +95,22 @@ export const slice: Rule = (node, context) => {
     }
   }
   return [{ elemType: x.elemType, shape, data }];
+};
+
+/** Length of x[start:end] where both are sizes, proven to lie within the axis. */
+function span([start, end]: readonly Scalar[], size: Scalar): Dim | undefined {
+  if (!start || !end || !size) return undefined;
+  const stop = (toNumber(end) ?? 0) > 2 ** 31 ? size : end;
+  const inside = [start, add(stop, start, -1), add(size, stop, -1)].every(isNonNegative);
+  return inside ? add(stop, start, -1) : undefined;
+}
+
+export const gatherND: Rule = (node, { inputs: [x, index] }) => {
+  const width = toNumber(index?.shape?.at(-1));
+  const plain = x?.shape && index?.shape && width !== undefined && !intAttribute(node, 'batch_dims');
+  return [
+    { elemType: x?.elemType ?? 0, shape: plain ? [...index.shape.slice(0, -1), ...x.shape.slice(width)] : undefined },
+  ];
 };
 
 export const reshape: Rule = (node, { inputs: [x, target], fresh }) => {

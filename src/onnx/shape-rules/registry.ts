@@ -1,5 +1,5 @@
 /** Shape rules by operator. */
-import { add, constant, divideExactly, equal, multiply, toNumber } from '../dims.js';
+import { add, constant, equal, multiply, toNumber } from '../dims.js';
 import { TensorProto_DataType as DataType, type NodeProto } from '../gen/onnx.js';
 import { operatorName } from '../graph.js';
 import type { ValueType } from '../value-type.js';
@@ -17,12 +17,20 @@ import {
   where,
 } from './arithmetic.js';
 import {
+  attention,
+  decoderMaskedAttention,
+  groupQueryAttention,
+  microsoftAttention,
+  multiHeadAttention,
+} from './attention.js';
+import {
   concat,
   constantOfShape,
   constantRule,
   expand,
   flatten,
   gather,
+  gatherND,
   range,
   reshape,
   shapeRule,
@@ -126,6 +134,11 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     Shape: shapeRule,
     Size: size,
     Gather: gather,
+    GatherND: gatherND,
+    NonZero: (_, { inputs: [x], fresh }) => [
+      { elemType: DataType.INT64, shape: x?.shape && [constant(x.shape.length), fresh(1)] },
+    ],
+    GatherElements: (_, { inputs: [x, index] }) => [{ elemType: x?.elemType ?? 0, shape: index?.shape }],
     Concat: concat,
     Slice: slice,
     Reshape: reshape,
@@ -152,25 +165,12 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     'com.microsoft.SkipSimplifiedLayerNormalization': skipLayerNorm,
     'com.microsoft.EmbedLayerNormalization': embedLayerNorm,
     'com.microsoft.RotaryEmbedding': sameAsFirst,
-    'com.microsoft.MultiHeadAttention': (_, { inputs: [q, , v] }) => [
-      q && {
-        elemType: q.elemType,
-        shape: q.shape && v?.shape?.length === 3 ? [...q.shape.slice(0, -1), ...v.shape.slice(-1)] : q.shape,
-      },
-    ],
-    'com.microsoft.Attention': (_, { inputs: [x, weight] }) => {
-      const hidden = weight?.shape?.[1] && divideExactly(weight.shape[1], constant(3));
-      return [
-        { elemType: x?.elemType ?? 0, shape: x?.shape && hidden ? [...x.shape.slice(0, -1), hidden] : undefined },
-      ];
-    },
-    Attention: (_, { inputs: [q, , v] }) => [
-      {
-        elemType: q?.elemType ?? 0,
-        shape:
-          q?.shape && v?.shape && q.shape.length === 4 ? [...q.shape.slice(0, -1), ...v.shape.slice(-1)] : q?.shape,
-      },
-    ],
+    'com.microsoft.MultiHeadAttention': multiHeadAttention,
+    'com.microsoft.DecoderMaskedMultiHeadAttention': decoderMaskedAttention,
+    'com.microsoft.Attention': microsoftAttention,
+    'com.microsoft.GroupQueryAttention': groupQueryAttention,
+    Attention: attention,
+    RotaryEmbedding: sameAsFirst,
     MatMulInteger: matMulInteger,
     DequantizeLinear: dequantize,
     QuantizeLinear: quantize,

@@ -3,7 +3,7 @@
  * sites that no linear plan holds and for lengths at which the [N, S] table does not fit.
  *
  * q [B,H,N,D] → blocks [n,B,H,b,D] with n = ⌈N/block⌉, b = ⌈N/n⌉ (even blocks: at most n − 1 rows of padding) → Scan.
- * The body captures kᵀ and v from outside.
+ * The body captures kᵀ, v and a bias from outside; of a bias [.,.,N,S] it reads the rows of its queries.
  */
 import type { Builder } from '../../onnx/build.js';
 import { hole } from '../../onnx/expr.js';
@@ -12,6 +12,8 @@ import type { NearSteps } from '../site.js';
 import { attend } from './exact.js';
 import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
 import { unmaskedValues } from './masked.js';
+
+const int64 = 7;
 
 const rules = { block: integerRule(256, 1, 65536) };
 
@@ -34,18 +36,27 @@ export const exactBlocked: Lowering = {
 
     const body = build.body();
     const block = body.fresh('queries');
-    const output = near
-      ? attend(body, inputs, body.emit(near.q.steps, block), body.emit(near.k.steps, near.k.base), v)
-      : attend(body, inputs, block, inputs.kT(), v);
+    const index = inputs.bias && rowsOf(build, blocks, rows);
+    const row = index && body.fresh('rows');
+    const output = attend(
+      body,
+      inputs,
+      near
+        ? { q: body.emit(near.q.steps, block), kT: body.emit(near.k.steps, near.k.base), v, rows: row }
+        : { q: block, kT: inputs.kT(), v, rows: row },
+    );
     const graph = makeGraph({
       name: body.fresh('exact_blocked'),
       node: [...body.nodes],
-      input: [headTensor(block, inputs.heads.length, site.headDim)],
+      input: [
+        headTensor(block, inputs.heads.length, site.headDim),
+        ...(row ? [makeValueInfo(row, int64, [undefined])] : []),
+      ],
       output: [headTensor(output, inputs.heads.length, site.valueDim)],
     });
-    const context = build.op('Transpose', [build.op('Scan', [queries], { body: graph, num_scan_inputs: 1 })], {
-      perm: [1, 2, 0, 3, 4],
-    });
+    const scanned = index ? [queries, index] : [queries];
+    const blocksOut = build.op('Scan', scanned, { body: graph, num_scan_inputs: scanned.length });
+    const context = build.op('Transpose', [blocksOut], { perm: [1, 2, 0, 3, 4] });
     const joined = build.op('Reshape', [context, build.int64([0, 0, -1, site.valueDim])]);
     return build.op('Slice', [joined, build.int64([0]), tokens, build.int64([2])]);
   },
@@ -58,7 +69,8 @@ export const exactBlocked: Lowering = {
  */
 function nearOf({ heads, site }: Inputs): { q: NearSteps; k: NearSteps } | undefined {
   const { near, elemType, q, k } = site.operands;
-  if (heads.length !== site.heads || elemType !== 1 || q.layout !== 'bhnd') return undefined;
+  if (heads.length !== site.heads || site.kvHeads !== site.heads || elemType !== 1 || q.layout !== 'bhnd')
+    return undefined;
   const identity = (value: string): NearSteps => ({ base: value, steps: { value: hole } });
   const [qSide, kSide] = [near?.q ?? ('value' in q.expr ? identity(q.expr.value) : undefined), near?.k];
   const keyKept = kSide ?? (k.layout === 'bhdn' && 'value' in k.expr ? identity(k.expr.value) : undefined);
@@ -68,6 +80,14 @@ function nearOf({ heads, site }: Inputs): { q: NearSteps; k: NearSteps } | undef
 /** Declares a float32 [B,H,n,width]: Scan asks for the rank of what its body returns and can't always infer it. */
 function headTensor(name: string, heads: number, width: number) {
   return makeValueInfo(name, 1, [undefined, heads, undefined, width]);
+}
+
+/** Which queries are in each block: int64 [n,b]. */
+function rowsOf(build: Builder, blocks: string, rows: string): string {
+  const scalar = (value: string) => build.op('Reshape', [value, build.int64([], [0])]);
+  const last = scalar(build.op('Mul', [blocks, rows]));
+  const all = build.op('Range', [build.int64([0], []), last, build.int64([1], [])]);
+  return build.op('Reshape', [all, build.op('Concat', [blocks, rows], { axis: 0 })]);
 }
 
 /** Length of one axis as an int64 [1]. */

@@ -2,7 +2,8 @@
  * softmax(gain · q·kᵀ + bias) · v once more: the identity plan. A model rewritten with it must give its own outputs;
  * where it does not, the surgery is wrong, whatever the approximation.
  *
- * Cost O(N·S) time and memory. A fully masked row gives zeros, as in every lowering.
+ * Cost O(N·S) time and memory. A fully masked row gives zeros, as in every lowering, where the mask depends on the key
+ * alone; a bias that is added whole gives what it gives in the original.
  */
 import type { Builder } from '../../onnx/build.js';
 import { type Inputs, type Lowering, optionReader } from './lowering.js';
@@ -14,19 +15,31 @@ export const exact: Lowering = {
   readOptions: optionReader('exact', {}),
   keyEquivalents: (_, tokens) => tokens,
   lower(build, inputs) {
-    return attend(build, inputs, inputs.q, inputs.kT(), unmaskedValues(build, inputs));
+    return attend(build, inputs, { q: inputs.q, kT: inputs.kT(), v: unmaskedValues(build, inputs) });
   },
 };
 
-/** q [B,H,n,D], any block of the queries, kT [B,H,D,S], v [B,H,S,E] → [B,H,n,E] */
-export function attend(build: Builder, { gain, keyBias, site }: Inputs, q: string, kT: string, v: string): string {
-  const { rounding } = site.operands;
+/** Operands of one block of queries: q [B,H,n,D], kT [B,H,D,S], v [B,H,S,E], and which queries they are (all, if left out). */
+export interface QueryBlock {
+  readonly q: string;
+  readonly kT: string;
+  readonly v: string;
+  readonly rows?: string;
+}
+
+/** → [B,H,n,E] */
+export function attend(build: Builder, inputs: Inputs, { q, kT, v, rows }: QueryBlock): string {
+  const { gain, site } = inputs;
+  const { rounding, guarded } = site.operands;
   const product = build.op('MatMul', [q, kT]);
   if (rounding) {
     const probabilities = build.op('Softmax', [build.emit(rounding.scores, product)], { axis: -1 });
     return build.op('MatMul', [build.emit(rounding.probabilities, probabilities), v]);
   }
   const scaled = gain === 1 ? product : build.op('Mul', [product, build.float([gain], [])]);
-  const scores = keyBias ? build.op('Add', [scaled, keyBias]) : scaled;
-  return build.op('MatMul', [build.op('Softmax', [scores], { axis: -1 }), v]);
+  const bias = inputs.bias ? inputs.bias(build, rows) : inputs.keyBias;
+  const scores = bias ? build.op('Add', [scaled, bias]) : scaled;
+  const weights = build.op('Softmax', [scores], { axis: -1 });
+  const kept = guarded ? build.op('Where', [build.op('IsNaN', [weights]), build.float([0], []), weights]) : weights;
+  return build.op('MatMul', [kept, v]);
 }

@@ -10,7 +10,15 @@
  * Cost 2M key equivalents. What it costs in accuracy is another matter: on pre-trained heads it is another model.
  */
 import { favorPlus } from '../../features/favor-plus.js';
-import { defaultsOf, integerRule, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
+import {
+  beyondKeyBias,
+  defaultsOf,
+  integerRule,
+  type Lowering,
+  numberOption,
+  type OptionRule,
+  optionReader,
+} from './lowering.js';
 import { unmaskedValues } from './masked.js';
 
 const rules: Record<string, OptionRule> = {
@@ -23,6 +31,7 @@ export const features: Lowering = {
   summary: 'positive random features (FAVOR+): linear time; for models trained with them',
   defaults: defaultsOf(rules),
   readOptions: optionReader('features', rules),
+  declines: beyondKeyBias,
   keyEquivalents: (options) => 2 * numberOption(options, 'm'),
   lower(build, inputs, options) {
     const { site, heads } = inputs;

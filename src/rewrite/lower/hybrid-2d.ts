@@ -6,11 +6,18 @@
  * key equivalents: as there, with (tile + 2 halo)² keys in the window; the few tokens in front are not counted.
  */
 import type { Builder } from '../../onnx/build.js';
-import { scaledQueries } from './blocks.js';
 import { attend } from './exact.js';
 import { attendHybrid, farConstants, farCost, farRules, nearCost } from './hybrid.js';
 import { type Keys, keysByHead } from './key-set.js';
-import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
+import {
+  beyondKeyBias,
+  defaultsOf,
+  type Inputs,
+  integerRule,
+  type Lowering,
+  numberOption,
+  optionReader,
+} from './lowering.js';
 import { tileBlocks } from './tiles.js';
 
 const rules = { tile: integerRule(4, 1, 64), halo: integerRule(2, 0, 64), ...farRules };
@@ -19,8 +26,9 @@ export const hybrid2d: Lowering = {
   summary: 'the hybrid for images: square tiles with a halo; linear time; needs calibration',
   defaults: defaultsOf(rules),
   readOptions: optionReader('hybrid-2d', rules),
-  declines: ({ operands }) =>
-    operands.grid ? undefined : 'the graph does not show that the tokens are patches of an image, row by row',
+  declines: (site) =>
+    beyondKeyBias(site) ??
+    (site.operands.grid ? undefined : 'the graph does not show that the tokens are patches of an image, row by row'),
   constants: farConstants,
   keyEquivalents(options) {
     const [tile, halo] = [numberOption(options, 'tile'), numberOption(options, 'halo')];
@@ -40,8 +48,8 @@ export const hybrid2d: Lowering = {
     const fixed = grid.prefix > 0 ? sliceKeys(build, all, 0, grid.prefix) : undefined;
     const context = attendHybrid(build, patches, { blocks, all: rest, options, constants, fixed });
     if (!fixed) return context;
-    const front = rows(build, scaledQueries(build, inputs), 0, grid.prefix);
-    const ahead = attend(build, { ...inputs, gain: 1 }, front, inputs.kT(), all.values);
+    const front = rows(build, inputs.q, 0, grid.prefix);
+    const ahead = attend(build, inputs, { q: front, kT: inputs.kT(), v: all.values });
     return build.op('Concat', [ahead, context], { axis: 2 });
   },
 };

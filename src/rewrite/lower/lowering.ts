@@ -15,11 +15,22 @@ export interface Inputs {
   readonly kT: () => string;
   /** Additive, on the key alone, finite: [B or 1, 1, 1, S]. */
   readonly keyBias?: string;
+  /**
+   * The whole bias of the heads, float32, [B or 1, H or 1, N or 1, S]; present for masks that `keyBias` does not say all
+   * of. Given `rows` (int64 indices of queries; those beyond the last count as the last) only their part.
+   */
+  readonly bias?: (build: Builder, rows?: string) => string;
   /** What is left to apply to q·k. */
   readonly gain: number;
   readonly site: Site;
   /** Query heads of this group, as indices into the site's. */
   readonly heads: readonly number[];
+}
+
+/** Why a plan that reads no more of the mask than `keyBias` can't take a site. */
+export function beyondKeyBias({ mask }: Site): string | undefined {
+  const known = mask === 'none' || mask === 'padding';
+  return known ? undefined : `it lets every query attend to all keys alike, and the mask here is ${mask}`;
 }
 
 export type Options = Readonly<Record<string, number | string | readonly number[]>>;

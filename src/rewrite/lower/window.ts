@@ -11,7 +11,7 @@
 import type { Site } from '../site.js';
 import { sequenceBlocks } from './blocks.js';
 import { allKeys, attendKeySets, fixedPart, windowPart, withoutFixed } from './key-set.js';
-import { defaultsOf, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
+import { beyondKeyBias, defaultsOf, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
 
 /** Queries a block. 32 is what the measurements of the recipe were made with. */
 export const queryBlock = 32;
@@ -56,9 +56,10 @@ export const windowLowering: Lowering = {
 };
 
 /** Why there is no "around a query" at a site, or undefined where there is. */
-export function notAround({ kind, operands }: Site): string | undefined {
-  if (operands.aligned) return undefined;
-  const what = kind === 'cross' ? 'this is cross-attention' : 'this site has a key cache';
+export function notAround(site: Site): string | undefined {
+  const reason = beyondKeyBias(site);
+  if (reason || site.operands.aligned) return reason;
+  const what = site.kind === 'cross' ? 'this is cross-attention' : 'this site has a key cache';
   return `a window needs queries and keys of one sequence, and ${what}`;
 }
 

@@ -1,116 +1,242 @@
-/** What the fused forms share: expressions for their masks, their heads and their site. */
-import { type Dim, equal, toNumber } from '../../onnx/dims.js';
-import type { Expr } from '../../onnx/expr.js';
-import { keyOnly, sumOf } from '../mask.js';
-import type { Layout, Operands } from '../site.js';
+/**
+ * What the fused forms share: what of an operator is understood at all, expressions for masks and key caches, and the
+ * site itself. An input, attribute or output that is not understood is a refusal that names it, never a guess.
+ */
+import { add, constant, type Dim, equal, multiply, toNumber } from '../../onnx/dims.js';
+import { call, type Expr, float, ints } from '../../onnx/expr.js';
+import type { NodeProto } from '../../onnx/gen/onnx.js';
+import { proveMask, sumOf } from '../mask.js';
+import { index } from '../prove/affine.js';
+import type { Layout, Operand, Operands } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
+import { ungrouped } from './heads.js';
 import type { CheckedSite, Outcome, Scope } from './pattern.js';
 
-const zero: Expr = { constant: { type: 'float', dims: [], data: [0] } };
-const lowest: Expr = { constant: { type: 'float', dims: [], data: [-3.4028234663852886e38] } };
+const [float32, bool, int64] = [1, 9, 7];
+const hidden = float(Number.NEGATIVE_INFINITY);
+
+/** What a pattern reads of its operator. */
+export interface Understood {
+  /** Names of the inputs in order; from `reads` on, an input that is given is refused. */
+  readonly inputs: readonly string[];
+  readonly reads: number;
+  /** Attributes with the one value that is understood, or undefined for any. Those not listed are refused. */
+  readonly attributes: Readonly<Record<string, number | string | undefined>>;
+  /** Outputs that a rewrite reproduces; further ones are refused where something reads them. */
+  readonly outputs: number;
+}
+
+/** The first thing about a node that is not understood, as a refusal; undefined of none. */
+export function beyond(node: NodeProto, { graph }: Scope, known: Understood): { refused: string } | undefined {
+  const input = node.input.findIndex((value, i) => value && i >= known.reads);
+  if (input >= 0) return { refused: `input ${known.inputs[input] ?? input} (${node.input[input]}) is not supported` };
+  for (const { name = '', f, i, s } of node.attribute) {
+    const value = f ?? (s?.length ? new TextDecoder().decode(s) : Number(i ?? 0));
+    const fits = Object.hasOwn(known.attributes, name) && [undefined, value].includes(known.attributes[name]);
+    if (!fits) return { refused: `attribute ${name} = ${value} is not supported: no longer softmax(q·k + bias)·v` };
+  }
+  const output = node.output.find(
+    (value, i) => i >= known.outputs && (graph.isOutput(value) || graph.consumers(value).length > 0),
+  );
+  return output ? { refused: `output ${output} is read: a rewrite would have to drop or recompute it` } : undefined;
+}
+
+/** Length of an axis, int64 []. */
+export const sizeOf = (expr: Expr | string, axis: number) => call('Gather', [call('Shape', [expr]), axis], { axis: 0 });
+/** 0 … count − 1 */
+export const iota = (count: Expr) => call('Range', [0, count, 1]);
+export const toInts = (value: string, dims: readonly number[]) =>
+  call('Reshape', [call('Cast', [value], { to: int64 }), ints(dims)]);
+export const tokenAxis = (layout: Layout) => (layout === 'bhnd' ? 2 : 1);
+
+export function slice(expr: Expr | string, axis: number, start: number | Expr, end: number | Expr): Expr {
+  const vector = (at: number | Expr) => (typeof at === 'number' ? ints([at]) : call('Reshape', [at, ints([-1])]));
+  return call('Slice', [expr, vector(start), vector(end), ints([axis])]);
+}
+
+/** [B,H,N,D] of a tensor in another layout. */
+export function headsFirst({ expr, layout }: Operand, heads: number, width: number): Expr {
+  if (layout === 'bhnd') return expr;
+  const split = layout === 'bnhd' ? expr : call('Reshape', [expr, ints([0, 0, heads, width])]);
+  return call('Transpose', [split], { perm: [0, 2, 1, 3] });
+}
+
+/** Keys or values with a cache before them, by heads where there is one or one is `wanted` of them. */
+export function cached(
+  side: Operand,
+  { heads, width, past, wanted }: { heads: number; width: number; past?: Expr | string; wanted?: string },
+): Operand {
+  if (!past && !wanted) return side;
+  const fresh = headsFirst(side, heads, width);
+  return { expr: past ? call('Concat', [past, fresh], { axis: 2 }) : fresh, layout: 'bhnd' };
+}
+
+/** Keys once a cache [B,H,P,D] or [2,B,H,P,D] is joined before them, as far as it is proven. */
+export function joined(scope: Scope, past: string | undefined, fresh: Dim | undefined): Dim | undefined {
+  const before = past ? scope.shapes(scope.graph, past).shape?.at(-2) : constant(0);
+  return before && fresh && add(before, fresh);
+}
+
+/** True for keys that are hidden, [B,S] → an addend [B,1,1,S]. */
+export function keyBias(isHidden: Expr, low: Expr = hidden): Expr {
+  return call('Reshape', [call('Where', [isHidden, low, float(0)]), ints([0, 1, 1, -1])]);
+}
 
 /**
- * A key mask as an additive bias [B,1,1,S]: [B,S] of 0 and 1, or [B] lengths (keys padded on the right), which need
- * a value `keys` [B,S,…] to tell S. Undefined for other forms.
+ * Hides keys beyond the position of a query, and those `window` and more before it.
+ *
+ * @param positions of the queries, [B or 1, 1, N, 1]
+ * @param keys how many, []
  */
-export function keyMaskBias(scope: Scope, mask: string, keys: string): Expr | undefined {
-  const rank = scope.shapes(scope.graph, mask).shape?.length;
-  if (rank === 2) return additive({ op: 'Cast', inputs: [{ value: mask }], attributes: { to: 9 } });
-  if (rank !== 1) return undefined;
-  const int = (data: number[], dims: number[]): Expr => ({ constant: { type: 'int64', dims, data } });
-  const count: Expr = {
-    op: 'Gather',
-    inputs: [{ op: 'Shape', inputs: [{ value: keys }] }, int([1], [])],
-    attributes: { axis: 0 },
-  };
-  const positions: Expr = { op: 'Range', inputs: [int([0], []), count, int([1], [])] };
-  const lengths: Expr = {
-    op: 'Reshape',
-    inputs: [{ op: 'Cast', inputs: [{ value: mask }], attributes: { to: 7 } }, int([-1, 1], [2])],
-  };
-  return additive({ op: 'Less', inputs: [positions, lengths] });
+export function causalBias(positions: Expr, keys: Expr, window?: number): Expr {
+  const key = iota(keys);
+  const later = call('Less', [positions, key]);
+  const outside = window && call('Or', [later, call('Less', [call('Add', [key, window - 1]), positions])]);
+  return call('Where', [outside || later, hidden, float(0)]);
 }
 
-/** True: attend. [B,S] → [B,1,1,S] */
-function additive(keep: Expr): Expr {
-  const bias: Expr = { op: 'Where', inputs: [keep, zero, lowest] };
-  return { op: 'Reshape', inputs: [bias, { constant: { type: 'int64', dims: [4], data: [0, 1, 1, -1] } }] };
+/** Positions i + S − N of N queries before S keys, as the argument of causalBias. */
+export function lastPositions(queries: Expr, keys: Expr): Expr {
+  return call('Reshape', [call('Range', [call('Sub', [keys, queries]), keys, 1]), ints([1, 1, -1, 1])]);
 }
 
-/** A boolean mask (true: attend) as an addend of the scores. */
-export function booleanBias(mask: Expr): Expr {
-  return { op: 'Where', inputs: [mask, zero, lowest] };
-}
-
-/** One part of a value that holds several side by side on its last of three axes. */
-export function lastAxisSlice(expr: Expr, axis: number, start: number, end: number): Expr {
-  const ints = (value: number): Expr => ({ constant: { type: 'int64', dims: [1], data: [value] } });
-  return { op: 'Slice', inputs: [expr, ints(start), ints(end), ints(axis)] };
+/**
+ * A padding mask of com.microsoft operators as an addend: [B,S] of 0 and 1, lengths [B] (padding on the right), or ends
+ * and starts [2B]. Undefined for other forms.
+ */
+export function paddingBias(scope: Scope, mask: string, batch: Dim | undefined, keys: Expr, low: number) {
+  const shape = scope.shapes(scope.graph, mask).shape;
+  if (shape?.length === 2) return keyBias(call('Not', [call('Cast', [mask], { to: bool })]), float(low));
+  const parts = [1, 2].find((n) => shape?.length === 1 && batch && equal(shape[0], multiply(batch, constant(n))));
+  if (!parts) return undefined;
+  const bounds = toInts(mask, [parts, -1, 1]);
+  const bound = (i: number) => call('Gather', [bounds, i], { axis: 0 });
+  const seen = call('Less', [iota(keys), bound(0)]);
+  const started = parts === 1 ? seen : call('And', [seen, call('Not', [call('Less', [iota(keys), bound(1)])])]);
+  return keyBias(call('Not', [started]), float(low));
 }
 
 export interface FusedSite {
-  readonly q: { readonly expr: Expr; readonly layout: Layout };
-  readonly k: { readonly expr: Expr; readonly layout: Layout };
-  readonly v: { readonly expr: Expr; readonly layout: Layout };
+  readonly q: Operand;
+  readonly k: Operand;
+  readonly v: Operand;
   /** Values that q and k are read back from to tell self- from cross-attention. */
   readonly origins: { readonly q: string; readonly k: string };
-  readonly biases: readonly Expr[];
+  /** How many queries and keys there are, as far as it is proven. */
+  readonly tokens: { readonly queries: Dim | undefined; readonly keys: Dim | undefined };
+  /** Masks and biases of the graph that the operator adds, still to be proven. */
+  readonly added?: readonly string[];
+  /** Addend [B,1,1,S] that hides padded keys. */
+  readonly padding?: Expr;
+  /** Addend that hides later keys, and those outside of `window`. */
+  readonly causal?: Expr;
+  readonly window?: number;
+  /** The operator gives zeros where a query may look at no key. */
+  readonly guarded?: boolean;
+  /** A cache is joined in by the operator itself. */
+  readonly past: boolean;
+  /** Keys are of the queries' own sequence by what the operator is. */
+  readonly self?: boolean;
+  /** There is one query, which stands behind all of its cache. */
+  readonly single?: boolean;
+  readonly rotary?: boolean;
   readonly heads: number;
+  readonly kvHeads?: number;
   readonly headDim: number | undefined;
   readonly valueDim: number | undefined;
   readonly scale: number | undefined;
-  readonly context: { readonly value: string; readonly layout: Layout };
+  readonly context: Operands['context'];
+  /** Names and contents of the caches that come out; those without a name are not asked for. */
+  readonly present?: readonly (readonly [value: string | undefined, expr: Expr])[];
 }
 
 /** The site of a fused operator, once its masks are proven. `scale` undefined means 1/√D, the operators' default. */
-export function fusedSite(scope: Scope, site: FusedSite): Outcome<CheckedSite> {
-  const { heads, headDim, valueDim } = site;
-  if (headDim === undefined || valueDim === undefined || !Number.isInteger(headDim) || !Number.isInteger(valueDim)) {
+export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> {
+  const site = (given.kvHeads ?? given.heads) === given.heads ? regrouped(scope, given) : given;
+  const { heads, kvHeads = heads, headDim, valueDim, added = [], padding, causal, window } = site;
+  if (!isCount(heads) || !isCount(kvHeads) || heads % kvHeads !== 0)
     return {
-      expected: 'a fixed head width',
-      but: `width ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V`,
+      refused: `${heads || 'unknown'} query heads on ${kvHeads || 'unknown'} key heads: not a whole number each`,
     };
-  }
-  const keys = site.biases.flatMap((bias) => keyOnly(scope, bias) ?? []);
-  if (keys.length < site.biases.length) {
-    return {
-      expected: 'no mask, or a padding mask that depends on the key alone',
-      but: 'a bias that is not proven to',
-    };
-  }
+  if (!isCount(headDim) || !isCount(valueDim))
+    return { refused: `head widths ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V: not proven` };
+  const exprs = added.map((value) => addend(scope, value));
+  const place = {
+    addends: exprs.map((expr) => ({ expr, at: places })),
+    keyTensor: { expr: site.k.expr, axis: tokenAxis(site.k.layout) },
+  };
+  const proven = proveMask(scope, { heads, ...site.tokens, ...place });
+  const known = 'found' in proven ? proven.found : undefined;
+  const keys = [...(padding ? [padding] : []), ...(known?.keyBias ? [known.keyBias] : [])];
   const [q, k] = [originOf(scope, site.origins.q), originOf(scope, site.origins.k)];
+  const same = site.self || site.origins.q === site.origins.k || sharesSource(q, k);
   const gain = site.scale ?? 1 / Math.sqrt(headDim);
-  const elemType = scope.shapes(scope.graph, site.origins.q).elemType || 1;
-  const same = site.origins.q === site.origins.k || sharesSource(q, k);
-  const kind = same || isSelf(scope, q, k) ? 'self' : 'cross';
+  const past = site.past || (k.past && !site.self);
   const lengthOf = (value: string) => scope.shapes(scope.graph, value).shape?.at(-2);
+  const sliding = window ? { left: window - 1, right: 0 } : known?.sliding;
+  const names = new Set([
+    ...(known?.mask ?? 'bias').split('+'),
+    window && 'sliding',
+    causal && 'causal',
+    padding && 'padding',
+  ]);
+  const terms = ['bias', 'alibi', 'sliding', 'causal', 'padding'].filter((name) => names.has(name));
+  const plain = terms.every((term) => term === 'padding');
+  const whole = [...(causal ? [causal] : []), ...(padding ? [padding] : []), ...exprs.map(toRank4)];
   const operands: Operands = {
     q: site.q,
     k: site.k,
     v: site.v,
     gain,
     scaled: { q: q.scale, k: k.scale },
-    aligned: (same && !k.past) || equal(lengthOf(site.origins.q), lengthOf(site.origins.k)),
-    keyBias: sumOf(keys),
+    aligned: !past && (same || equal(lengthOf(site.origins.q), lengthOf(site.origins.k))),
+    ...(keys.length > 0 && { keyBias: sumOf(keys) }),
+    ...(!plain && { bias: sumOf(whole) }),
+    ...(!plain && site.guarded && { guarded: true }),
+    ...(sliding && { sliding }),
+    ...(known?.slopes && { slopes: known.slopes }),
     context: site.context,
-    elemType,
+    present: site.present?.flatMap(([value, expr]) => (value ? [{ value, expr }] : [])),
+    elemType: scope.shapes(scope.graph, site.origins.q).elemType || float32,
   };
-  return {
-    found: {
-      kind,
-      causal: false,
-      mask: operands.keyBias ? 'padding' : 'none',
-      heads,
-      kvHeads: heads,
-      headDim,
-      valueDim,
-      scale: gain * q.scale * k.scale,
-      positional: q.rotary && k.rotary ? 'rope' : 'none',
-      pastKeyValues: k.past,
-      operands,
-    },
+  const checked: CheckedSite = {
+    kind: same || isSelf(scope, q, k) ? 'self' : 'cross',
+    causal: Boolean(causal || known?.causal || (site.single && site.past)),
+    mask: terms.join('+') || 'none',
+    heads,
+    kvHeads,
+    headDim,
+    valueDim,
+    scale: gain * q.scale * k.scale,
+    positional: known?.slopes ? 'alibi' : site.rotary || (q.rotary && k.rotary) ? 'rope' : 'none',
+    pastKeyValues: past,
+    operands,
   };
+  return 'found' in proven ? { found: checked } : { refused: proven.refused, site: checked };
 }
+
+/** Keys and values as they are before the graph repeats them for every head of a group. */
+function regrouped(scope: Scope, site: FusedSite): FusedSite {
+  const [k, v] = [site.k, site.v].map(({ expr, layout }) =>
+    'value' in expr && layout === 'bhnd' ? ungrouped({ value: expr.value, layout }, site.heads, scope) : undefined,
+  );
+  const same = k && v && k.heads === v.heads && k.factor === 1 && v.factor === 1;
+  return same ? { ...site, k: k.operand, v: v.operand, kvHeads: k.heads } : site;
+}
+
+const places = (head: Dim) => [index('@b'), head, index('@i'), index('@j')];
+
+/** Opset 23's Attention takes masks of lower rank. */
+const toRank4 = (expr: Expr): Expr => call('Expand', [expr, ints([1, 1, 1, 1])]);
+
+/** A mask as the operator adds it: a boolean one lets a query look where it is true. */
+function addend(scope: Scope, value: string): Expr {
+  const { elemType } = scope.shapes(scope.graph, value);
+  if (elemType === bool) return call('Where', [value, float(0), hidden]);
+  return elemType === float32 ? { value } : call('Cast', [value], { to: float32 });
+}
+
+const isCount = (n: number | undefined): n is number => Number.isInteger(n) && Number(n) > 0;
 
 /** Width of one of `heads` heads that lie side by side on an axis. */
 export function headWidth(dim: Dim | undefined, heads: number): number | undefined {

@@ -1,13 +1,18 @@
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import type { Graph, Model } from '../../onnx/graph.js';
 import type { Shapes } from '../../onnx/shapes.js';
-import type { Operands, Site } from '../site.js';
+import type { Reader } from '../prove/rule.js';
+import type { Operands, Proof, Site } from '../site.js';
 
 /** What a pattern may look at: the whole model, the graph the node stands in, and what is proven of its values. */
 export interface Scope {
   readonly model: Model;
   readonly graph: Graph;
   readonly shapes: Shapes;
+  /** Masks that were proven already: the layers of a model share theirs. */
+  readonly proofs: Map<string, Proof>;
+  /** What is known of the elements of masks, by the sizes of the scores that they are for. */
+  readonly readers: Map<string, Reader>;
 }
 
 /** What the structure alone tells, before anything is proven of heads, masks and sizes. */
@@ -16,7 +21,8 @@ export type Outcome<Found> =
   /** Not attention at all (a Softmax over classes, say): nothing to report. */
   | { readonly unrelated: true }
   | { readonly expected: string; readonly but: string }
-  | { readonly refused: string };
+  /** Known not to be rewritten; `site` is the attention it is, where exact plans can do it, bias and all. */
+  | { readonly refused: string; readonly site?: CheckedSite };
 
 /** One published form of attention. Both functions are pure; what check learns it returns in the site. */
 export interface Pattern<Match = unknown> {

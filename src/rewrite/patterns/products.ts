@@ -3,8 +3,12 @@
  * heads in one axis, onnxruntime's FusedMatMul, or Einsum with the axes in any order that a layout has a name for.
  */
 import { type Dim, toNumber } from '../../onnx/dims.js';
-import { type Expr, hole } from '../../onnx/expr.js';
-import type { NodeProto } from '../../onnx/gen/onnx.js';
+import { type AttributeValue, type Expr, hole } from '../../onnx/expr.js';
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType as AttributeType,
+  type NodeProto,
+} from '../../onnx/gen/onnx.js';
 import {
   floatAttribute,
   type Graph,
@@ -14,7 +18,6 @@ import {
   producerOf,
   stringAttribute,
 } from '../../onnx/graph.js';
-import { plainAttributes } from '../mask.js';
 import type { Layout, NearSteps } from '../site.js';
 import { constantFactor, isWeight } from '../trace.js';
 import type { Scope } from './pattern.js';
@@ -153,6 +156,16 @@ export function replay(steps: readonly NodeProto[], from: string): Expr {
     },
     { value: hole },
   );
+}
+
+/** Attributes of an elementwise node or a Transpose, for an expression. */
+function plainAttributes(node: NodeProto): Record<string, AttributeValue> {
+  return Object.fromEntries(node.attribute.map((a): [string, AttributeValue] => [a.name ?? '', attributeValue(a)]));
+}
+
+function attributeValue(a: AttributeProto): AttributeValue {
+  if (a.type === AttributeType.FLOAT) return { float: a.f ?? 0 };
+  return a.type === AttributeType.INTS ? a.ints.map(Number) : Number(a.i ?? 0);
 }
 
 /** Sizes of a tensor in a layout. `folded` is batch times heads where they share an axis. */
