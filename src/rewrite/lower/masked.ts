@@ -1,5 +1,5 @@
 import type { Builder } from '../../onnx/build.js';
-import { maskedBelow } from '../mask.js';
+import { maskedBelow } from '../prove/cases.js';
 import type { Inputs } from './lowering.js';
 
 /**

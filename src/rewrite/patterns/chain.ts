@@ -5,7 +5,7 @@
 import type { Expr } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import { intAttribute, isOp, producerOf } from '../../onnx/graph.js';
-import { maskedBelow } from '../mask.js';
+import { maskedBelow } from '../prove/cases.js';
 import { constantFactor, isTransparent, scalarOf } from '../trace.js';
 import type { Outcome, Scope } from './pattern.js';
 import { isTensorProduct } from './products.js';
