@@ -81,27 +81,6 @@ function prove(scope: Scope, scores: MaskedScores): Proof {
   return { found: { causal, mask, keyBias, sliding, ...(alibi && { slopes }) } };
 }
 
-/**
- * The part of a bias that depends on the key alone, shape [B or 1, 1, 1, S], or undefined when there is more to it than
- * that or it can't be proven.
- */
-export function keyOnly(scope: Scope, bias: Expr): Expr | undefined {
-  const proven = proveMask(scope, {
-    heads: 1,
-    queries: undefined,
-    keys: undefined,
-    keyTensor: { expr: bias, axis: 3 },
-    addends: [{ expr: bias, at: (head) => [index('@b'), head, index('@i'), index('@j')] }],
-  });
-  if (!('found' in proven)) return undefined;
-  const { mask, keyBias } = proven.found;
-  return mask === 'none'
-    ? { constant: { type: 'float', dims: [1, 1, 1, 1], data: [0] } }
-    : mask === 'padding'
-      ? keyBias
-      : undefined;
-}
-
 /** Layers share the values their masks are made of, and so a reader. */
 function readerFor(scope: Scope, { heads, queries, keys }: MaskedScores): Reader {
   const key = `${scope.graph.path}\0${[heads, queries?.key, keys?.key]}`;

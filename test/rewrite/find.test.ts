@@ -40,8 +40,7 @@ function corrected(file: string, site: Record<string, unknown>): Record<string, 
 }
 
 describe('exporter graphs', () => {
-  const named = manifest.filter(({ file }) => !/genai|dynamo23-(sdpa-past|is-causal)/.test(file));
-  it.each(named.map((entry) => [entry.file, entry] as const))('%s', (file, { sites, refuse }) => {
+  it.each(manifest.map((entry) => [entry.file, entry] as const))('%s', (file, { sites, refuse }) => {
     const found = inspect(readFileSync(graphFile(`${file}`)));
     expect(found.sites.map(pick)).toEqual(sites.map((site) => pick(corrected(file, site))));
     for (const [i, { scale, operands }] of found.sites.entries()) {

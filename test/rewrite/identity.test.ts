@@ -30,7 +30,6 @@ interface Saved {
   readonly data: (number | string)[];
 }
 const cases: Case[] = JSON.parse(readFileSync(graphFile('manifest.json'), 'utf8'));
-const named = cases.filter(({ file }) => !/genai|dynamo23-(sdpa-past|is-causal)/.test(file));
 const folder = mkdtempSync(join(tmpdir(), 'performers-identity-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -115,7 +114,7 @@ describe.each([
   ['onnxruntime-node', runNode],
   ['onnxruntime-web', runWeb],
 ] as const)('%s', (_, runModel) => {
-  it.each(named.map((entry) => [entry.file, entry] as const))('%s', async (file, entry) => {
+  it.each(cases.map((entry) => [entry.file, entry] as const))('%s', async (file, entry) => {
     const bytes = readFileSync(graphFile(`${file}`));
     const refusals = inspect(bytes).refusals.filter(({ site }) => site);
     for (const inputs of [savedInputs(entry), secondInputs(entry)]) {

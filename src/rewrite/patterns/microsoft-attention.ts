@@ -6,7 +6,7 @@
 import { constant, divideExactly, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, ints } from '../../onnx/expr.js';
 import { floatAttribute, intAttribute, intsAttribute } from '../../onnx/graph.js';
-import { maskedBelow } from '../mask.js';
+import { maskedBelow } from '../prove/cases.js';
 import type { Operand } from '../site.js';
 import {
   beyond,

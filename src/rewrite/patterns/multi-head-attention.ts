@@ -12,7 +12,7 @@ import { type Dim, equal, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, ints } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import { floatAttribute, intAttribute } from '../../onnx/graph.js';
-import { maskedBelow } from '../mask.js';
+import { maskedBelow } from '../prove/cases.js';
 import type { Layout, Operand } from '../site.js';
 import {
   beyond,
