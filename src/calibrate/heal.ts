@@ -106,7 +106,7 @@ function projector(weight: Array4 | undefined, H: number, E: number): (row: Floa
 }
 
 /** x of A x = b for a symmetric positive A [d,d]. */
-export function solvePositive(a: Float64Array, b: Float64Array, d: number): Float64Array {
+function solvePositive(a: Float64Array, b: Float64Array, d: number): Float64Array {
   const lower = cholesky(a, d);
   const x = Float64Array.from(b);
   for (let i = 0; i < d; i++) {

@@ -34,7 +34,7 @@ export interface SurveyOptions {
 /** Recorded tensors kept at a time. Layers that do not fit are recorded in further passes over the data. */
 const memory = 256 * 2 ** 20;
 /** Held-out inputs that candidates are measured on. */
-export const measured = 3;
+const measured = 3;
 
 /** Passes over the data for so many sites, each `bytes` an input. */
 function sitesAtOnce(bytes: number, inputs: number): number {

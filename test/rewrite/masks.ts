@@ -28,7 +28,7 @@ export type Form = (site: Site) => { readonly bias: string } | { readonly masked
 const lowest = -3.4028234663852886e38;
 
 /** Builders of small subgraphs, named after what they write. */
-export function tools({ build, n, p, s, mask }: Site) {
+function tools({ build, n, p, s, mask }: Site) {
   const num = (value: number) => build.float([value], []);
   const int = (value: number) => build.int64([value], []);
   const op = (type: string, ...inputs: string[]) => build.op(type, inputs);

@@ -110,7 +110,7 @@ function counts(options: Options) {
 }
 
 /** Codebooks of one head differ in size and in what they look at. */
-export function codebookName(options: Options): string {
+function codebookName(options: Options): string {
   return `${options.assign}${options.codes}`;
 }
 

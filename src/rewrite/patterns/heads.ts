@@ -91,7 +91,7 @@ function repeatedFrom(
 }
 
 /** Indices of a tensor in a layout, in the order of its axes. */
-export function axesOf(
+function axesOf(
   layout: Layout,
   { b, h, n, d }: { readonly b: Dim; readonly h: Dim; readonly n: Dim; readonly d: Dim },
   heads: number,

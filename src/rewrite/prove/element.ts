@@ -201,7 +201,7 @@ export function aligned(shape: readonly Dim[], at: readonly Dim[]): Dim[] {
 }
 
 /** Equations solved for one size each, so that equal sizes become one polynomial. */
-export function solve(equations: readonly Dim[]): Map<string, Dim> {
+function solve(equations: readonly Dim[]): Map<string, Dim> {
   const solved = new Map<string, Dim>();
   for (const equation of equations) {
     const dim = substitute(equation, (name) => solved.get(name));

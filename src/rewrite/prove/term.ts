@@ -73,7 +73,7 @@ export function numberOf(term: Term): number | undefined {
   return 'poly' in term ? toNumber(term.poly) : undefined;
 }
 
-export function isLogical(term: Term): boolean {
+function isLogical(term: Term): boolean {
   const value = numberOf(term);
   if (value !== undefined) return value === 0 || value === 1;
   return 'atLeast0' in term || ('leaf' in term && term.logical) || ('op' in term && logical.has(term.op));
