@@ -60,7 +60,7 @@ export async function linearize(bytes: Uint8Array, options: LinearizeOptions = {
 export async function linearizeChunks(
   bytes: Uint8Array,
   options: LinearizeOptions = {},
-): Promise<{ chunks: Uint8Array[]; report: Report }> {
+): Promise<{ chunks: readonly Uint8Array[]; report: Report }> {
   const { file = 'model', sample, createSession, rules } = options;
   const input = options.plan ?? (sample && createSession ? 'auto' : 'exact-blocked');
   const given = input === 'auto' ? undefined : readPlan(input);

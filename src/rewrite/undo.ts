@@ -1,6 +1,8 @@
 import { PerformersError } from '../errors.js';
-import { type GraphProto, type ModelProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
+import { concat } from '../onnx/encode.js';
+import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
 import { allGraphs, openModel } from '../onnx/graph.js';
+import { readMessage, writeMessage } from '../onnx/protobuf.js';
 import { readTensor } from '../onnx/tensor.js';
 
 /** Key of the metadata entry that says what was done to a file. */
@@ -26,10 +28,10 @@ export interface GraphChange {
 }
 export type Removed = readonly [index: number, message: string];
 
-export const encodeNode = (node: NodeProto) => toText(NodeProto.encode(node).finish());
-export const encodeValueInfo = (info: ValueInfoProto) => toText(ValueInfoProto.encode(info).finish());
-const decodeNode = (text: string) => NodeProto.decode(fromText(text));
-const decodeValueInfo = (text: string) => ValueInfoProto.decode(fromText(text));
+export const encodeNode = (node: NodeProto) => toText(concat(writeMessage('NodeProto', node)));
+export const encodeValueInfo = (info: ValueInfoProto) => toText(concat(writeMessage('ValueInfoProto', info)));
+const decodeNode = (text: string) => readMessage('NodeProto', fromText(text));
+const decodeValueInfo = (text: string) => readMessage('ValueInfoProto', fromText(text));
 
 function toText(bytes: Uint8Array): string {
   let text = '';
