@@ -4,6 +4,9 @@ import type { AnyPattern, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
 import type { Findings, NearMiss, Refusal, Site } from './site.js';
 
+/** Heads × width beyond which constants for them are memory, not attention: the widest model published has 32,768. */
+const widest = 2 ** 18;
+
 /**
  * All attention sites of a model, subgraphs included, in graph order, with what looks like attention and is left
  * alone. Pure; runs nothing.
@@ -17,10 +20,14 @@ export function findAttention(model: Model): Findings {
   for (const graph of allGraphs(model.graph)) {
     const scope: Scope = { model, graph, shapes };
     for (const node of graph.nodes) {
+      // What nothing can read is no attention, whatever it is called.
+      if (!node.output[0]) continue;
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
-        const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };
+        const at = { node: node.name ?? '', output: node.output[0], subgraph: graph.path };
         const outcome = pattern.find(node, scope);
-        if ('found' in outcome)
+        if ('found' in outcome && outcome.found.heads * outcome.found.headDim > widest)
+          refusals.push({ ...at, reason: `no model is ${outcome.found.heads} heads × ${outcome.found.headDim} wide` });
+        else if ('found' in outcome)
           sites.push({ ...at, op: node.opType ?? '', domain: domainOf(node), form, ...outcome.found });
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
         else if ('refused' in outcome) refusals.push({ ...at, reason: outcome.refused });
