@@ -90,7 +90,12 @@ export async function linearizeChunks(
 
 /** The original of a rewritten model, from the report that linearize returned. @throws PerformersError PF205 */
 export function restore(bytes: Uint8Array, report: Pick<Report, 'undo'>): Uint8Array {
-  return concat(encode(undoRewrite(decode(bytes), report.undo)));
+  return concat(restoreChunks(bytes, report));
+}
+
+/** restore() without the last copy: the file's chunks in order, weights being views of `bytes`. */
+export function restoreChunks(bytes: Uint8Array, report: Pick<Report, 'undo'>): readonly Uint8Array[] {
+  return encode(undoRewrite(decode(bytes), report.undo));
 }
 
 async function measure(

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PerformersError } from '../errors.js';
 
@@ -51,11 +51,32 @@ export async function writeChunks(path: string, chunks: Chunks): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const handle = await open(path, 'wx');
   try {
-    await writeFile(handle, chunks);
+    await writeAll(handle, chunks);
     await handle.sync();
   } finally {
     await handle.close();
   }
+}
+
+/** Small chunks are gathered: a graph may be thousands of them. A chunk may be overwritten once the next is asked for. */
+async function writeAll(handle: FileHandle, chunks: Chunks): Promise<void> {
+  const gathered = new Uint8Array(2 ** 20);
+  let size = 0;
+  const flush = async () => {
+    await writeFile(handle, gathered.subarray(0, size));
+    size = 0;
+  };
+  for await (const chunk of chunks) {
+    if (size + chunk.byteLength > gathered.byteLength) await flush();
+    if (chunk.byteLength > gathered.byteLength / 4) {
+      await flush();
+      await writeFile(handle, chunk);
+    } else {
+      gathered.set(chunk, size);
+      size += chunk.byteLength;
+    }
+  }
+  await flush();
 }
 
 /** @throws PerformersError PF108 when something is at `path` already and is not to be replaced, or is not ours */

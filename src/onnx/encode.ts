@@ -1,4 +1,5 @@
 import type { ModelProto } from './gen/onnx.js';
+import { loaded } from './lazy-bytes.js';
 import { writeMessage } from './protobuf.js';
 
 /**
@@ -18,7 +19,7 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0));
   let at = 0;
   for (const chunk of chunks) {
-    bytes.set(chunk, at);
+    bytes.set(loaded(chunk), at);
     at += chunk.byteLength;
   }
   return bytes;

@@ -1,6 +1,7 @@
 import { PerformersError } from '../errors.js';
 import { concat } from './encode.js';
 import { TensorProto_DataType as DataType } from './gen/onnx.js';
+import { loaded } from './lazy-bytes.js';
 import { readMessage } from './protobuf.js';
 import { Reader, Wire, Writer } from './wire.js';
 
@@ -105,6 +106,7 @@ function readRaw(raw: Uint8Array, dataType: DataType, size: number): number[] | 
   const read = rawReaders[dataType];
   if (!read || raw.byteLength < size * read.bytes) return undefined;
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  loaded(raw);
   return Array.from({ length: size }, (_, i) => read.at(view, i * read.bytes));
 }
 
