@@ -193,7 +193,7 @@ export const constantOfShape: Rule = (node, { inputs: [target] }) => {
   const shape = target?.data?.every((dim) => dim !== undefined) ? (target.data as Dim[]) : undefined;
   const size = shape && toNumber(product(shape));
   const data =
-    fill !== undefined && size !== undefined && size <= dataLimit
+    fill !== undefined && size !== undefined && size >= 0 && size <= dataLimit && Number.isInteger(size)
       ? new Array<Dim>(size).fill(constant(fill))
       : undefined;
   return [{ elemType: tensor?.dataType ?? DataType.FLOAT, shape, data }];
