@@ -1,9 +1,12 @@
 /** Graphs to time: one attention layer, an encoder with attention or with attention deleted, and a projection. */
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { gaussians } from '../src/features/rng.js';
 import { type Builder, builder, constantPool } from '../src/onnx/build.js';
+import { decode } from '../src/onnx/decode.js';
 import { concat, encode } from '../src/onnx/encode.js';
 import type { ValueInfoProto } from '../src/onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../src/onnx/message.js';
+import { writeTensor } from '../src/onnx/tensor.js';
 
 export interface Sizes {
   readonly heads: number;
@@ -64,6 +67,40 @@ export function projection(omega: Float32Array, d: number): Uint8Array {
     [tensor('x', ['rows', d])],
     ['rows', m],
   );
+}
+
+/** Attention between stretches of elementwise nodes, on x [1,8,N,16]: a graph as long as asked for. */
+export function longGraph(nodes: number): Uint8Array {
+  const dims = [1, 8, 'tokens', 16];
+  const body = (build: Builder) => {
+    const half = build.float([0.5], []);
+    let x = 'x';
+    while (build.nodes.length < nodes) {
+      for (let i = 0; i < 95; i++) x = build.op(i % 2 ? 'Add' : 'Mul', [x, half]);
+      x = plainAttention(build, x, x, x, 16);
+    }
+    return x;
+  };
+  return model(body, [tensor('x', dims)], dims);
+}
+
+/** An encoder of 8 layers with weights of so many megabytes in all, each layer's a tensor of its own. */
+export function writeHeavyEncoder(path: string, megabytes: number): void {
+  const layers = 8;
+  const bytes = encoder({ heads: 4, headDim: 16, layers }, { attention: true });
+  const { graph, ...rest } = decode(bytes);
+  if (!graph) throw new TypeError('an encoder has a graph');
+  const size = Math.floor((megabytes * 2 ** 20) / layers / 4) * 4;
+  // One buffer for all: they are views of it.
+  const raw = new Uint8Array(new Float32Array(size / 4).map((_, i) => (i % 997) / 997).buffer);
+  const heavy = Array.from({ length: layers }, (_, i) =>
+    writeTensor({ name: `heavy_${i}`, dataType: 1, dims: [size / 4], raw }),
+  );
+  const file = openSync(path, 'w');
+  for (const chunk of encode({ ...rest, graph: { ...graph, initializer: [...graph.initializer, ...heavy] } })) {
+    writeSync(file, chunk);
+  }
+  closeSync(file);
 }
 
 function plainAttention(build: Builder, q: string, k: string, v: string, headDim: number): string {

@@ -1,13 +1,20 @@
-/** One linearize() of a file in a fresh process, or none (`idle`), for peak memory. Prints { ms, peakMB }. */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { linearizeChunks } from '../src/index.js';
+/** One `linearize` of a file in a fresh process, a copy of it, or neither (`idle`). Prints { ms, peakMB }. */
+import { rmSync } from 'node:fs';
+import { copyFile, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { linearizeFiles } from '../src/node/linearize-files.js';
 
-const [mode, source = '', target = ''] = process.argv.slice(2);
+const [mode, source = '', folder = ''] = process.argv.slice(2);
 const start = performance.now();
-if (mode === 'linearize') {
-  const { chunks } = await linearizeChunks(readFileSync(source), { plan: 'exact-blocked' });
-  const file = openSync(target, 'w');
-  for (const chunk of chunks) writeSync(file, chunk);
-  closeSync(file);
+const target = join(folder, `${mode}.onnx`);
+if (mode === 'linearize') await linearizeFiles(source, target, { plan: 'exact-blocked', force: true });
+if (mode === 'copy') {
+  // On the disk, not on its way to it: as linearize leaves it.
+  await copyFile(source, target);
+  const file = await open(target, 'r+');
+  await file.sync();
+  await file.close();
 }
-console.log(JSON.stringify({ ms: performance.now() - start, peakMB: process.resourceUsage().maxRSS / 1024 }));
+const ms = performance.now() - start;
+if (mode !== 'idle') rmSync(target);
+console.log(JSON.stringify({ ms, peakMB: process.resourceUsage().maxRSS / 1024 }));

@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { linearize } from '../src/index.js';
-import { attentionLayer, encoder } from './graphs.js';
+import { attentionLayer, encoder, longGraph, writeHeavyEncoder } from './graphs.js';
 import { projections } from './projections.js';
 import { median, quantile, type Row, round, type Suite, type Tools } from './suite.js';
 import type { Job, Timing } from './worker.js';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
 
 export const suites: Readonly<Record<string, Suite>> = {
   projections,
@@ -43,41 +45,54 @@ export const suites: Readonly<Record<string, Suite>> = {
     },
   },
   linearize: {
-    title: 'linearize() on a file: time ÷ copying it, peak memory ÷ its size',
+    title: 'performers linearize on a file: time ÷ copying it, peak memory ÷ its size',
     async run(tools) {
-      const { PERFORMERS_BENCH_MODEL = 'models/vit-s14-saliency/onnx/model.onnx' } = process.env;
-      const source = join(fileURLToPath(new URL('../', import.meta.url)), PERFORMERS_BENCH_MODEL);
-      const copy = join(tools.folder, 'copy.onnx');
+      const { PERFORMERS_BENCH_MODEL: given, PERFORMERS_BENCH_MB: megabytes = '400' } = process.env;
+      const source = given ? join(root, given) : join(tools.folder, 'heavy.onnx');
+      if (!given) writeHeavyEncoder(source, Number(megabytes));
       const script = fileURLToPath(new URL('linearize-once.ts', import.meta.url));
       const once = (mode: string): { ms: number; peakMB: number } =>
-        JSON.parse(
-          execFileSync(process.execPath, [
-            '--import',
-            'tsx',
-            script,
-            mode,
-            source,
-            join(tools.folder, 'out.onnx'),
-          ]).toString(),
-        );
-      const copies = Array.from({ length: 9 }, () => {
-        const start = performance.now();
-        copyFileSync(source, copy);
-        return performance.now() - start;
-      });
-      const runs = Array.from({ length: 5 }, () => once('linearize'));
+        JSON.parse(execFileSync(process.execPath, ['--import', 'tsx', script, mode, source, tools.folder]).toString());
+      const row: Record<string, string | number> = { file: given ?? 'encoder with heavy weights' };
+      const size = statSync(source).size / 2 ** 20;
+      // In turn: what disturbs one disturbs all.
+      const runs = Array.from({ length: 5 }, () => [once('copy'), once('linearize')] as const);
       const idle = once('idle');
-      const megabytes = statSync(source).size / 2 ** 20;
-      const row = {
-        file: PERFORMERS_BENCH_MODEL,
-        MB: round(megabytes),
-        copyMs: round(median(copies)),
-        linearizeMs: round(median(runs.map(({ ms }) => ms))),
-        timeRatio: round(median(runs.map(({ ms }) => ms)) / median(copies)),
-        memoryRatio: round((median(runs.map(({ peakMB }) => peakMB)) - idle.peakMB) / megabytes),
-      };
+      const copy = median(runs.map(([{ ms }]) => ms));
+      const linearized = median(runs.map(([, { ms }]) => ms));
+      const peak = Math.max(...runs.map(([, { peakMB }]) => peakMB));
+      Object.assign(row, {
+        MB: round(size),
+        copyMs: round(copy),
+        linearizeMs: round(linearized),
+        timeRatio: round(linearized / copy),
+        peakMB: round(peak),
+        ofWhichNodeMB: round(idle.peakMB),
+        memoryRatio: round(peak / size),
+      });
       tools.print(JSON.stringify(row));
       return [row];
+    },
+  },
+  nodes: {
+    title: 'linearize() on graphs of ever more nodes, 1 attention in 100; slope of log time over log nodes',
+    async run(tools) {
+      const counts = [12_500, 25_000, 50_000, 100_000];
+      const rows: Row[] = [];
+      for (const nodes of counts) {
+        const bytes = longGraph(nodes);
+        const times: number[] = [];
+        for (let i = 0; i < 4; i++) {
+          const start = performance.now();
+          await linearize(bytes, { plan: 'exact-blocked' });
+          if (i > 0) times.push(performance.now() - start);
+        }
+        rows.push({ nodes, MB: round(bytes.length / 2 ** 20), ms: round(median(times)) });
+        tools.print(JSON.stringify(rows.at(-1)));
+      }
+      const slope = logSlope(rows.map(({ nodes, ms }) => [Number(nodes), Number(ms)]));
+      tools.print(`slope ${slope}`);
+      return [...rows, { slope }];
     },
   },
 };
@@ -134,4 +149,13 @@ async function compare(
     );
     return { ...row, ratio };
   });
+}
+
+/** Least squares over logarithms. */
+function logSlope(points: readonly (readonly [number, number])[]): number | undefined {
+  const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)] as const);
+  const mean = (i: 0 | 1) => logs.reduce((sum, point) => sum + point[i], 0) / logs.length;
+  const [mx, my] = [mean(0), mean(1)];
+  const across = logs.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0);
+  return round(across / logs.reduce((sum, [x]) => sum + (x - mx) ** 2, 0));
 }

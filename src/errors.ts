@@ -12,6 +12,8 @@ export const errorCodes = {
   PF107: 'a file could not be read',
   PF108: 'a file could not be written',
   PF109: 'the graph is not valid ONNX',
+  PF110: 'subgraphs are nested too deeply',
+  PF111: 'the model file is larger than 2 GB',
   PF201: 'unknown plan',
   PF202: 'an option has a wrong value',
   PF203: 'no such layer or head',

@@ -67,7 +67,7 @@ const beyondProof: ReadonlySet<string> = new Set(['exact', 'exact-blocked']);
 export async function linearizeChunks(
   bytes: Uint8Array,
   options: LinearizeOptions = {},
-): Promise<{ chunks: Uint8Array[]; report: Report }> {
+): Promise<{ chunks: readonly Uint8Array[]; report: Report }> {
   const { file = 'model', sample, createSession } = options;
   const input = options.plan ?? (sample && createSession ? 'auto' : 'exact-blocked');
   const given = input === 'auto' ? undefined : readPlan(input);
@@ -110,7 +110,12 @@ async function plansFor(
 
 /** The original of a rewritten model, from the report that linearize returned. @throws PerformersError PF205 */
 export function restore(bytes: Uint8Array, report: Pick<Report, 'undo'>): Uint8Array {
-  return concat(encode(undoRewrite(decode(bytes), report.undo)));
+  return concat(restoreChunks(bytes, report));
+}
+
+/** restore() without the last copy: the file's chunks in order, weights being views of `bytes`. */
+export function restoreChunks(bytes: Uint8Array, report: Pick<Report, 'undo'>): readonly Uint8Array[] {
+  return encode(undoRewrite(decode(bytes), report.undo));
 }
 
 async function measure(

@@ -1,11 +1,13 @@
 /*
  * Nothing half-written is ever seen under its own name. New content goes to a temporary name in the same folder (so
  * that the last step is a rename within one file system), is flushed to the disk, then renamed. Any error removes the
- * temporary; a kill leaves it, under a name that begins with a dot and ends in .partial.
+ * temporary; a kill leaves it, under a hidden name that ends in .partial and holds the process's number, and the next run that writes
+ * the same output removes it. A folder that is replaced is moved aside first; killed between the two steps, the run leaves
+ * the whole previous folder under a name in .previous, and the next one puts it back before it begins.
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PerformersError } from '../errors.js';
 
@@ -51,11 +53,32 @@ export async function writeChunks(path: string, chunks: Chunks): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const handle = await open(path, 'wx');
   try {
-    await writeFile(handle, chunks);
+    await writeAll(handle, chunks);
     await handle.sync();
   } finally {
     await handle.close();
   }
+}
+
+/** Small chunks are gathered: a graph may be thousands of them. A chunk may be overwritten once the next is asked for. */
+async function writeAll(handle: FileHandle, chunks: Chunks): Promise<void> {
+  const gathered = new Uint8Array(2 ** 20);
+  let size = 0;
+  const flush = async () => {
+    await writeFile(handle, gathered.subarray(0, size));
+    size = 0;
+  };
+  for await (const chunk of chunks) {
+    if (size + chunk.byteLength > gathered.byteLength) await flush();
+    if (chunk.byteLength > gathered.byteLength / 4) {
+      await flush();
+      await writeFile(handle, chunk);
+    } else {
+      gathered.set(chunk, size);
+      size += chunk.byteLength;
+    }
+  }
+  await flush();
 }
 
 /** @throws PerformersError PF108 when something is at `path` already and is not to be replaced, or is not ours */
@@ -87,6 +110,9 @@ async function writeAtomic(
   options: WriteOptions,
 ): Promise<void> {
   const target = resolve(path);
+  await cleanUp(target).catch((cause) => {
+    throw unwritable(target, cause);
+  });
   await checkTarget(target, kind, options);
   const temporary = sibling(target, 'partial');
   partial.add(temporary);
@@ -110,14 +136,17 @@ async function writeAtomic(
 async function swapFolders(temporary: string, target: string): Promise<void> {
   if (!(await kindOf(target))) return rename(temporary, target);
   const previous = sibling(target, 'previous');
-  await rename(target, previous);
+  moved.add(previous);
   try {
-    await rename(temporary, target);
-  } catch (cause) {
-    await rename(previous, target);
-    throw cause;
+    await rename(target, previous);
+    await rename(temporary, target).catch(async (cause) => {
+      await rename(previous, target);
+      throw cause;
+    });
+    await rm(previous, { recursive: true, force: true });
+  } finally {
+    moved.delete(previous);
   }
-  await rm(previous, { recursive: true, force: true });
 }
 
 /** A rename is on the disk when its folder is. Some systems cannot open folders; there, it is when it is. */
@@ -128,14 +157,45 @@ async function flushFolder(folder: string): Promise<void> {
 }
 
 const partial = new Set<string>();
+/** Previous folders, aside while the new one takes their place: never removed by removePartial(). */
+const moved = new Set<string>();
 
 /** Removes what is being written right now, for use when the process is told to end. */
 export function removePartial(): void {
   for (const path of partial) rmSync(path, { recursive: true, force: true });
 }
 
+/** Hidden, beside the target, and named after the process: what belongs to none that runs is of one that was killed. */
 function sibling(path: string, ending: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.${ending}`);
+  const unique = `${process.pid}-${randomBytes(4).toString('hex')}`;
+  return join(dirname(path), `.${basename(path)}.${unique}.${ending}`);
+}
+
+/** Removes what killed runs left of `target`, and puts a folder back that one of them had moved aside. */
+async function cleanUp(target: string): Promise<void> {
+  const folder = dirname(target);
+  const start = `.${basename(target)}.`;
+  for (const name of await readdir(folder).catch(() => [])) {
+    const rest = name.startsWith(start) ? name.slice(start.length) : '';
+    const [, pid, ending] = /^(\d+)-[0-9a-f]{8}\.(partial|previous)$/.exec(rest) ?? [];
+    const left = join(folder, name);
+    if (pid === undefined || inUse(left, Number(pid))) continue;
+    // Where the target is there, the killed run had come to its end but for this.
+    if (ending === 'previous' && !(await kindOf(target))) await rename(left, target);
+    else await rm(left, { recursive: true, force: true });
+  }
+}
+
+/** A number comes back after a restart, in containers the same one every time: our own counts where we know the path. */
+function inUse(path: string, pid: number): boolean {
+  if (pid === process.pid) return partial.has(path) || moved.has(path);
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // A process of somebody else's is one.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
 }
 
 function unwritable(path: string, cause: unknown): PerformersError {

@@ -6,12 +6,14 @@ import { PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearizeChunks, type Report } from '../linearize.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
+import { loaded } from '../onnx/lazy-bytes.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
 import { checkTarget, reportName, writeChunks, writeFilesAtomic, writeFolderAtomic } from './atomic-write.js';
 import { type CalibrateFileOptions, calibrateFile, type PlanFileContent } from './calibrate-file.js';
 import { readInputFile } from './input-file.js';
 import { generateInputs } from './inputs.js';
-import { findWeights, isInside, type ModelPath, openPath, readBytes, type Weights } from './model-folder.js';
+import { onDisk, openModelBytes } from './model-bytes.js';
+import { findWeights, isInside, type ModelPath, openPath, type Weights } from './model-folder.js';
 
 export interface LinearizeFilesOptions extends Pick<LinearizeOptions, 'plan' | 'rules' | 'maxError' | 'onProgress'> {
   /** Measure on inputs from this file, or on generated ones of this many tokens; `auto` needs one, and takes 128. */
@@ -61,11 +63,10 @@ export async function linearizeFiles(
 }
 
 async function linearizeFile(
-  source: ModelPath,
+  { root, models: [model = ''] }: ModelPath,
   output: string,
   options: LinearizeFilesOptions,
 ): Promise<LinearizedFiles> {
-  const [model = ''] = source.models;
   if (!output.endsWith('.onnx')) {
     throw new PerformersError('PF202', `the output of one model must end in .onnx, got '${output}'`, {
       at: '-o',
@@ -73,28 +74,33 @@ async function linearizeFile(
     });
   }
   const reportFile = options.reportFile ?? `${output.slice(0, -'.onnx'.length)}.performers.json`;
-  const path = join(source.root, model);
+  const path = join(root, model);
   for (const target of [output, reportFile]) await checkTarget(target, 'file', options);
-  const bytes = await readBytes(path);
-  const weights = await findWeights(bytes, path);
-  const moves = await weightsToCopy(weights, dirname(resolve(output)));
-  for (const { to } of moves) await checkTarget(to, 'file', options);
   const planFile = `${output.slice(0, -'.onnx'.length)}.plan.json`;
   if (options.calibration) await checkTarget(planFile, 'file', options);
-  const content =
-    options.calibration && (await calibrateFile(bytes, path, { ...options.calibration, ...progressOf(options) }));
-  const { chunks, report } = await linearizeModel(bytes, path, model, {
-    ...options,
-    ...(content && { saved: content }),
-  });
-  const files = [
-    { path: output, chunks },
-    { path: reportFile, chunks: jsonChunks(report) },
-    ...(content ? [{ path: planFile, chunks: jsonChunks(content) }] : []),
-    ...moves.map(({ from, to }) => ({ path: to, chunks: createReadStream(from) })),
-  ];
-  await writeFilesAtomic(files, options);
-  return { output, reportFile, reports: [report], copied: [], ...(content && { plan: { file: planFile, content } }) };
+  const source = openModelBytes(path);
+  try {
+    const weights = await findWeights(source.bytes, path);
+    const moves = await weightsToCopy(weights, dirname(resolve(output)));
+    for (const { to } of moves) await checkTarget(to, 'file', options);
+    const { calibration, runtime, onProgress } = options;
+    const content =
+      calibration && (await calibrateFile(loaded(source.bytes), path, { ...calibration, runtime, onProgress }));
+    const { chunks, report } = await linearizeModel(source.bytes, path, model, {
+      ...options,
+      ...(content && { saved: content }),
+    });
+    const files = [
+      { path: output, chunks: onDisk(source, chunks) },
+      { path: reportFile, chunks: jsonChunks(report) },
+      ...(content ? [{ path: planFile, chunks: jsonChunks(content) }] : []),
+      ...moves.map(({ from, to }) => ({ path: to, chunks: createReadStream(from) })),
+    ];
+    await writeFilesAtomic(files, options);
+    return { output, reportFile, reports: [report], copied: [], ...(content && { plan: { file: planFile, content } }) };
+  } finally {
+    source.close();
+  }
 }
 
 async function linearizeFolder(
@@ -128,13 +134,17 @@ async function linearizeFolder(
         await writeChunks(join(folder, model), createReadStream(path));
         continue;
       }
-      const { chunks, report } = await linearizeModel(await readBytes(path), path, model, options);
-      if (report.sites.length > 0) {
-        reports.push(report);
-        await writeChunks(join(folder, model), chunks);
-      } else {
-        copied.push({ file: model, reason: 'no attention that could be rewritten' });
-        await writeChunks(join(folder, model), createReadStream(path));
+      const bytes = openModelBytes(path);
+      try {
+        const { chunks, report } = await linearizeModel(bytes.bytes, path, model, options);
+        if (report.sites.length > 0) reports.push(report);
+        else copied.push({ file: model, reason: 'no attention that could be rewritten' });
+        await writeChunks(
+          join(folder, model),
+          report.sites.length > 0 ? onDisk(bytes, chunks) : createReadStream(path),
+        );
+      } finally {
+        bytes.close();
       }
     }
     for (const other of source.others) {
@@ -154,8 +164,12 @@ async function weightsByModel({ root, models }: ModelPath): Promise<Map<string, 
   const found = new Map<string, Set<string>>();
   for (const model of models) {
     const path = join(root, model);
-    const weights = await findWeights(await readBytes(path), path);
-    found.set(model, new Set(weights.map((entry) => entry.path)));
+    const { bytes, close } = openModelBytes(path);
+    try {
+      found.set(model, new Set((await findWeights(bytes, path)).map((entry) => entry.path)));
+    } finally {
+      close();
+    }
   }
   return found;
 }
@@ -179,10 +193,9 @@ async function linearizeModel(bytes: Uint8Array, path: string, file: string, opt
       ? generateInputs(openModel(decode(bytes, file)), { tokens: sampleLength ?? 128 }).feeds
       : await readInputFile(inputFile);
   const createSession = await nodeSessions(runtime, path);
-  return linearizeChunks(bytes, { plan, rules, maxError, onProgress, sample, createSession, file });
+  // The runtime is given the original as it is: all of it.
+  return linearizeChunks(loaded(bytes), { plan, rules, maxError, onProgress, sample, createSession, file });
 }
-
-const progressOf = ({ runtime, onProgress }: LinearizeFilesOptions) => ({ runtime, onProgress });
 
 /** External weights that the output needs beside it and has not yet. */
 async function weightsToCopy(weights: readonly Weights[], folder: string): Promise<{ from: string; to: string }[]> {

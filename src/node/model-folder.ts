@@ -76,7 +76,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-function unreadable(path: string, cause: unknown): PerformersError {
+export function unreadable(path: string, cause: unknown): PerformersError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new PerformersError('PF107', `a file could not be read: ${reason}`, {
     at: path,

@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { PerformersError } from '../errors.js';
-import { type Report, restore } from '../linearize.js';
+import { type Report, restoreChunks } from '../linearize.js';
 import {
+  type Chunks,
   checkTarget,
   reportName,
   type WriteOptions,
@@ -11,6 +12,7 @@ import {
   writeFolderAtomic,
 } from './atomic-write.js';
 import { isRecord } from './input-file.js';
+import { onDisk, openModelBytes } from './model-bytes.js';
 import { openPath, readBytes } from './model-folder.js';
 
 /**
@@ -32,20 +34,29 @@ export async function restoreFiles(
   if (source.kind === 'file') {
     const report = reports.find(({ file }) => file === model) ?? reports[0];
     if (!report) throw notReport(reportFile);
-    const chunks = [restore(await readBytes(join(source.root, model)), report)];
-    await writeFilesAtomic([{ path: output, chunks }], options);
+    const write = (chunks: Chunks) => writeFilesAtomic([{ path: output, chunks }], options);
+    await restoreFile(join(source.root, model), report, write);
     return [output];
   }
   const fill = async (folder: string) => {
     for (const file of [...source.models, ...source.others]) {
       const path = join(source.root, file);
       const report = reports.find((entry) => entry.file === file);
-      if (report) await writeChunks(join(folder, file), [restore(await readBytes(path), report)]);
+      if (report) await restoreFile(path, report, (chunks) => writeChunks(join(folder, file), chunks));
       else if (file !== reportName) await writeChunks(join(folder, file), createReadStream(path));
     }
   };
   await writeFolderAtomic(output, fill, options);
   return reports.map(({ file }) => file);
+}
+
+async function restoreFile(path: string, report: Restorable, write: (chunks: Chunks) => Promise<void>): Promise<void> {
+  const source = openModelBytes(path);
+  try {
+    await write(onDisk(source, restoreChunks(source.bytes, report)));
+  } finally {
+    source.close();
+  }
 }
 
 type Restorable = Pick<Report, 'file' | 'undo'>;

@@ -111,10 +111,10 @@ export function builder(opset: number, prefix: string, pool: ConstantPool): Buil
         return output;
       },
       rename(from, to) {
-        const node = nodes.find((n) => n.output.includes(from));
-        if (!node) throw new TypeError(`rename: no node computes ${from}`);
-        node.output = node.output.map((output) => (output === from ? to : output));
-        for (const reader of nodes) reader.input = reader.input.map((input) => (input === from ? to : input));
+        if (!nodes.some(({ output }) => output.includes(from))) throw new TypeError(`rename: no node computes ${from}`);
+        const renamed = (values: readonly string[]) => values.map((value) => (value === from ? to : value));
+        for (const [i, node] of nodes.entries())
+          nodes[i] = { ...node, input: renamed(node.input), output: renamed(node.output) };
       },
     };
     return self;

@@ -1,5 +1,6 @@
 import { PerformersError } from '../errors.js';
-import { ModelProto } from './gen/onnx.js';
+import type { ModelProto } from './gen/onnx.js';
+import { readMessage } from './protobuf.js';
 
 /**
  * Bytes of an .onnx file → ModelProto. Tensors stay encoded views of `bytes` (see onnx.proto), so the cost is that
@@ -16,9 +17,9 @@ export function decode(bytes: Uint8Array, file = 'model'): ModelProto {
   }
   let model: ModelProto;
   try {
-    model = ModelProto.decode(bytes);
+    model = readMessage('ModelProto', bytes, file);
   } catch (cause) {
-    throw explain(bytes, file, cause);
+    throw beginsLikeOnnx(bytes) ? cause : notOnnx(bytes, file, cause);
   }
   if (
     !model.graph ||
@@ -30,18 +31,9 @@ export function decode(bytes: Uint8Array, file = 'model'): ModelProto {
   return model;
 }
 
-/** A damaged ONNX file still begins like one (field 1, ir_version, a small varint); anything else never was one. */
-function explain(bytes: Uint8Array, file: string, cause: unknown): PerformersError {
-  if (bytes[0] !== 0x08 || (bytes[1] ?? 0) > 0x20) return notOnnx(bytes, file, cause);
-  return new PerformersError(
-    'PF102',
-    `the model is truncated or damaged: it breaks off within its ${bytes.byteLength} bytes`,
-    {
-      at: file,
-      mend: 'download or export the file again and compare its size',
-      cause,
-    },
-  );
+/** A damaged ONNX file still begins like one: field 1, ir_version, a small varint. Anything else never was one. */
+function beginsLikeOnnx([tag, version = 0]: Uint8Array): boolean {
+  return tag === 0x08 && version <= 0x20;
 }
 
 function notOnnx(bytes: Uint8Array, file: string, cause?: unknown): PerformersError {

@@ -10,12 +10,17 @@ export interface Dim {
   readonly terms: ReadonlyMap<string, number>;
 }
 
+/** Beyond these no shape of a model goes; squaring an unknown 20 times does, and would never come to an end. */
+const longest = { terms: 32, key: 1000 };
+let beyond = 0;
+
 function make(terms: Map<string, number>): Dim {
   for (const [monomial, coefficient] of terms) if (coefficient === 0) terms.delete(monomial);
-  const key = [...terms]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([monomial, c]) => `${c}${monomial && `*${monomial}`}`)
-    .join('+');
+  const sorted = [...terms].sort(([a], [b]) => (a < b ? -1 : 1));
+  const key = sorted.map(([monomial, c]) => `${c}${monomial && `*${monomial}`}`).join('+');
+  // Integers that a double does not hold are equal to others that they are not.
+  const inexact = sorted.some(([, c]) => Number.isInteger(c) && !Number.isSafeInteger(c) && c !== terms.get(''));
+  if (inexact || terms.size > longest.terms || key.length > longest.key) return symbol(`?${beyond++}`);
   return { key: key || '0', terms };
 }
 

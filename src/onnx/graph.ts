@@ -1,3 +1,4 @@
+import { PerformersError } from '../errors.js';
 import {
   type AttributeProto,
   AttributeProto_AttributeType as AttributeType,
@@ -34,7 +35,11 @@ export interface Model {
   readonly opsets: ReadonlyMap<string, number>;
 }
 
-/** Indexes a decoded model. Node and value look-ups are O(1) afterwards; nothing is copied. */
+/**
+ * Indexes a decoded model. Node and value look-ups are O(1) afterwards; nothing is copied.
+ *
+ * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor
+ */
 export function openModel(proto: ModelProto): Model {
   if (!proto.graph) throw new TypeError('decode() lets no model without a graph through');
   const opsets = new Map(
@@ -50,6 +55,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
   const consumers = new Map<string, NodeProto[]>();
   const held = new Map<NodeProto, Graph[]>();
   const inner: Graph[] = [];
+  const paths = new Set<string>();
   const initializers = new Map<string, Tensor>();
   for (const bytes of proto.initializer) {
     const tensor = readTensor(bytes);
@@ -76,20 +82,67 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
     else consumers.set(value, [node]);
   };
   for (const node of proto.node) {
-    for (const output of node.output) if (output) producers.set(output, node);
+    for (const output of node.output) {
+      if (producers.has(output)) throw invalid(`two nodes compute '${output}'`, path);
+      if (output) producers.set(output, node);
+    }
     for (const input of node.input) if (input) read(input, node);
+    const children: Graph[] = [];
     for (const attribute of node.attribute) {
       const bodies = attribute.g ? [attribute.g] : attribute.graphs;
       for (const body of bodies) {
-        const step = `${node.name || node.output[0]}/${attribute.name}`;
-        const child = openGraph(body, path ? `${path}::${step}` : step, graph);
+        const child = openGraph(body, freshPath(path, node, attribute, paths), graph);
         inner.push(child);
-        held.set(node, [...(held.get(node) ?? []), child]);
+        children.push(child);
         for (const value of captured(child)) read(value, node);
       }
     }
+    if (children.length > 0) held.set(node, children);
   }
+  checkAcyclic(graph);
   return graph;
+}
+
+/** One path a graph: nodes may share a name, and an attribute may hold several graphs. */
+function freshPath(outer: string, node: NodeProto, { name }: AttributeProto, taken: Set<string>): string {
+  // A name may be as long as the file: not to be repeated for every graph below it.
+  const step = `${(node.name || node.output[0] || '').slice(0, 500)}/${(name ?? '').slice(0, 500)}`;
+  const path = outer ? `${outer}::${step}` : step;
+  let free = path;
+  for (let i = 2; taken.has(free); i++) free = `${path}#${i}`;
+  taken.add(free);
+  return free;
+}
+
+/** Kahn's algorithm. What walks the graph afterwards need not fear to walk in circles. */
+function checkAcyclic(graph: Graph): void {
+  const waiting = new Map<NodeProto, number>();
+  for (const node of graph.nodes) waiting.set(node, 0);
+  for (const node of graph.nodes) {
+    for (const output of node.output) {
+      for (const reader of graph.consumers(output)) waiting.set(reader, (waiting.get(reader) ?? 0) + 1);
+    }
+  }
+  const ready = graph.nodes.filter((node) => waiting.get(node) === 0);
+  // The list grows while it is walked.
+  for (const node of ready) {
+    for (const output of node.output) {
+      for (const reader of graph.consumers(output)) {
+        const left = (waiting.get(reader) ?? 0) - 1;
+        waiting.set(reader, left);
+        if (left === 0) ready.push(reader);
+      }
+    }
+  }
+  const [stuck] = graph.nodes.filter((node) => waiting.get(node) !== 0);
+  if (stuck) throw invalid(`'${stuck.output[0]}' is computed from itself`, graph.path);
+}
+
+function invalid(what: string, path: string): PerformersError {
+  return new PerformersError('PF109', `the graph is not valid ONNX: ${what}`, {
+    at: path ? `subgraph ${path}` : 'the main graph',
+    mend: 'onnx.checker.check_model shows what is wrong; export the model again',
+  });
 }
 
 /** Values that a subgraph, or one within it, reads from outside. */

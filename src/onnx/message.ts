@@ -1,26 +1,16 @@
 import type { AttributeProto, GraphProto, NodeProto, ValueInfoProto } from './gen/onnx.js';
+import { makeMessage } from './protobuf.js';
 
-/** Messages with the lists that the schema asks for left empty. */
 export function makeNode(fields: Partial<NodeProto>): NodeProto {
-  return { input: [], output: [], attribute: [], metadataProps: [], deviceConfigurations: [], ...fields };
+  return makeMessage('NodeProto', fields);
 }
 
 export function makeAttribute(fields: Partial<AttributeProto>): AttributeProto {
-  return { floats: [], ints: [], strings: [], tensors: [], graphs: [], sparseTensors: [], typeProtos: [], ...fields };
+  return makeMessage('AttributeProto', fields);
 }
 
 export function makeGraph(fields: Partial<GraphProto>): GraphProto {
-  const lists = {
-    node: [],
-    initializer: [],
-    sparseInitializer: [],
-    input: [],
-    output: [],
-    valueInfo: [],
-    quantizationAnnotation: [],
-    metadataProps: [],
-  };
-  return { ...lists, ...fields };
+  return makeMessage('GraphProto', fields);
 }
 
 /** Declares a tensor; sizes are numbers, names of unknown sizes, or undefined. */

@@ -2,6 +2,7 @@ import { constant, declared, symbol } from './dims.js';
 import type { ValueInfoProto } from './gen/onnx.js';
 import { constantOf, type Graph, type Model, tensorOf } from './graph.js';
 import { inferNode } from './shape-rules/registry.js';
+import { upTo } from './shape-rules/rule.js';
 import type { ValueType } from './value-type.js';
 
 /** Looks up the proven type of a value as seen from a graph. */
@@ -51,14 +52,14 @@ function constantType(graph: Graph, value: string): ValueType | undefined {
   const tensor = tensorOf(graph, value) ?? graph.initializer(value);
   if (!tensor) return undefined;
   const data = graph.isInput(value) ? undefined : constantOf(graph, value, 64)?.data.map(constant);
-  return { elemType: tensor.dataType, shape: tensor.dims.map(constant), data };
+  return { elemType: tensor.dataType, shape: upTo(tensor.dims)?.map(constant), data };
 }
 
 /** Graph inputs are the one place where the file's word is taken: they are its interface. */
 function declaredType(input: ValueInfoProto): ValueType {
   const type = input.type?.value;
   if (type?.$case !== 'tensorType') return unknown;
-  const shape = type.value.shape?.dim.map(({ value }, axis) => {
+  const shape = upTo(type.value.shape?.dim)?.map(({ value }, axis) => {
     if (value?.$case === 'dimValue' && value.value > 0n) return constant(Number(value.value));
     return value?.$case === 'dimParam' && value.value ? declared(value.value) : symbol(`${input.name}.${axis}`);
   });

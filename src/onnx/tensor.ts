@@ -1,5 +1,9 @@
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { PerformersError } from '../errors.js';
+import { concat } from './encode.js';
 import { TensorProto_DataType as DataType } from './gen/onnx.js';
+import { loaded } from './lazy-bytes.js';
+import { readMessage } from './protobuf.js';
+import { Reader, Wire, Writer } from './wire.js';
 
 /**
  * The head of a TensorProto, read without decoding its elements. `bytes` is the encoded message, a view of the
@@ -15,44 +19,51 @@ export interface Tensor {
   readonly external?: Readonly<Record<string, string>>;
 }
 
-const field = {
-  dims: 1,
-  dataType: 2,
-  floatData: 4,
-  int32Data: 5,
-  int64Data: 7,
-  name: 8,
-  raw: 9,
-  doubleData: 10,
-  external: 13,
-  location: 14,
+/** Field number << 3 | wire type. */
+const tags = {
+  dims: (1 << 3) | Wire.varint,
+  dataType: (2 << 3) | Wire.varint,
+  floatData: (4 << 3) | Wire.fixed32,
+  int32Data: (5 << 3) | Wire.varint,
+  int64Data: (7 << 3) | Wire.varint,
+  name: (8 << 3) | Wire.bytes,
+  raw: (9 << 3) | Wire.bytes,
+  doubleData: (10 << 3) | Wire.fixed64,
+  external: (13 << 3) | Wire.bytes,
+  location: (14 << 3) | Wire.varint,
 };
 
-/** Reads the head of an encoded TensorProto. Throws RangeError (from the wire reader) on damaged bytes. */
+/** Numbers may be written one by one or packed, whatever the schema says. */
+const packed = (tag: number) => (tag & ~7) | Wire.bytes;
+
+/** Reads the head of an encoded TensorProto. @throws PerformersError PF102 (damaged), PF109 (a size below zero) */
 export function readTensor(bytes: Uint8Array): Tensor {
-  const reader = new BinaryReader(bytes);
+  const reader = new Reader(bytes, 'a tensor');
   const dims: number[] = [];
-  const external: Record<string, string> = {};
+  const external: [key: string, value: string][] = [];
   let name = '';
   let dataType: DataType = DataType.UNDEFINED;
   let raw: Uint8Array | undefined;
   let outside = false;
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === field.dims && wire === WireType.Varint) dims.push(Number(reader.int64()));
-    else if (number === field.dims && wire === WireType.LengthDelimited) {
-      const end = reader.uint32() + reader.pos;
-      while (reader.pos < end) dims.push(Number(reader.int64()));
-    } else if (number === field.dataType) dataType = reader.int32();
-    else if (number === field.name) name = reader.string();
-    else if (number === field.raw) raw = reader.bytes();
-    else if (number === field.external) {
-      const [key, value] = readEntry(reader.bytes());
-      external[key] = value;
-    } else if (number === field.location) outside = reader.int32() === 1;
-    else reader.skip(wire, number);
+  while (reader.at < reader.end) {
+    const tag = reader.uint32();
+    if (tag === tags.name) name = reader.string();
+    else if (tag === tags.dataType) dataType = reader.int32();
+    else if (tag === tags.raw) raw = reader.view();
+    else if (tag === tags.location) outside = reader.int32() === 1;
+    else if (tag === tags.external) external.push(readEntry(reader.view()));
+    else if (tag === tags.dims || tag === packed(tags.dims))
+      reader.repeated(tag, () => dims.push(Number(reader.int64())));
+    else reader.skip(tag);
   }
-  return { name, dataType, dims, bytes, raw, external: outside ? external : undefined };
+  const negative = dims.find((dim) => dim < 0);
+  if (negative !== undefined) {
+    throw new PerformersError('PF109', `the graph is not valid ONNX: a size of ${negative} in tensor '${name}'`, {
+      at: 'a tensor',
+      mend: 'onnx.checker.check_model shows what is wrong; export the model again',
+    });
+  }
+  return { name, dataType, dims, bytes, raw, external: outside ? Object.fromEntries(external) : undefined };
 }
 
 /** An encoded TensorProto with its elements in `raw_data`. */
@@ -62,23 +73,14 @@ export function writeTensor({
   dims,
   raw,
 }: Required<Pick<Tensor, 'name' | 'dataType' | 'dims' | 'raw'>>): Uint8Array {
-  const writer = new BinaryWriter();
-  for (const dim of dims) writer.tag(field.dims, WireType.Varint).int64(dim);
-  writer.tag(field.dataType, WireType.Varint).int32(dataType);
-  writer.tag(field.name, WireType.LengthDelimited).string(name);
-  return writer.tag(field.raw, WireType.LengthDelimited).bytes(raw).finish();
+  const writer = new Writer();
+  for (const dim of dims) writer.varint(tags.dims).varint(dim);
+  writer.varint(tags.dataType).varint(dataType).varint(tags.name).string(name);
+  return concat(writer.varint(tags.raw).bytes(raw).finish());
 }
 
-function readEntry(bytes: Uint8Array): [string, string] {
-  const reader = new BinaryReader(bytes);
-  let key = '';
-  let value = '';
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    if (number === 1) key = reader.string();
-    else if (number === 2) value = reader.string();
-    else reader.skip(wire, number);
-  }
+function readEntry(bytes: Uint8Array): [key: string, value: string] {
+  const { key = '', value = '' } = readMessage('StringStringEntryProto', bytes, 'a tensor');
   return [key, value];
 }
 
@@ -104,6 +106,7 @@ function readRaw(raw: Uint8Array, dataType: DataType, size: number): number[] | 
   const read = rawReaders[dataType];
   if (!read || raw.byteLength < size * read.bytes) return undefined;
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  loaded(raw);
   return Array.from({ length: size }, (_, i) => read.at(view, i * read.bytes));
 }
 
@@ -120,32 +123,30 @@ const rawReaders: Partial<Record<DataType, { bytes: number; at: (view: DataView,
 };
 
 /** Elements kept in the typed fields of the message instead of `raw_data` (older exporters, onnx.helper). */
-function readTyped(tensor: Tensor): number[] | undefined {
-  const reader = new BinaryReader(tensor.bytes);
+function readTyped(tensor: Tensor): number[] {
+  const reader = new Reader(tensor.bytes, 'a tensor');
   const values: number[] = [];
   const half = tensor.dataType === DataType.FLOAT16;
-  while (reader.pos < reader.len) {
-    const [number, wire] = reader.tag();
-    const read = typedReaders[number];
-    if (!read) {
-      reader.skip(wire, number);
-      continue;
-    }
-    const end = wire === WireType.LengthDelimited ? reader.uint32() + reader.pos : reader.pos + 1;
-    while (reader.pos < end) {
-      const value = read(reader);
-      values.push(half && number === field.int32Data ? halfToNumber(value) : value);
+  while (reader.at < reader.end) {
+    const tag = reader.uint32();
+    const [single, read] = typedReaders.find(([single]) => tag === single || tag === packed(single)) ?? [];
+    if (!read) reader.skip(tag);
+    else {
+      reader.repeated(tag, () => {
+        const value = read(reader);
+        values.push(half && single === tags.int32Data ? halfToNumber(value) : value);
+      });
     }
   }
   return values;
 }
 
-const typedReaders: Record<number, (reader: BinaryReader) => number> = {
-  [field.floatData]: (reader) => reader.float(),
-  [field.int32Data]: (reader) => reader.int32(),
-  [field.int64Data]: (reader) => Number(reader.int64()),
-  [field.doubleData]: (reader) => reader.double(),
-};
+const typedReaders: readonly (readonly [tag: number, read: (reader: Reader) => number])[] = [
+  [tags.floatData, (reader) => reader.float()],
+  [tags.int32Data, (reader) => reader.int32()],
+  [tags.int64Data, (reader) => Number(reader.int64())],
+  [tags.doubleData, (reader) => reader.double()],
+];
 
 /** IEEE 754 binary16 bits to a number. */
 export function halfToNumber(bits: number): number {

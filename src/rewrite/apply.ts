@@ -8,7 +8,15 @@ import type { Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import { type Site, tokenAxis } from './site.js';
-import { encodeNode, encodeValueInfo, type GraphChange, metadataKey, type Removed, type Undo } from './undo.js';
+import {
+  encodeNode,
+  encodeValueInfo,
+  type GraphChange,
+  metadataKey,
+  type Removed,
+  type Undo,
+  withBodies,
+} from './undo.js';
 
 /**
  * Replaces the sites of a model by their plans: new nodes where each context was computed, what is then dead taken
@@ -83,12 +91,6 @@ interface Work {
 }
 
 function rewriteGraph(graph: Graph, work: Work): GraphProto {
-  const inner = new Map(
-    graph.nodes.flatMap((node): [NodeProto, GraphProto[]][] => {
-      const bodies = graph.subgraphs(node);
-      return bodies.length > 0 ? [[node, bodies.map((body) => rewriteGraph(body, work))]] : [];
-    }),
-  );
   const replaced = graph.nodes.filter((node) => work.lowered.has(node));
   const dead = deadAfter(graph, replaced, work.read);
   const nodes: NodeProto[] = [];
@@ -101,10 +103,11 @@ function rewriteGraph(graph: Graph, work: Work): GraphProto {
       removed.push([index, encodeNode(node)]);
       continue;
     }
-    const bodies = inner.get(node);
-    const changed = bodies?.some((body, i) => body !== graph.subgraphs(node)[i]?.proto);
-    nodes.push(bodies && changed ? withBodies(node, bodies) : node);
-    touched ||= Boolean(changed);
+    // Only of nodes that stay: what is removed is recorded as it was, with all that is in it.
+    const bodies = graph.subgraphs(node).map((body) => rewriteGraph(body, work));
+    const changed = bodies.some((body, i) => body !== graph.subgraphs(node)[i]?.proto);
+    nodes.push(changed ? withBodies(node, bodies) : node);
+    touched ||= changed;
   }
   if (replaced.length === 0 && !touched) return graph.proto;
   const gone = new Set([...dead].flatMap((node) => node.output));
@@ -117,16 +120,6 @@ function rewriteGraph(graph: Graph, work: Work): GraphProto {
     });
   }
   return { ...graph.proto, node: nodes, valueInfo: graph.proto.valueInfo.filter(({ name = '' }) => !gone.has(name)) };
-}
-
-/** A copy of a node with its subgraphs replaced, in attribute order. */
-function withBodies(node: NodeProto, bodies: readonly GraphProto[]): NodeProto {
-  const rest = [...bodies];
-  const attribute = node.attribute.map((a) => {
-    if (a.g) return { ...a, g: rest.shift() };
-    return a.graphs.length > 0 ? { ...a, graphs: rest.splice(0, a.graphs.length) } : a;
-  });
-  return { ...node, attribute };
 }
 
 /** Nodes that nothing reads any more once the context nodes are replaced; what was dead before is not ours to judge. */

@@ -5,6 +5,9 @@ import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
 import type { Findings, NearMiss, Proof, Refusal, Site } from './site.js';
 
+/** Heads × width beyond which constants for them are memory, not attention: the widest model published has 32,768. */
+const widest = 2 ** 18;
+
 /**
  * All attention sites of a model, subgraphs included, in graph order, with what looks like attention and is left
  * alone. Pure; runs nothing.
@@ -20,8 +23,10 @@ export function findAttention(model: Model): Findings {
   for (const graph of allGraphs(model.graph)) {
     const scope: Scope = { model, graph, shapes, proofs, readers };
     for (const node of graph.nodes) {
+      // What nothing can read is no attention, whatever it is called.
+      if (!node.output[0]) continue;
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
-        const at = { node: node.name ?? '', output: node.output[0] ?? '', subgraph: graph.path };
+        const at = { node: node.name ?? '', output: node.output[0], subgraph: graph.path };
         const outcome = pattern.find(node, scope);
         const whole = (site: CheckedSite): Site => ({
           ...at,
@@ -30,7 +35,9 @@ export function findAttention(model: Model): Findings {
           form,
           ...site,
         });
-        if ('found' in outcome) sites.push(whole(outcome.found));
+        if ('found' in outcome && outcome.found.heads * outcome.found.headDim > widest)
+          refusals.push({ ...at, reason: `no model is ${outcome.found.heads} heads × ${outcome.found.headDim} wide` });
+        else if ('found' in outcome) sites.push(whole(outcome.found));
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
         else if ('refused' in outcome) {
           const { refused: reason, site } = outcome;

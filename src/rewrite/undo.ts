@@ -1,6 +1,8 @@
 import { PerformersError } from '../errors.js';
-import { type GraphProto, type ModelProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { allGraphs, openModel } from '../onnx/graph.js';
+import { concat } from '../onnx/encode.js';
+import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
+import { allGraphs, type Graph, openModel } from '../onnx/graph.js';
+import { readMessage, writeMessage } from '../onnx/protobuf.js';
 import { readTensor } from '../onnx/tensor.js';
 
 /** Key of the metadata entry that says what was done to a file. */
@@ -26,10 +28,10 @@ export interface GraphChange {
 }
 export type Removed = readonly [index: number, message: string];
 
-export const encodeNode = (node: NodeProto) => toText(NodeProto.encode(node).finish());
-export const encodeValueInfo = (info: ValueInfoProto) => toText(ValueInfoProto.encode(info).finish());
-const decodeNode = (text: string) => NodeProto.decode(fromText(text));
-const decodeValueInfo = (text: string) => ValueInfoProto.decode(fromText(text));
+export const encodeNode = (node: NodeProto) => toText(concat(writeMessage('NodeProto', node)));
+export const encodeValueInfo = (info: ValueInfoProto) => toText(concat(writeMessage('ValueInfoProto', info)));
+const decodeNode = (text: string) => readMessage('NodeProto', fromText(text));
+const decodeValueInfo = (text: string) => readMessage('ValueInfoProto', fromText(text));
 
 function toText(bytes: Uint8Array): string {
   let text = '';
@@ -64,7 +66,7 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
     });
   }
   const changes = new Map(undo.graphs.map((change) => [change.path, change]));
-  const restored = restoreGraph(graph.proto, '', changes, isOurs);
+  const restored = restoreGraph(graph, changes, isOurs);
   const metadata = undo.metadata === undefined ? [] : [{ key: metadataKey, value: undo.metadata }];
   return {
     ...proto,
@@ -75,31 +77,32 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
 }
 
 function restoreGraph(
-  graph: GraphProto,
-  path: string,
+  graph: Graph,
   changes: ReadonlyMap<string, GraphChange>,
   isOurs: (name: string) => boolean,
 ): GraphProto {
-  const change = changes.get(path);
-  const kept = graph.node
+  const change = changes.get(graph.path);
+  const kept = graph.nodes
     .filter((node) => !isOurs(node.name ?? ''))
-    .map((node) => restoreNode(node, path, changes, isOurs));
+    .map((node) => {
+      const before = graph.subgraphs(node);
+      const after = before.map((body) => restoreGraph(body, changes, isOurs));
+      return after.some((body, i) => body !== before[i]?.proto) ? withBodies(node, after) : node;
+    });
+  if (!change && kept.every((node, i) => node === graph.nodes[i]) && kept.length === graph.nodes.length) {
+    return graph.proto;
+  }
   const node = insert(kept, change?.removed ?? [], decodeNode);
-  const valueInfo = insert(graph.valueInfo, change?.valueInfo ?? [], decodeValueInfo);
-  return { ...graph, node, valueInfo };
+  const valueInfo = insert(graph.proto.valueInfo, change?.valueInfo ?? [], decodeValueInfo);
+  return { ...graph.proto, node, valueInfo };
 }
 
-function restoreNode(
-  node: NodeProto,
-  path: string,
-  changes: ReadonlyMap<string, GraphChange>,
-  isOurs: (name: string) => boolean,
-): NodeProto {
-  if (!node.attribute.some((a) => a.g ?? a.graphs.length > 0)) return node;
+/** A copy of a node with its subgraphs replaced, in attribute order. */
+export function withBodies(node: NodeProto, bodies: readonly GraphProto[]): NodeProto {
+  const rest = [...bodies];
   const attribute = node.attribute.map((a) => {
-    const step = `${node.name || node.output[0]}/${a.name}`;
-    const inner = (body: GraphProto) => restoreGraph(body, path ? `${path}::${step}` : step, changes, isOurs);
-    return a.g ? { ...a, g: inner(a.g) } : { ...a, graphs: a.graphs.map(inner) };
+    if (a.g) return { ...a, g: rest.shift() };
+    return a.graphs.length > 0 ? { ...a, graphs: rest.splice(0, a.graphs.length) } : a;
   });
   return { ...node, attribute };
 }

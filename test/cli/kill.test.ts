@@ -1,6 +1,6 @@
 /** Killed at any instant, `performers linearize` leaves the original and what it wrote before as they were. */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
@@ -53,6 +53,21 @@ test.each(times)('SIGKILL, instant %i: the output before is there, or the new on
   await killAfter((duration * (i + 0.5)) / instants, args, 'SIGKILL');
   expect([previous, next]).toContainEqual(listing(output));
   expect(listing(original)).toEqual(untouched);
+});
+
+test('the run after the kills leaves no trace of them', async () => {
+  await performers('linearize', original, '-o', output, '--force', '--plan', 'window');
+  expect(listing(output)).toEqual(next);
+  expect(readdirSync(scratch).filter((name) => name.startsWith('.output'))).toEqual([]);
+});
+
+test.each(times)('restore, SIGKILL, instant %i: the original or nothing, the rewritten file as it was', async (i) => {
+  const fresh = join(scratch, `restored-${i}`);
+  const before = listing(output);
+  const args = ['restore', output, join(output, 'performers.json'), '-o', fresh];
+  await killAfter((duration * (i + 0.5)) / instants, args, 'SIGKILL');
+  if (existsSync(fresh)) expect(listing(fresh)).toEqual(untouched);
+  expect(listing(output)).toEqual(before);
 });
 
 test('SIGTERM removes what was being written', async () => {

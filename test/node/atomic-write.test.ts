@@ -1,5 +1,6 @@
 /** Nothing half-written: whatever goes wrong, the folder is as it was. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -140,4 +141,57 @@ describe('a folder', () => {
     await writeFolderAtomic(join(home, 'ours'), fill(false), { force: true });
     expect(Object.keys(listing(home))).toEqual(['ours/onnx/model.onnx', 'ours/performers.json', 'theirs/thesis.txt']);
   });
+});
+
+describe('what a killed run left', () => {
+  // A process that was and is no more.
+  const { pid = 0 } = spawnSync(process.execPath, ['-e', '']);
+
+  test('is removed by the next run, and nothing else is', async () => {
+    const home = folder({
+      [`.b.onnx.${pid}-00000000.partial`]: 'half',
+      [`.b.onnx.${process.ppid}-00000000.partial`]: 'of one that still writes',
+      [`.c.onnx.${pid}-00000000.partial`]: 'of another output',
+      '.b.onnx.notes.partial': 'no name of ours',
+    });
+    const before = Object.keys(listing(home));
+    await writeFile(join(home, 'b.onnx'), disk(false));
+    const gone = before.filter((name) => name === `.b.onnx.${pid}-00000000.partial`);
+    expect(gone).toHaveLength(1);
+    expect(Object.keys(listing(home)).sort()).toEqual(
+      [...before.filter((name) => !gone.includes(name)), 'b.onnx'].sort(),
+    );
+  });
+
+  test('a folder moved aside is put back where its place is empty', async () => {
+    const home = folder({ [`.out.${pid}-00000000.previous/performers.json`]: 'previous' });
+    await expect(writeFolderAtomic(join(home, 'out'), async () => undefined)).rejects.toThrow('is there already');
+    expect(Object.keys(listing(home))).toEqual(['out/performers.json']);
+  });
+
+  test('and removed where the new one is there', async () => {
+    const home = folder({
+      [`.out.${pid}-00000000.previous/performers.json`]: 'previous',
+      'out/performers.json': 'new',
+    });
+    await expect(writeFolderAtomic(join(home, 'out'), async () => undefined)).rejects.toThrow('is there already');
+    expect(readFileSync(join(home, 'out/performers.json'), 'utf8')).toBe('new');
+    expect(Object.keys(listing(home))).toEqual(['out/performers.json']);
+  });
+});
+
+test('a folder that may not be written to', async () => {
+  const home = folder({ 'b.onnx': 'previous' });
+  chmodSync(home, 0o555);
+  // Root may write anywhere; for this once it is nobody.
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) {
+    chmodSync(scratch, 0o755);
+    process.seteuid?.(65534);
+  }
+  const message = await messageOf(writeFile(join(home, 'b.onnx'), disk(false), { force: true }));
+  if (isRoot) process.seteuid?.(0);
+  chmodSync(home, 0o755);
+  expect(message).toMatch(/^PF108 .*EACCES/);
+  expect(readFileSync(join(home, 'b.onnx'), 'utf8')).toBe('previous');
 });

@@ -12,10 +12,21 @@ import { graphFile, modelFile, noModels } from '../shared.js';
 const graphs = readdirSync(graphFile('.')).filter((file) => file.endsWith('.onnx'));
 const shipped = 'models/vit-s14-saliency/onnx/model.onnx';
 
-describe('comes out byte for byte the same', () => {
+/** The same message, none of it the object that was read: nothing is left that remembers its bytes. */
+function madeAnew<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  const copy = Array.isArray(value)
+    ? value.map(madeAnew)
+    : Object.fromEntries(Object.entries(value).map(([key, part]) => [key, madeAnew(part)]));
+  return copy as T;
+}
+
+describe('comes out byte for byte the same, untouched and made anew', () => {
   const same = (file: string) => {
     const bytes = readFileSync(file);
-    expect(Buffer.compare(concat(encode(decode(bytes))), bytes)).toBe(0);
+    const model = decode(bytes);
+    expect(Buffer.compare(concat(encode(model)), bytes)).toBe(0);
+    expect(Buffer.compare(concat(encode(madeAnew(model))), bytes)).toBe(0);
   };
   it.each(graphs)('%s', (name) => same(graphFile(name)));
   it('the model shipped', () => same(shipped));
@@ -34,18 +45,20 @@ it('weights stay views of the file, in the model and in the chunks', () => {
   const bytes = readFileSync(shipped);
   const model = decode(bytes);
   const weights = model.graph?.initializer ?? [];
-  const chunks = encode(model);
-  const kept = new Set(chunks);
+  const chunks = encode(madeAnew(model));
+  const passedOn = chunks.filter(({ buffer }) => buffer === bytes.buffer);
   expect(weights.length).toBeGreaterThan(100);
   for (const weight of weights) {
+    const end = weight.byteOffset + weight.byteLength;
     expect(weight.buffer).toBe(bytes.buffer);
-    expect(kept.has(weight)).toBe(true);
+    expect(
+      passedOn.some((chunk) => chunk.byteOffset <= weight.byteOffset && end <= chunk.byteOffset + chunk.byteLength),
+    ).toBe(true);
     expect(readTensor(weight).raw?.buffer).toBe(bytes.buffer);
   }
-  const copied = chunks
-    .filter(({ buffer }) => buffer !== bytes.buffer)
-    .reduce((sum, { byteLength }) => sum + byteLength, 0);
-  expect(copied).toBeLessThan(0.02 * bytes.byteLength);
+  const size = (parts: readonly Uint8Array[]) => parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  expect(size(chunks) - size(passedOn)).toBeLessThan(0.02 * bytes.byteLength);
+  expect(passedOn.length).toBeLessThan(2 * weights.length);
 });
 
 it('unknown fields are kept, in the model and in its nodes', () => {

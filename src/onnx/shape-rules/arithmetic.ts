@@ -11,7 +11,9 @@ export function elementwise(compute?: (...operands: Dim[]) => Scalar, elemType?:
   return (_, { inputs }) => {
     const operands = inputs.filter((x) => x !== undefined);
     const shape = broadcastShapes(operands.map((x) => x.shape));
-    const data = compute && shape && computeData(operands, shape, compute);
+    // A node may lack the inputs that its operator asks for.
+    const enough = compute && operands.length >= compute.length;
+    const data = enough && shape ? computeData(operands, shape, compute) : undefined;
     return [{ elemType: elemType ?? operands.find((x) => x.elemType)?.elemType ?? 0, shape, data }];
   };
 }

@@ -47,16 +47,10 @@ export const concat: Rule = (node, { inputs, fresh }) => {
     const along = parts.map((x) => x.shape?.[axis]);
     return along.every((d) => d !== undefined) ? along.reduce((sum, d) => add(sum, d), constant(0)) : fresh(axis);
   });
-  const data =
-    first.length === 1
-      ? parts.flatMap(
-          (x) =>
-            x.data ??
-            (toNumber(x.shape?.[0]) === undefined
-              ? []
-              : new Array<Scalar>(toNumber(x.shape?.[0]) ?? 0).fill(undefined)),
-        )
-      : undefined;
+  const few = first.length === 1 && (toNumber(shape[0]) ?? Number.POSITIVE_INFINITY) <= dataLimit;
+  const data = few
+    ? parts.flatMap((x) => x.data ?? new Array<Scalar>(Math.max(0, toNumber(x.shape?.[0]) ?? 0)).fill(undefined))
+    : undefined;
   const complete = data && data.length === toNumber(shape[0]) && data.length <= dataLimit;
   return [{ elemType, shape, data: complete ? data : undefined }];
 };
@@ -114,13 +108,12 @@ export const gatherND: Rule = (node, { inputs: [x, index] }) => {
 };
 
 export const reshape: Rule = (node, { inputs: [x, target], fresh }) => {
-  const wanted = target?.data ?? intsAttribute(node, 'shape')?.map(constant);
+  const wanted = target?.data ?? intsAttribute(node, 'shape')?.slice(0, dataLimit).map(constant);
   const elemType = x?.elemType ?? 0;
   if (!wanted) {
-    const rank = toNumber(target?.shape?.[0]);
-    return [
-      { elemType, shape: rank === undefined ? undefined : Array.from({ length: rank }, (_, axis) => fresh(axis)) },
-    ];
+    const rank = toNumber(target?.shape?.[0]) ?? Number.POSITIVE_INFINITY;
+    const shape = rank <= dataLimit ? Array.from({ length: rank }, (_, axis) => fresh(axis)) : undefined;
+    return [{ elemType, shape }];
   }
   const keepZero = intAttribute(node, 'allowzero') === 1;
   const shape: (Dim | undefined)[] = wanted.map((dim, axis) => {
@@ -217,7 +210,7 @@ export const constantOfShape: Rule = (node, { inputs: [target] }) => {
   const shape = target?.data?.every((dim) => dim !== undefined) ? (target.data as Dim[]) : undefined;
   const size = shape && toNumber(product(shape));
   const data =
-    fill !== undefined && size !== undefined && size <= dataLimit
+    fill !== undefined && size !== undefined && size >= 0 && size <= dataLimit && Number.isInteger(size)
       ? new Array<Dim>(size).fill(constant(fill))
       : undefined;
   return [{ elemType: tensor?.dataType ?? DataType.FLOAT, shape, data }];

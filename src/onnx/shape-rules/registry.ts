@@ -55,11 +55,12 @@ import {
   reduce,
   skipLayerNorm,
 } from './products.js';
-import { type Context, type Rule, sameAsFirst } from './rule.js';
+import { type Context, type Rule, sameAsFirst, upTo } from './rule.js';
 
 /** The types of a node's outputs, as far as its operator is known. Never throws: what is odd is unknown. */
 export function inferNode(node: NodeProto, context: Context): (ValueType | undefined)[] {
-  return rules.get(operatorName(node))?.(node, context) ?? [];
+  const types = rules.get(operatorName(node))?.(node, context) ?? [];
+  return types.map((type) => type && { ...type, shape: upTo(type.shape), data: upTo(type.data) });
 }
 
 /** Both branches agree, or nothing is known. */

@@ -20,6 +20,11 @@ export type Scalar = Dim | undefined;
 
 export const dataLimit = 64;
 
+/** No tensor has more axes, and no list of sizes more elements; what says so is left unknown. */
+export function upTo<T>(list: readonly T[] | undefined): readonly T[] | undefined {
+  return list && list.length <= dataLimit ? list : undefined;
+}
+
 export function resolveAxis(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;
 }
