@@ -28,9 +28,9 @@ export function findGrids(graph: Graph, shapes: Shapes): readonly ProvenGrid[] {
 
 /** The grid that a site's tokens lie on. */
 export function gridOf(site: Site, graph: Graph, shapes: Shapes, grids: readonly ProvenGrid[]): PatchGrid | undefined {
-  const { q, aligned } = site.operands;
-  if (!('value' in q.expr) || !aligned || site.causal) return undefined;
-  const tokens = shapes(graph, q.expr.value).shape?.[tokenAxis[q.layout]];
+  const { context, aligned } = site.operands;
+  if (!aligned || site.causal) return undefined;
+  const tokens = shapes(graph, context.value).shape?.[tokenAxis[context.layout]];
   const grid = grids.find((candidate) => equal(candidate.tokens, tokens));
   return grid && { value: grid.value, prefix: grid.prefix };
 }
