@@ -20,6 +20,17 @@ export const errorCodes = {
   PF301: 'onnxruntime could not be used',
   PF302: 'the model failed to run',
   PF303: 'the pipeline carries no report',
+  PF420: 'a low-bit option or value is wrong',
+  PF421: 'packed bytes are damaged',
+  PF422: 'a memory budget cannot be met',
+  PF423: 'an option or the data of a kernel machine is wrong',
+  PF424: 'a system of equations has no solution',
+  PF425: 'an option or the data of training is wrong',
+  PF426: '@jax-js/jax is needed to train',
+  PF427: 'training diverged',
+  PF428: 'a data set is missing',
+  PF429: 'a data set is damaged',
+  PF430: 'an option of the feature comparison is wrong',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
