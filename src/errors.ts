@@ -31,6 +31,11 @@ export const errorCodes = {
   PF428: 'a data set is missing',
   PF429: 'a data set is damaged',
   PF430: 'an option of the feature comparison is wrong',
+  PF410: 'a kernel parameter has a wrong value',
+  PF411: 'the kernel has no such features',
+  PF412: 'too few features for this kernel',
+  PF413: 'a row is not a unit vector',
+  PF414: 'a least-squares fit did not end',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
