@@ -38,6 +38,8 @@ export interface Series {
   readonly degree: number;
   /** Default 1. */
   readonly factor?: (square: number) => number;
+  /** Where the series is (offset + slope x·y)^degree, offset ≥ 0, slope > 0: one tensor sketch then serves all of it. */
+  readonly power?: { readonly offset: number; readonly slope: number; readonly degree: number };
 }
 
 /** K [n,p] of rows x [n,d] and y [p,d], default y = x. @throws PerformersError PF202, PF413 */

@@ -34,6 +34,12 @@ export function polynomial({ d, a = 2, degree = 3 }: PolynomialOptions): Kernel 
     d,
     domain: 'sphere',
     profile: { norm: 2, range: 2, of: (t) => (1 - (t / a) ** 2) ** degree },
-    series: [{ degree, coefficient: (n) => binomial(degree, n) * (1 - slope) ** (degree - n) * slope ** n }],
+    series: [
+      {
+        degree,
+        coefficient: (n) => binomial(degree, n) * (1 - slope) ** (degree - n) * slope ** n,
+        ...(slope <= 1 ? { power: { offset: 1 - slope, slope, degree } } : {}),
+      },
+    ],
   });
 }

@@ -8,7 +8,7 @@
  * error, for independent and for orthogonal rows, is tested here against analytic variances.
  */
 import { PerformersError } from '../../errors.js';
-import { iidGaussian, type Sampler } from '../gaussian.js';
+import { checkCount, iidGaussian, type Sampler } from '../gaussian.js';
 import type { Kernel } from '../kernels/kernel.js';
 import { orthogonalGaussian } from '../orf.js';
 import { structuredOrthogonal } from '../sorf.js';
@@ -41,8 +41,9 @@ function signed(
   { m, seed = 0, rows }: FitOptions,
   how: { readonly sampler: Sampler; readonly stratify: boolean },
 ): SignedMap {
+  checkCount('m', m);
   const distances = usedDistances(kernel, rows);
-  const measure = spectralMeasure(kernel, { frequencies: m / 2, distances });
+  const measure = spectralMeasure(kernel, { frequencies: m / 2, distances, stratify: how.stratify });
   return spectralFeatures(kernel, measure, { m, seed, distances, ...how });
 }
 

@@ -2,7 +2,7 @@
  * Fourier features of a kernel through its signed measure k = c₀ + Σᵢ wᵢ κᵢ: the one routine behind `rff`, `orf`, `sorf`, `grff`
  * and `gorf`, which differ in the sampler of rows and in how frequencies are shared out among the parts i.
  *
- * Between the blocks  n⁺ : n⁻ = Σ|wᵢ|√Vᵢ over the positive parts to the same over the negative: the split of least variance.
+ * Between the blocks  n⁺ : n⁻ = M⁺√V⁺ : M⁻√V⁻, or Σ|wᵢ|√Vᵢ over the parts of each if stratified: the split of least variance.
  * Random parts        (grff) a frequency of a block is of part i with probability |wᵢ|/M^±, and weighs M^±/n^±.
  * Stratified parts    (gorf) part i is given nᵢ ∝ |wᵢ|√Vᵢ frequencies, at least one, each weighing |wᵢ|/nᵢ. Unbiased too, and
  *                     the variance between parts is gone (METHODS C.3b).
@@ -39,7 +39,9 @@ export function spectralFeatures(kernel: Kernel, measure: SignedMeasure, options
     throw tooFew(kernel.name, m, 2 * (least[0] + least[1]) + Number(constant !== 0), stratify);
   }
   const needs = blocks.map((parts) => parts.map((part) => need(part, distances)));
-  const totals = needs.map((each) => each.reduce((sum, value) => sum + value, 0));
+  const totals = stratify
+    ? needs.map((each) => each.reduce((sum, value) => sum + value, 0))
+    : blocks.map((parts) => (parts.length === 0 ? 0 : need(mixed(parts), distances)));
   const counts = share(totals, frequencies, least);
   const [positive, negative] = blocks.map((parts, b): FourierBlock => {
     const draw = { d: kernel.d, seed: streamSeed(seed, b), sampler };
@@ -95,9 +97,18 @@ function frequenciesOf(parts: readonly SpectralPart[], { d, seed, sampler }: Blo
 }
 
 /** |w|√(mean V): what a part adds to the error of one frequency, floored so that no part is thought to be free. */
-function need({ weight, kappa }: SpectralPart, distances: Float64Array): number {
+function need({ weight, kappa }: Pick<SpectralPart, 'weight' | 'kappa'>, distances: Float64Array): number {
   const mean = distances.reduce((sum, t) => sum + frequencyVariance(kappa, t), 0) / distances.length;
   return Math.abs(weight) * Math.sqrt(Math.max(mean, 1e-6));
+}
+
+/** The parts as one law. */
+function mixed(parts: readonly SpectralPart[]): Pick<SpectralPart, 'weight' | 'kappa'> {
+  const mass = parts.reduce((sum, { weight }) => sum + weight, 0);
+  return {
+    weight: mass,
+    kappa: (t) => parts.reduce((sum, { weight, kappa }) => sum + (weight / mass) * kappa(t), 0),
+  };
 }
 
 /** `total` whole items shared ∝ needs by largest remainders, each share at least `least[i]`, shares of 0 needs 0. */
