@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { trainOnFeatures } from '../../src/machines/feature-classifier.js';
 import { decide, featureForm, gramForm } from '../../src/machines/quadratic.js';
 import { accuracy, classify, solveBinary, trainClassifier } from '../../src/machines/svc.js';
 import { close, expectMutantFails } from '../close.js';
@@ -57,6 +58,19 @@ describe('support vector classification', () => {
       1e-9,
     );
     close(decide(phi, [form.solution()], 'features'), decide(phiGram, [beta], 'gram'), 1e-5);
+  });
+
+  it('takes the same steps whichever form is cheaper', () => {
+    // 60 rows of 9 channels go by features, 6 rows by their Gram matrix.
+    for (const n of [60, 6]) {
+      const some = phi.subarray(0, n * 9);
+      const labels = circle.subarray(0, n).map((y, i) => (i === 0 ? -y : y));
+      const want = trainClassifier(featureForm(some, 9, signs), labels, options);
+      const check = (s: Int8Array) =>
+        close(trainOnFeatures(some, s, labels, options).solutions[0], want.solutions[0], 1e-6);
+      check(signs);
+      expectMutantFails(() => check(signs.map((sign) => -sign)));
+    }
   });
 
   it('tells several classes apart by their labels, in any order of labels', () => {

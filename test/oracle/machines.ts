@@ -42,7 +42,8 @@ export function svrViolation(
     let gradient = -y[i];
     for (let j = 0; j < n; j++) gradient += (gram[i * n + j] + 1) * beta[j];
     // β is a sum of steps, which reaches 0 and the bounds but for rounding. The subgradient of ε|β| is ±ε, or anything between at 0; at a bound the gradient may push outwards.
-    const [low, high] = beta[i] > 1e-12 ? [epsilon, epsilon] : beta[i] < -1e-12 ? [-epsilon, -epsilon] : [-epsilon, epsilon];
+    const [low, high] =
+      beta[i] > 1e-12 ? [epsilon, epsilon] : beta[i] < -1e-12 ? [-epsilon, -epsilon] : [-epsilon, epsilon];
     let violation = Math.max(0, gradient + low, -(gradient + high));
     if (beta[i] >= c - 1e-12) violation = Math.max(0, gradient + low);
     if (beta[i] <= 1e-12 - c) violation = Math.max(0, -(gradient + high));
