@@ -46,8 +46,13 @@ export interface Panel {
   readonly rule?: { readonly y: number; readonly label: string };
 }
 
-/** Both panels; the second only where machines were trained. */
+/** The figure of one comparison. */
 export function plotFeatures(rows: readonly FeatureRow[], title: string): string {
+  return figure(panelsOf(rows, title));
+}
+
+/** Both panels; the second only where machines were trained. */
+export function panelsOf(rows: readonly FeatureRow[], title: string): Panel[] {
   const approximate = rows.filter(({ method }) => method !== 'exact');
   const exact = rows.find(({ method }) => method === 'exact');
   const panels: Panel[] = [
@@ -78,7 +83,7 @@ export function plotFeatures(rows: readonly FeatureRow[], title: string): string
       ...(exact?.accuracy != null && { rule: { y: exact.accuracy, label: 'exact' } }),
     });
   }
-  return figure(panels);
+  return panels;
 }
 
 /** A curve a method: mean, least and most of `y` over rows of one `x`. */
