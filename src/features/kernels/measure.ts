@@ -60,3 +60,15 @@ export function cauchyPart(weight: number, scale: number): SpectralPart {
 export function frequencyVariance(kappa: (t: number) => number, t: number): number {
   return Math.max(0, 0.5 * (1 + kappa(2 * t)) - kappa(t) ** 2);
 }
+
+/**
+ * The same for a frequency of an orthogonal block of b ≤ d rows, what its neighbours cancel taken off: to leading order in 1/d (Yu et
+ * al. 2016, arXiv 1610.09072, theorem 2; for N(0, s² I), where s²t² = −2 ln κ)
+ *   ½(1 − κ²)² − 2κ² ln² κ · (b − 1)/d ≥ 0
+ */
+export function orthogonalVariance(b: number, d: number): (kappa: (t: number) => number, t: number) => number {
+  return (kappa, t) => {
+    const size = Math.max(kappa(t), 1e-300);
+    return Math.max(0, 0.5 * (1 - size ** 2) ** 2 - (2 * (size * Math.log(size)) ** 2 * (b - 1)) / d);
+  };
+}

@@ -2,7 +2,7 @@ import { PerformersError } from '../../errors.js';
 import { distance, type Kernel, splitRows } from '../kernels/kernel.js';
 
 /** How many distances a fit looks at. */
-const COUNT = 400;
+const COUNT = 200;
 
 /**
  * Distances at which the kernel is used, in the norm of its profile, ascending: of pairs of rows [n,d], or by default

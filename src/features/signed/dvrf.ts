@@ -16,7 +16,7 @@ import { PerformersError } from '../../errors.js';
 import { drawIndex } from '../draw-index.js';
 import { checkCount, iidGaussian } from '../gaussian.js';
 import type { Kernel } from '../kernels/kernel.js';
-import { gaussianPart, type SpectralPart } from '../kernels/measure.js';
+import { frequencyVariance, gaussianPart, type SpectralPart } from '../kernels/measure.js';
 import { gaussians, streamSeed, uniforms } from '../rng.js';
 import { usedDistances } from './distances.js';
 import type { FitOptions, SignedMap } from './signed-map.js';
@@ -43,7 +43,7 @@ export function dvrf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedM
     );
   }
   const distances = usedDistances(kernel, rows);
-  const { constant, parts } = spectralMeasure(kernel, { frequencies: m / 2, distances, stratify: false });
+  const { constant, parts } = spectralMeasure(kernel, { frequencies: m / 2, distances, spread: frequencyVariance });
   const modelled = [1, -1].flatMap((sign, s) => {
     const own = parts.filter(({ weight }) => weight * sign > 0);
     const mass = own.reduce((sum, { weight }) => sum + weight, 0);
@@ -51,8 +51,11 @@ export function dvrf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedM
     const squares = sampleSquares(own, kernel.d, streamSeed(seed, 3 + s));
     return posteriorMixture(squares, kernel.d).map(({ share, scale }) => gaussianPart(mass * share, scale));
   });
-  const measure = { constant, parts: modelled, error: Number.NaN };
-  return spectralFeatures(kernel, measure, { m, seed, sampler: iidGaussian, stratify: false, distances });
+  return spectralFeatures(
+    kernel,
+    { constant, parts: modelled },
+    { m, seed, sampler: iidGaussian, stratify: false, distances },
+  );
 }
 
 /** |ω|² of frequencies of the parts, taken by mass. */
@@ -85,7 +88,6 @@ export function posteriorMixture(
     const second = sums(rho, (n) => squares[n]);
     const shape = count.map((value) => SHAPE + (d / 2) * value);
     const scale = second.map((value) => rate + value / 2);
-    let rest = 0;
     let logRest = 0;
     let left = 1;
     const after = count.map((_, k) => count.slice(k + 1).reduce((sum, value) => sum + value, 0));
@@ -94,10 +96,10 @@ export function posteriorMixture(
       const [a, b] = [1 + value, CONCENTRATION + after[k]];
       const last = k === COMPONENTS - 1;
       const logShare = logRest + (last ? 0 : digamma(a) - digamma(a + b));
-      rest = last ? left : (left * a) / (a + b);
-      components.push({ share: rest, scale: Math.sqrt(scale[k] / shape[k]) });
+      const share = last ? left : (left * a) / (a + b);
+      components.push({ share, scale: Math.sqrt(scale[k] / shape[k]) });
       logRest += digamma(b) - digamma(a + b);
-      left -= rest;
+      left -= share;
       return logShare + (d / 2) * (digamma(shape[k]) - Math.log(scale[k]));
     });
     rho.forEach((row, n) => {

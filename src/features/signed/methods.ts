@@ -10,6 +10,7 @@
 import { PerformersError } from '../../errors.js';
 import { checkCount, iidGaussian, type Sampler } from '../gaussian.js';
 import type { Kernel } from '../kernels/kernel.js';
+import { frequencyVariance, orthogonalVariance } from '../kernels/measure.js';
 import { orthogonalGaussian } from '../orf.js';
 import { structuredOrthogonal } from '../sorf.js';
 import { usedDistances } from './distances.js';
@@ -21,8 +22,14 @@ export const rff: KernelFeatures = (kernel, options) => positive('rff', kernel, 
 export const orf: KernelFeatures = (kernel, options) => positive('orf', kernel, options, orthogonalGaussian);
 export const sorf: KernelFeatures = (kernel, options) => positive('sorf', kernel, options, structuredOrthogonal);
 
-export const grff = (kernel: Kernel, options: FitOptions): SignedMap =>
-  signed(kernel, options, { sampler: iidGaussian, stratify: false });
+export function grff(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedMap {
+  checkCount('m', m);
+  const distances = usedDistances(kernel, rows);
+  // A part drawn by mass adds E cos², mean and all.
+  const spread = (kappa: (t: number) => number, t: number) => 0.5 * (1 + kappa(2 * t));
+  const measure = spectralMeasure(kernel, { frequencies: m / 2, distances, spread });
+  return spectralFeatures(kernel, measure, { m, seed, distances, sampler: iidGaussian, stratify: false });
+}
 
 export interface GorfOptions extends FitOptions {
   /** Rows of N(0, I). Default `orthogonalGaussian`. */
@@ -32,19 +39,14 @@ export interface GorfOptions extends FitOptions {
 }
 
 export function gorf(kernel: Kernel, options: GorfOptions): SignedMap {
-  const { sampler = orthogonalGaussian, stratify = true } = options;
-  return signed(kernel, options, { sampler, stratify });
-}
-
-function signed(
-  kernel: Kernel,
-  { m, seed = 0, rows }: FitOptions,
-  how: { readonly sampler: Sampler; readonly stratify: boolean },
-): SignedMap {
+  const { m, seed = 0, rows, sampler = orthogonalGaussian, stratify = true } = options;
   checkCount('m', m);
   const distances = usedDistances(kernel, rows);
-  const measure = spectralMeasure(kernel, { frequencies: m / 2, distances, stratify: how.stratify });
-  return spectralFeatures(kernel, measure, { m, seed, distances, ...how });
+  // Cauchy parts are not rotation-invariant, and gain nothing sure from orthogonal rows.
+  const rotates = kernel.profile?.norm === 2 && sampler !== iidGaussian;
+  const spread = rotates ? orthogonalVariance(Math.max(1, Math.min(kernel.d, m / 4)), kernel.d) : frequencyVariance;
+  const measure = spectralMeasure(kernel, { frequencies: m / 2, distances, spread });
+  return spectralFeatures(kernel, measure, { m, seed, distances, sampler, stratify, spread });
 }
 
 function positive(method: string, kernel: Kernel, { m, seed = 0, rows }: FitOptions, sampler: Sampler): SignedMap {

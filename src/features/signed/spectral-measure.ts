@@ -6,22 +6,16 @@
  * by non-negative least squares on both parts. The second term is the variance of k̂ with n stratified frequencies, so that the
  * two sum to the mean squared error to expect: a sharp kink, which costs mass, is fitted only as far as n pays for it, and the
  * fit tightens by itself as n grows. Being the square of one linear form it is one more row of the least-squares problem.
- * Where parts are drawn by mass, V is E cos² instead, which bounds that variance.
+ * For orthogonal rows V is theirs; where parts are drawn by mass it is E cos², which bounds the variance.
  * METHODS has ridge with a λ set by hand instead; that recipe has more mass at the same error. c₀ is a feature without
  * variance, hence free.
  *
  * Numerics: columns are nearly dependent (Gaussians of neighbouring widths), the solution is sparse (3 to 8 parts).
- * Cost: 400 · 2 · 28 kernel values and some 10 QRs of 400 × 8: a few milliseconds, once a map.
+ * Cost: 200 · 2 · 28 kernel values and some 10 QRs of 200 × 8: a few milliseconds, once a map.
  */
 import { PerformersError } from '../../errors.js';
 import type { Kernel } from '../kernels/kernel.js';
-import {
-  cauchyPart,
-  frequencyVariance,
-  gaussianPart,
-  type SignedMeasure,
-  type SpectralPart,
-} from '../kernels/measure.js';
+import { cauchyPart, gaussianPart, type SignedMeasure, type SpectralPart } from '../kernels/measure.js';
 import { nonNegativeLeastSquares } from './nnls.js';
 
 export interface FitMeasure {
@@ -29,8 +23,8 @@ export interface FitMeasure {
   readonly frequencies: number;
   /** Where the fit has to hold. */
   readonly distances: Float64Array;
-  /** Whether every part will have its own frequencies, or parts are drawn by mass, which is more variance. */
-  readonly stratify: boolean;
+  /** What one frequency of a part adds to the variance at distance t. */
+  readonly spread: (kappa: (t: number) => number, t: number) => number;
 }
 
 /** @throws PerformersError PF411 when the kernel has neither measure nor profile, or is not finite where it is used */
@@ -76,7 +70,7 @@ function dictionary(norm: 1 | 2, most: number): SpectralPart[] {
 export function fitMixture(
   target: Float64Array,
   nodes: readonly SpectralPart[],
-  { frequencies, distances, stratify }: FitMeasure,
+  { frequencies, distances, spread }: FitMeasure,
 ): SignedMeasure {
   const count = distances.length;
   const root = Math.sqrt(count);
@@ -90,9 +84,7 @@ export function fitMixture(
   };
   const curves = nodes.map(({ kappa }) => distances.map(kappa));
   const costs = nodes.map(({ kappa }) => {
-    // A part drawn by mass adds E cos², mean and all.
-    const spread = (t: number) => (stratify ? frequencyVariance(kappa, t) : 0.5 * (1 + kappa(2 * t)));
-    return Math.sqrt(distances.reduce((sum, t) => sum + spread(t), 0) / count / frequencies);
+    return Math.sqrt(distances.reduce((sum, t) => sum + spread(kappa, t), 0) / count / frequencies);
   });
   const one = new Float64Array(count).fill(1);
   const columns = [1, -1].flatMap((sign) => [

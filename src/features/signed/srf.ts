@@ -26,9 +26,13 @@ const RADII = 48;
 export function srf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedMap {
   checkCount('m', m);
   const distances = usedDistances(kernel, rows);
-  const parts = positiveParts(kernel, distances);
-  const measure = { constant: 0, parts, error: 0 };
-  return spectralFeatures(kernel, measure, { m, seed, sampler: iidGaussian, stratify: false, distances });
+  // Fitted on all of [0, range], as in the paper: only there is the total mass, k(0), held down.
+  const parts = positiveParts(kernel, usedDistances(kernel));
+  return spectralFeatures(
+    kernel,
+    { constant: 0, parts },
+    { m, seed, sampler: iidGaussian, stratify: false, distances },
+  );
 }
 
 function positiveParts(kernel: Kernel, distances: Float64Array): SpectralPart[] {
