@@ -38,9 +38,8 @@ export interface Panel {
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel: string;
-  readonly xScale?: 'log' | 'linear';
   readonly yScale: 'log' | 'linear';
-  readonly xTicks?: readonly number[];
+  readonly xTicks: readonly number[];
   readonly curves: readonly Curve[];
   /** A level to compare with. */
   readonly rule?: { readonly y: number; readonly label: string };
@@ -75,6 +74,7 @@ export function panelsOf(rows: readonly FeatureRow[], title: string): Panel[] {
       xLabel: 'bytes a stored row',
       yLabel: 'accuracy',
       yScale: 'linear',
+      xTicks: powersOfFour(approximate.map(({ bytes }) => bytes)),
       curves: curvesOf(
         approximate,
         ({ bytes }) => bytes,
@@ -122,7 +122,7 @@ export function figure(panels: readonly Panel[], columns = 2): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"><rect width="100%" height="100%" fill="white"/>${placed.join('')}</svg>\n`;
 }
 
-function drawPanel({ title, xLabel, yLabel, xScale = 'log', yScale, xTicks, curves, rule }: Panel): Element {
+function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Panel): Element {
   const { document } = parseHTML('<html><body></body></html>');
   const last = Math.max(...curves.flatMap(({ points }) => points.map(({ x }) => x)));
   const values = curves
@@ -146,23 +146,24 @@ function drawPanel({ title, xLabel, yLabel, xScale = 'log', yScale, xTicks, curv
     ariaLabel: title,
     style: { fontSize: '12px', background: 'white', color: '#212529' },
     x: {
-      type: xScale,
+      type: 'log',
       label: `${xLabel} →`,
       labelAnchor: 'center',
-      ...(xTicks ? { ticks: [...xTicks] } : { ticks: 6 }),
+      ticks: [...xTicks],
       tickFormat: (n: number) => n.toLocaleString('en'),
       inset: 6,
     },
     y: {
       type: yScale,
-      label: `↑ ${yLabel}`,
+      label: null,
       domain: [least, most],
       grid: true,
       ticks: 7,
       tickFormat: (n: number) => String(Number(n.toPrecision(2))),
     },
     marks: [
-      Plot.text([title], { frameAnchor: 'top-left', dy: -40, dx: -size.left + 6, fontWeight: 700, fontSize: 13 }),
+      Plot.text([title], { frameAnchor: 'top-left', dy: -38, dx: 6 - size.left, fontWeight: 700, fontSize: 13 }),
+      Plot.text([`↑ ${yLabel}`], { frameAnchor: 'top-left', dy: -18, dx: 6 - size.left }),
       ...(rule ? [Plot.ruleY([rule.y], { stroke: '#212529', strokeDasharray: '3 3' })] : []),
       ...curves.flatMap(({ points }, index) => [
         Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour(index), fillOpacity: 0.15 }),
@@ -197,6 +198,12 @@ function paddedRange(values: readonly number[], scale: 'log' | 'linear'): [numbe
   if (scale === 'log') return [least / 1.15, most * 1.15];
   const pad = 0.06 * (most - least || 1);
   return [least - pad, most + pad];
+}
+
+/** Those within the range of the values. */
+function powersOfFour(values: readonly number[]): number[] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return Array.from({ length: 15 }, (_, i) => 4 ** i).filter((tick) => tick >= least && tick <= most);
 }
 
 interface End {
