@@ -9,18 +9,15 @@ export interface IndefiniteRow extends FeatureRow {
 }
 
 /**
- * USPS has 2,007 rows: half and half. The others are subsampled: the exact Gram matrix of 2,000 rows is 32 MB, that of all of letter would
+ * USPS has 2,007 rows: half and half. The others are subsampled: the exact Gram matrix of 1,500 rows is 18 MB, that of all of letter would
  * be 3.2 GB.
  */
 const sets = [
   { data: 'usps', train: 1003, test: 1003 },
-  { data: 'eeg', train: 2000, test: 2000 },
-  { data: 'letter', train: 2000, test: 2000 },
+  { data: 'eeg', train: 1500, test: 1500 },
+  { data: 'letter', train: 1500, test: 1500 },
 ];
-const cases = [
-  { kernel: 'tl1', c: 1 },
-  { kernel: 'polynomial', c: 10 },
-].flatMap((kernel) => sets.map((set) => ({ ...set, ...kernel })));
+const cases = sets.map((set) => ({ ...set, kernel: 'tl1', c: 1 }));
 
 export const indefinite: FeatureSuite<IndefiniteRow> = {
   title: 'accuracy of an SVM on GORF features, m = 2,048, beside the exact kernel',

@@ -3,7 +3,6 @@ import { type FeatureRow, featureMethods, kernelNames } from '../machines/compar
 import { writeFilesAtomic } from '../node/atomic-write.js';
 import { compareData } from '../node/compare-data.js';
 import { datasets } from '../node/datasets/registry.js';
-import { plotFeatures } from '../node/feature-plots.js';
 import { readCount, readLengths, readNames, readPositive } from './arguments.js';
 import { digits, print, printJson, table, withProgress } from './output.js';
 
@@ -63,6 +62,8 @@ async function run(options: Options): Promise<void> {
   );
   const { kernel, data, train, test, rows } = result;
   if (plot) {
+    // Loaded here, because no other command draws.
+    const { plotFeatures } = await import('../node/feature-plots.js');
     const svg = plotFeatures(rows, `${kernel} on ${data}`);
     await writeFilesAtomic([{ path: plot, chunks: [new TextEncoder().encode(svg)] }], { force });
   }

@@ -1,13 +1,13 @@
 /**
  * Generative random Fourier features: a small network maps noise to frequencies, and what is learned is the kernel's spectral law
  * (Li et al. 2019, "Implicit kernel learning", eq. 2; joint training with a classifier: Fang et al. 2020, arXiv 2009.04614):
- *   ω = B tanh(A ν + a) + ν'/σ,  ν ~ N(0, I_p),   k(x, y) = E[cos(ω·(x − y))]
+ *   ω = B tanh(A ν + a) + ν/σ,  ν ~ N(0, I_d),   k(x, y) = E[cos(ω·(x − y))]
  *   maximise  ⟨HK̂H, HYYᵀH⟩ / (‖HK̂H‖ ‖HYYᵀH‖),  H = I − 11ᵀ/n    (Cortes, Mohri and Rostamizadeh 2012, eq. 2: centred alignment)
- * with fresh noise at every step, so that any number of frequencies can be drawn of the result: it is a `Sampler`. ν' are the first d
- * numbers of ν: at B = 0 the law is N(0, σ⁻²I), where training starts but for a small B that breaks its symmetry.
+ * with fresh noise at every step, so that any number of frequencies can be drawn of the result: it is a `Sampler`. σ is one number a
+ * coordinate. At B = 0 the law is N(0, σ⁻²I), where training starts but for a small B that breaks its symmetry.
  * Fang et al. train noise and classifier together and then keep that noise; alignment needs no classifier.
  *
- * Shapes: x [n,d]; A [hidden,p], p ≥ d; B [d,hidden]. Cost: m·(2p + 2d)·hidden flops for m frequencies.
+ * Shapes: x [n,d]; A [hidden,d], B [d,hidden]. Cost: 4m·d·hidden flops for m frequencies.
  */
 import { PerformersError } from '../errors.js';
 import { checkCount, type Sampler } from '../features/gaussian.js';
@@ -40,7 +40,7 @@ export interface FrequencyGenerator {
   readonly hidden: number;
   /** Ω [m,d] of the learned law, for any m; d is the generator's. @throws PerformersError PF202 for m, d or seed */
   readonly sampler: Sampler;
-  /** A [hidden,d], a [hidden], B [d,hidden], 1/σ. */
+  /** A [hidden,d], a [hidden], B [d,hidden], and 1/σ, one a coordinate [d]. */
   readonly weights: readonly Float32Array[];
 }
 

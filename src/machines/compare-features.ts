@@ -2,6 +2,10 @@
  * Methods of features against the kernel they approximate, on one data set: relative error ‖K − K̂‖_F / ‖K‖_F, time, bytes and the accuracy
  * of a support vector machine, each for m channels and a seed. The exact kernel, indefinite ones included, is a row too: `exact`.
  *
+ * The machine on features is a linear one, convex: its weights absorb the signs. Keeping them gives the indefinite dual of K̂, which follows the few
+ * negative channels' sampling error to a lower minimum than K's own: EEG with TL1, 2,000 rows, 64 % where K has 75 %. The exact kernel
+ * has no such form; it is solved as it is, to a stationary point.
+ *
  * Bytes are those of one row as stored: 4 a channel in float32, ⌈channels·b / 8⌉ in b bits, 4d for `exact`, which keeps the row.
  * What a method keeps once (Ω and the like) comes from a seed. m of a low-bit method counts its channels, one a frequency.
  * Pairs of rows are those of the first `pairs` test rows, i ≠ j: stochastic rounding promises nothing for i = j.
@@ -136,7 +140,7 @@ export function compareFeatures(comparison: FeatureComparison): FeatureRow[] {
         const error = relativeError(signedGram(signs, left, keys(some)), exact, some.length / d);
         let share: number | null = null;
         if (c !== undefined) {
-          const machine = trainOnFeatures(keys(train), signs, trainLabels, { c, tolerance });
+          const machine = trainOnFeatures(keys(train), absorbed(signs), trainLabels, { c, tolerance });
           share = accuracy(classify(machine, keys(test), 'features'), testLabels);
         }
         add({ method: name, m: count, seed, error, ms, bytes, accuracy: share });
@@ -144,6 +148,11 @@ export function compareFeatures(comparison: FeatureComparison): FeatureRow[] {
     }
   }
   return out;
+}
+
+/** All +: w·φ has the same functions, whatever the signs. */
+function absorbed(signs: Int8Array): Int8Array {
+  return signs.map(() => 1);
 }
 
 function exactAccuracy({ kernel, rows }: FeatureComparison, c: number): number {
