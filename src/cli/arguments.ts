@@ -32,6 +32,19 @@ export function readCount(text: string): number {
   throw new InvalidArgumentError(`'${text}' is no whole number above 0.`);
 }
 
+/** Names separated by commas. */
+export function readNames(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.every((name) => name !== '')) return names;
+  throw new InvalidArgumentError(`'${text}' is no list of names such as grff,gorf.`);
+}
+
+export function readPositive(text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError(`'${text}' is no number above 0.`);
+}
+
 export function readBound(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value >= 0) return value;

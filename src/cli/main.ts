@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { PerformersError } from '../errors.js';
 import { removePartial } from '../node/atomic-write.js';
+import { featuresCommand } from './features.js';
 import { inspectCommand } from './inspect.js';
 import { linearizeCommand } from './linearize.js';
 import { printError } from './output.js';
@@ -19,7 +20,7 @@ Examples:
   performers inspect models/MiniLM
   performers linearize models/MiniLM -o models/MiniLM-linear && performers verify models/MiniLM models/MiniLM-linear`,
   );
-for (const command of [inspectCommand(), linearizeCommand(), verifyCommand(), restoreCommand()]) {
+for (const command of [inspectCommand(), linearizeCommand(), verifyCommand(), restoreCommand(), featuresCommand()]) {
   // Commander would print its own errors and exit 1; ours look alike whoever finds them.
   program.addCommand(command.exitOverride().configureOutput({ writeErr: () => undefined }));
 }

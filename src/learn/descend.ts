@@ -1,0 +1,90 @@
+/**
+ * Adam (Kingma and Ba 2015, Algorithm 1) with a cosine fall of the rate to 0: β₁ = .9, β₂ = .99, ε = 1e-8. The step, loss and
+ * gradient included, is compiled once; what changes from step to step goes in as an array.
+ *
+ * Deterministic: the order of batches and the first parameters come from seeds, sums run in one order. Cost: three arrays a parameter.
+ */
+import { PerformersError } from '../errors.js';
+import type { Jax, JaxArray } from './peer.js';
+
+/** A parameter or an input as numbers and shape; jax-js arrays live within a step only. */
+export interface Block {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface Descent {
+  readonly parameters: readonly Block[];
+  /** Loss of parameters and inputs, all of which it consumes: jax-js counts references. */
+  readonly loss: (parameters: JaxArray[], inputs: JaxArray[]) => JaxArray;
+  /** The inputs of step t; the same shapes at every step. */
+  readonly batch: (step: number) => readonly Block[];
+  readonly steps: number;
+  readonly rate: number;
+  readonly onStep?: (step: number, loss: number) => void;
+}
+
+type State = { parameters: JaxArray[]; first: JaxArray[]; second: JaxArray[] };
+
+const [beta1, beta2, epsilon] = [0.9, 0.99, 1e-8];
+
+/** The parameters after the last step. @throws PerformersError PF425 for a bad rate or count, PF427 when the loss is no number */
+export async function descend(
+  jax: Jax,
+  { parameters, loss, batch, steps, rate, onStep }: Descent,
+): Promise<Float32Array[]> {
+  checkRate(rate);
+  checkWhole('steps', steps);
+  const { numpy: np } = jax;
+  const array = ({ data, shape }: Block) => np.array(data, { shape: [...shape] });
+  const zeros = () => parameters.map(({ shape }) => np.zeros([...shape]));
+  const step = jax.jit((state: State, size: JaxArray, inputs: JaxArray[]): [JaxArray, State] => {
+    const values = jax.tree.ref(state.parameters);
+    const [value, gradients] = jax.valueAndGrad((p: JaxArray[]) => loss(p, inputs))(values);
+    const first = state.first.map((m, i) => m.mul(beta1).add(gradients[i].ref.mul(1 - beta1)));
+    const second = state.second.map((v, i) => v.mul(beta2).add(np.square(gradients[i]).mul(1 - beta2)));
+    const next = state.parameters.map((p, i) =>
+      p.sub(size.ref.mul(first[i].ref).div(np.sqrt(second[i].ref).add(epsilon))),
+    );
+    size.dispose();
+    return [value, { parameters: next, first, second }];
+  });
+  let state: State = { parameters: parameters.map(array), first: zeros(), second: zeros() };
+  try {
+    for (let t = 1; t <= steps; t++) {
+      const corrected = (rate * Math.sqrt(1 - beta2 ** t)) / (1 - beta1 ** t);
+      const size = np.array(corrected * 0.5 * (1 + Math.cos((Math.PI * (t - 1)) / steps)));
+      const [value, after] = step(state, size, batch(t - 1).map(array));
+      state = after;
+      const [number] = await value.data();
+      if (!Number.isFinite(number)) {
+        throw new PerformersError('PF427', `the loss is ${number} at step ${t} of ${steps}`, {
+          at: 'learn.rate',
+          mend: `use a smaller rate than ${rate}, and inputs of about unit size`,
+        });
+      }
+      onStep?.(t, number);
+    }
+    return await Promise.all(state.parameters.map(async (p) => Float32Array.from(await p.ref.data())));
+  } finally {
+    jax.tree.dispose(state);
+    step.dispose();
+  }
+}
+
+/** @throws PerformersError PF425 unless `value` is an integer ≥ 1 */
+export function checkWhole(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1) return;
+  throw new PerformersError('PF425', `${name} must be an integer >= 1, got ${value}`, {
+    at: `learn.${name}`,
+    mend: `give a whole number of ${name}`,
+  });
+}
+
+function checkRate(rate: number): void {
+  if (rate > 0 && Number.isFinite(rate)) return;
+  throw new PerformersError('PF425', `rate must be a positive number, got ${rate}`, {
+    at: 'learn.rate',
+    mend: 'use rate = 0.01',
+  });
+}

@@ -1,0 +1,25 @@
+/** @jax-js/jax, loaded when something is trained: an optional peer, which nothing else needs. */
+import type { Array as JaxArray } from '@jax-js/jax';
+import { PerformersError } from '../errors.js';
+
+export type Jax = typeof import('@jax-js/jax');
+export type { JaxArray };
+
+/**
+ * The library, ready on WebAssembly: in Node and in every browser, and the same bits in all of them.
+ * @throws PerformersError PF426 when it is not installed, or does not start
+ */
+export async function loadJax(load: () => Promise<Jax> = () => import('@jax-js/jax')): Promise<Jax> {
+  try {
+    const jax = await load();
+    await jax.init('wasm');
+    jax.defaultDevice('wasm');
+    return jax;
+  } catch (cause) {
+    throw new PerformersError('PF426', '@jax-js/jax could not be loaded', {
+      at: 'learn',
+      mend: 'npm install @jax-js/jax; features that are not trained do without it',
+      cause,
+    });
+  }
+}

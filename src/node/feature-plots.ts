@@ -1,0 +1,234 @@
+/** The figures of a feature comparison as one SVG: error against m, both logarithmic, and accuracy against memory. */
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+import type { FeatureRow } from '../machines/compare-features.js';
+
+const size = { width: 460, height: 360, top: 46, right: 118, bottom: 46, left: 56 };
+const lineHeight = 13;
+const colours = [
+  '#4269d0',
+  '#d9480f',
+  '#2b8a3e',
+  '#9c36b5',
+  '#0b7285',
+  '#a61e4d',
+  '#5c940d',
+  '#495057',
+  '#e67700',
+  '#364fc7',
+  '#862e9c',
+  '#087f5b',
+];
+const dashes = ['none', '6 3', '2 3', '8 3 2 3'];
+
+export interface Curve {
+  readonly name: string;
+  readonly points: readonly CurvePoint[];
+}
+
+export interface CurvePoint {
+  readonly x: number;
+  /** Mean, least and most over the repeats. */
+  readonly y: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface Panel {
+  readonly title: string;
+  readonly xLabel: string;
+  readonly yLabel: string;
+  readonly yScale: 'log' | 'linear';
+  readonly xTicks: readonly number[];
+  readonly curves: readonly Curve[];
+  /** A level to compare with. */
+  readonly rule?: { readonly y: number; readonly label: string };
+}
+
+/** The figure of one comparison. */
+export function plotFeatures(rows: readonly FeatureRow[], title: string): string {
+  return figure(panelsOf(rows, title));
+}
+
+/** Both panels; the second only where machines were trained. */
+export function panelsOf(rows: readonly FeatureRow[], title: string): Panel[] {
+  const approximate = rows.filter(({ method }) => method !== 'exact');
+  const exact = rows.find(({ method }) => method === 'exact');
+  const panels: Panel[] = [
+    {
+      title: `${title}: error of the kernel`,
+      xLabel: 'm, channels',
+      yLabel: '‖K − K̂‖ / ‖K‖',
+      yScale: 'log',
+      xTicks: [...new Set(approximate.map(({ m }) => m))].sort((a, b) => a - b),
+      curves: curvesOf(
+        approximate,
+        ({ m }) => m,
+        ({ error }) => error,
+      ),
+    },
+  ];
+  if (approximate.some(({ accuracy }) => accuracy !== null)) {
+    panels.push({
+      title: `${title}: accuracy against memory`,
+      xLabel: 'bytes a stored row',
+      yLabel: 'accuracy',
+      yScale: 'linear',
+      xTicks: powersOfFour(approximate.map(({ bytes }) => bytes)),
+      curves: curvesOf(
+        approximate,
+        ({ bytes }) => bytes,
+        ({ accuracy }) => accuracy ?? Number.NaN,
+      ),
+      ...(exact?.accuracy != null && { rule: { y: exact.accuracy, label: 'exact' } }),
+    });
+  }
+  return panels;
+}
+
+/** A curve a method: mean, least and most of `y` over rows of one `x`. */
+export function curvesOf<Row extends { readonly method: string }>(
+  rows: readonly Row[],
+  x: (row: Row) => number,
+  y: (row: Row) => number,
+): Curve[] {
+  return [...new Set(rows.map(({ method }) => method))].map((name) => {
+    const own = rows.filter(({ method }) => method === name);
+    const points = [...new Set(own.map(x))]
+      .sort((a, b) => a - b)
+      .map((at) => {
+        const values = own.filter((row) => x(row) === at).map(y);
+        return {
+          x: at,
+          y: values.reduce((sum, value) => sum + value, 0) / values.length,
+          low: Math.min(...values),
+          high: Math.max(...values),
+        };
+      });
+    return { name, points };
+  });
+}
+
+/** Panels side by side, `columns` a line. */
+export function figure(panels: readonly Panel[], columns = 2): string {
+  const lines = Math.ceil(panels.length / columns);
+  const placed = panels.map((panel, i) => {
+    const svg = drawPanel(panel);
+    svg.setAttribute('x', String((i % columns) * size.width));
+    svg.setAttribute('y', String(Math.floor(i / columns) * size.height));
+    return svg.outerHTML;
+  });
+  const [width, height] = [Math.min(columns, panels.length) * size.width, lines * size.height];
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"><rect width="100%" height="100%" fill="white"/>${placed.join('')}</svg>\n`;
+}
+
+function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Panel): Element {
+  const { document } = parseHTML('<html><body></body></html>');
+  const last = Math.max(...curves.flatMap(({ points }) => points.map(({ x }) => x)));
+  const values = curves
+    .flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]))
+    .concat(rule ? [rule.y] : []);
+  const [least, most] = paddedRange(values, yScale);
+  const ends = curves.flatMap((curve, index) => {
+    const end = curve.points.at(-1);
+    return end ? [{ index, label: curve.name, x: end.x, y: end.y }] : [];
+  });
+  if (rule) ends.push({ index: -1, label: rule.label, x: last, y: rule.y });
+  const colour = (index: number) => (index < 0 ? '#212529' : colours[index % colours.length]);
+  const svg = Plot.plot({
+    document,
+    width: size.width,
+    height: size.height,
+    marginTop: size.top,
+    marginRight: size.right,
+    marginBottom: size.bottom,
+    marginLeft: size.left,
+    ariaLabel: title,
+    style: { fontSize: '12px', background: 'white', color: '#212529' },
+    x: {
+      type: 'log',
+      label: `${xLabel} →`,
+      labelAnchor: 'center',
+      ticks: [...xTicks],
+      tickFormat: (n: number) => n.toLocaleString('en'),
+      inset: 6,
+    },
+    y: {
+      type: yScale,
+      label: null,
+      domain: [least, most],
+      grid: true,
+      ticks: 7,
+      tickFormat: (n: number) => String(Number(n.toPrecision(2))),
+    },
+    marks: [
+      Plot.text([title], { frameAnchor: 'top-left', dy: -38, dx: 6 - size.left, fontWeight: 700, fontSize: 13 }),
+      Plot.text([`↑ ${yLabel}`], { frameAnchor: 'top-left', dy: -18, dx: 6 - size.left }),
+      ...(rule ? [Plot.ruleY([rule.y], { stroke: '#212529', strokeDasharray: '3 3' })] : []),
+      ...curves.flatMap(({ points }, index) => [
+        Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour(index), fillOpacity: 0.15 }),
+        Plot.line(points, {
+          x: 'x',
+          y: 'y',
+          stroke: colour(index),
+          strokeWidth: 1.8,
+          strokeDasharray: dashes[Math.floor(index / 3) % dashes.length],
+        }),
+        Plot.dot(points, { x: 'x', y: 'y', fill: colour(index), r: 2.6 }),
+      ]),
+      ...spread(ends, least, most, yScale).flatMap(({ end, dy }) => [
+        Plot.text([end], {
+          x: () => last,
+          y: 'y',
+          text: 'label',
+          fill: colour(end.index),
+          textAnchor: 'start',
+          dx: 12,
+          dy,
+          fontWeight: 600,
+        }),
+      ]),
+    ],
+  });
+  return svg;
+}
+
+function paddedRange(values: readonly number[], scale: 'log' | 'linear'): [number, number] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  if (scale === 'log') return [least / 1.15, most * 1.15];
+  const pad = 0.06 * (most - least || 1);
+  return [least - pad, most + pad];
+}
+
+/** Those within the range of the values. */
+function powersOfFour(values: readonly number[]): number[] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return Array.from({ length: 15 }, (_, i) => 4 ** i).filter((tick) => tick >= least && tick <= most);
+}
+
+interface End {
+  readonly index: number;
+  readonly label: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Labels at the right edge, pushed apart where they would overlap. */
+function spread(
+  ends: readonly End[],
+  least: number,
+  most: number,
+  scale: 'log' | 'linear',
+): { end: End; dy: number }[] {
+  const height = size.height - size.top - size.bottom;
+  const share = (y: number) =>
+    scale === 'log' ? Math.log(y / least) / Math.log(most / least) : (y - least) / (most - least);
+  const placed: { end: End; at: number; to: number }[] = [];
+  for (const label of ends.map((end) => ({ end, at: height * (1 - share(end.y)) })).sort((a, b) => a.at - b.at)) {
+    placed.push({ ...label, to: Math.max(label.at, (placed.at(-1)?.to ?? -1e9) + lineHeight) });
+  }
+  // What hangs over the bottom moves up, pushing what is above it.
+  for (let i = placed.length - 1, limit = height; i >= 0; i--, limit -= lineHeight)
+    placed[i].to = Math.min(placed[i].to, limit);
+  return placed.map(({ end, at, to }) => ({ end, dy: to - at }));
+}
