@@ -1,3 +1,4 @@
+import type { NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes } from '../onnx/shapes.js';
 import type { AnyPattern, Scope } from './patterns/pattern.js';
@@ -24,7 +25,7 @@ export function findAttention(model: Model): Findings {
       if (!node.output[0]) continue;
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0], subgraph: graph.path };
-        const outcome = pattern.find(node, scope);
+        const outcome = findAt(pattern, node, scope);
         if ('found' in outcome && outcome.found.heads * outcome.found.headDim > widest)
           refusals.push({ ...at, reason: `no model is ${outcome.found.heads} heads × ${outcome.found.headDim} wide` });
         else if ('found' in outcome)
@@ -35,6 +36,18 @@ export function findAttention(model: Model): Findings {
     }
   }
   return { sites, nearMisses, refusals };
+}
+
+/** Patterns walk by recursion. A chain of nodes that is longer than the stack is deep can be written in a few bytes each. */
+function findAt(pattern: AnyPattern, node: NodeProto, scope: Scope): ReturnType<AnyPattern['find']> {
+  try {
+    return pattern.find(node, scope);
+  } catch (error) {
+    // RangeError in V8 and JavaScriptCore, InternalError in SpiderMonkey.
+    const tooDeep = error instanceof Error && /call stack|recursion/i.test(error.message);
+    if (!tooDeep) throw error;
+    return { refused: 'it is computed by a longer chain of nodes than can be followed' };
+  }
 }
 
 function indexPatterns(): Map<string, [string, AnyPattern][]> {
