@@ -6,6 +6,9 @@ export default defineConfig({
   entry: {
     index: 'src/index.ts',
     'features/index': 'src/features/index.ts',
+    'learn/index': 'src/learn/index.ts',
+    'machines/index': 'src/machines/index.ts',
+    'quant/index': 'src/quant/index.ts',
     'adapters/transformers': 'src/adapters/transformers.ts',
     'adapters/transformers.node': 'src/adapters/transformers.node.ts',
     'adapters/onnxruntime': 'src/adapters/onnxruntime.ts',
@@ -20,6 +23,6 @@ export default defineConfig({
   splitting: true,
   dts: true,
   clean: true,
-  external: [/^node:/, /^onnxruntime/, '@huggingface/transformers'],
+  external: [/^node:/, /^onnxruntime/, '@huggingface/transformers', '@jax-js/jax'],
   removeNodeProtocol: false,
 });

@@ -69,15 +69,17 @@ export function projection(omega: Float32Array, d: number): Uint8Array {
   );
 }
 
-/** Attention between stretches of elementwise nodes, on x [1,8,N,16]: a graph as long as asked for. */
+/** Projected attention between stretches of elementwise nodes, on x [1,8,N,16]: a graph as long as asked for. */
 export function longGraph(nodes: number): Uint8Array {
   const dims = [1, 8, 'tokens', 16];
   const body = (build: Builder) => {
     const half = build.float([0.5], []);
+    const weight = build.float(new Float32Array(256), [16, 16]);
     let x = 'x';
     while (build.nodes.length < nodes) {
-      for (let i = 0; i < 95; i++) x = build.op(i % 2 ? 'Add' : 'Mul', [x, half]);
-      x = plainAttention(build, x, x, x, 16);
+      for (let i = 0; i < 92; i++) x = build.op(i % 2 ? 'Add' : 'Mul', [x, half]);
+      const [q = '', k = '', v = ''] = Array.from({ length: 3 }, () => build.op('MatMul', [x, weight]));
+      x = plainAttention(build, q, k, v, 16);
     }
     return x;
   };

@@ -1,7 +1,8 @@
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
-import { allGraphs, captured, type Graph, type Model } from '../onnx/graph.js';
+import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
+import { readTensor } from '../onnx/tensor.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { exact } from './lower/exact.js';
 import type { Lowering } from './lower/lowering.js';
@@ -48,7 +49,7 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const undo: Undo = {
     schema: 'performers.undo/1',
     prefix,
-    irVersion: Number(irVersion),
+    ...(model.proto.irVersion !== undefined && { irVersion: String(irVersion) }),
     constants: pool.initializers.length,
     ...(before && { metadata: before.value }),
     graphs: changes,
@@ -59,12 +60,14 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
 const describeGroup = (site: Site) => (group: HeadGroup) =>
   group.heads.length === site.heads ? formatPlan(group.plan) : { heads: group.heads, plan: formatPlan(group.plan) };
 
-/** `performers/`, or with a number if a value of the model is called so already (a model rewritten before). */
+/** `performers/`, or with a number if anything in the model is called so already (a model rewritten before). */
 function freshPrefix(model: Model): string {
   const taken = new Set<string>();
+  const take = (name: string) => taken.add(name.split('/', 1)[0] ?? '');
   for (const graph of allGraphs(model.graph)) {
-    for (const node of graph.nodes) for (const output of node.output) taken.add(output.split('/', 1)[0] ?? '');
-    for (const value of captured(graph)) taken.add(value.split('/', 1)[0] ?? '');
+    for (const node of graph.nodes) for (const name of [node.name ?? '', ...node.input, ...node.output]) take(name);
+    for (const bytes of graph.proto.initializer) take(readTensor(bytes).name);
+    for (const { name = '' } of [...graph.proto.input, ...graph.proto.output]) take(name);
   }
   for (let i = 1; ; i++)
     if (!taken.has(i === 1 ? 'performers' : `performers${i}`)) return i === 1 ? 'performers/' : `performers${i}/`;

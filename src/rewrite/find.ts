@@ -1,3 +1,4 @@
+import type { NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes, type Shapes } from '../onnx/shapes.js';
 import { findGrids, gridOf } from './grid.js';
@@ -27,7 +28,7 @@ export function findAttention(model: Model): Findings {
       if (!node.output[0]) continue;
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0], subgraph: graph.path };
-        const outcome = pattern.find(node, scope);
+        const outcome = findAt(pattern, node, scope);
         const whole = (site: CheckedSite): Site => ({
           ...at,
           op: node.opType ?? '',
@@ -56,6 +57,18 @@ function onGrids({ graph }: Model, shapes: Shapes, sites: readonly Site[]): Site
     const grid = grids.length > 0 && site.subgraph === '' ? gridOf(site, graph, shapes, grids) : undefined;
     return grid ? { ...site, operands: { ...site.operands, grid } } : site;
   });
+}
+
+/** Patterns walk by recursion. A chain of nodes that is longer than the stack is deep can be written in a few bytes each. */
+function findAt(pattern: AnyPattern, node: NodeProto, scope: Scope): ReturnType<AnyPattern['find']> {
+  try {
+    return pattern.find(node, scope);
+  } catch (error) {
+    // RangeError in V8 and JavaScriptCore, InternalError in SpiderMonkey.
+    const tooDeep = error instanceof Error && /call stack|recursion/i.test(error.message);
+    if (!tooDeep) throw error;
+    return { refused: 'it is computed by a longer chain of nodes than can be followed' };
+  }
 }
 
 function indexPatterns(): Map<string, [string, AnyPattern][]> {

@@ -78,6 +78,9 @@ export interface Origin {
   readonly past: boolean;
 }
 
+/** A projection is some 60 values away at most, a rotation on the way; a chain of thousands leads to none. */
+const reach = 1000;
+
 export function originOf(scope: Scope, value: string): Origin {
   const sources = new Set<string>();
   const seen = new Set<string>();
@@ -85,6 +88,10 @@ export function originOf(scope: Scope, value: string): Origin {
   let past = false;
   const visit = (graph: Graph, name: string) => {
     if (!name || seen.has(name)) return;
+    if (seen.size >= reach) {
+      sources.add(name);
+      return;
+    }
     seen.add(name);
     const home = definer(graph, name);
     const node = home?.producer(name);

@@ -12,7 +12,8 @@ export const metadataKey = 'performers.plan';
 export interface Undo {
   readonly schema: 'performers.undo/1';
   readonly prefix: string;
-  readonly irVersion: number;
+  /** In decimal; absent where the file has none. Reports before 0.2 have a number. */
+  readonly irVersion?: string | number;
   /** Constants added to the main graph. */
   readonly constants: number;
   /** The metadata entry before, when the model had been rewritten already. */
@@ -70,7 +71,7 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
   const metadata = undo.metadata === undefined ? [] : [{ key: metadataKey, value: undo.metadata }];
   return {
     ...proto,
-    irVersion: BigInt(undo.irVersion),
+    irVersion: undo.irVersion === undefined ? undefined : BigInt(undo.irVersion),
     graph: { ...restored, initializer: restored.initializer.filter((bytes) => !isOurs(readTensor(bytes).name)) },
     metadataProps: [...proto.metadataProps.filter((other) => other !== entry), ...metadata],
   };

@@ -1,0 +1,132 @@
+/** What the fuzzer found, each as small as it gets. Seeds of test/fuzz/run.ts; the files say what was wrong. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it, test } from 'vitest';
+import { inspect, linearize, restore } from '../../src/index.js';
+import { decode } from '../../src/onnx/decode.js';
+import { constant, multiply, symbol } from '../../src/onnx/dims.js';
+import { concat, encode } from '../../src/onnx/encode.js';
+import type { NodeProto } from '../../src/onnx/gen/onnx.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { makeAttribute, makeGraph, makeNode, makeValueInfo } from '../../src/onnx/message.js';
+import { inferShapes } from '../../src/onnx/shapes.js';
+import { graphFile } from '../shared.js';
+import { bytesOf, caseOf, survive } from './case.js';
+
+const bert = decode(readFileSync(graphFile('bert.optimum-eager.onnx')));
+
+/** A model on x [1,8,N,16] and sizes [2]. */
+function model(...node: NodeProto[]): Uint8Array {
+  const input = [makeValueInfo('x', 1, [1, 8, 'tokens', 16]), makeValueInfo('sizes', 7, [2])];
+  const output = [makeValueInfo(node.at(-1)?.output[0] ?? '', 1, [])];
+  const none = { metadataProps: [], trainingInfo: [], functions: [], configuration: [] };
+  const graph = makeGraph({ name: 'g', node, input, output });
+  return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: 17n }], graph, ...none }));
+}
+const node = (opType: string, input: string[], output: string, more: Partial<NodeProto> = {}) =>
+  makeNode({ name: `${opType} of ${output}`, opType, input, output: [output], ...more });
+
+test('a value computed from itself', () => {
+  expect(() =>
+    inspect(model(node('Add', ['x', 'b'], 'a'), node('Add', ['a', 'x'], 'b'))),
+  ).toThrowErrorMatchingInlineSnapshot(
+    `
+    [PerformersError: PF109  the graph is not valid ONNX: 'a' is computed from itself
+      at   the main graph
+      mend onnx.checker.check_model shows what is wrong; export the model again]
+  `,
+  );
+});
+
+test('a value computed from itself, by what a subgraph captures', () => {
+  const g = makeGraph({ name: 'inner', node: [node('Identity', ['y'], 'z')], output: [makeValueInfo('z', 1, [])] });
+  const attribute = [makeAttribute({ name: 'then_branch', type: 5, g })];
+  expect(() => inspect(model(node('If', ['x'], 'y', { attribute })))).toThrow(
+    "PF109  the graph is not valid ONNX: 'y'",
+  );
+});
+
+test('two nodes that compute one value', () => {
+  expect(() => inspect(model(node('Relu', ['x'], 'a'), node('Exp', ['x'], 'a')))).toThrow("two nodes compute 'a'");
+});
+
+test('a node without outputs that is called attention', () => {
+  const nameless = makeNode({ opType: 'Softmax', input: ['x'], output: [''] });
+  expect(inspect(model(nameless, node('Relu', ['x'], 'y'))).sites).toEqual([]);
+});
+
+describe('shapes', () => {
+  const sized = (size: bigint) => makeAttribute({ name: 'value_ints', type: 7, ints: [size, 1n] });
+  it.each([2n ** 40n, 2n ** 62n, -3n, 0n])('a tensor of %i elements, in lists of sizes', (size) => {
+    const nodes = [
+      node('Constant', [], 'dims', { attribute: [sized(size)] }),
+      node('ConstantOfShape', ['dims'], 'filled'),
+      node('Squeeze', ['filled'], 'list'),
+      node('Concat', ['list', 'sizes'], 'joined', { attribute: [makeAttribute({ name: 'axis', type: 2, i: 0n })] }),
+      node('Reshape', ['x', 'joined'], 'y'),
+    ];
+    expect(inspect(model(...nodes)).sites).toEqual([]);
+  });
+
+  it('an unknown squared 60 times', () => {
+    const nodes = [node('Shape', ['x'], 's0')];
+    for (let i = 0; i < 60; i++) nodes.push(node('Mul', [`s${i}`, `s${i}`], `s${i + 1}`));
+    expect(inspect(model(...nodes)).sites).toEqual([]);
+  });
+
+  it('products that a double does not hold are not equal to one another', () => {
+    const [big, bigger] = [2 ** 53 - 1, 2 ** 53 + 1].map((n) => multiply(constant(n), symbol('n')));
+    expect(multiply(big, constant(3)).key).not.toBe(multiply(bigger, constant(3)).key);
+  });
+
+  it('an operator that lacks inputs', () => {
+    expect(inspect(model(node('Shape', ['x'], 's'), node('Mul', ['s'], 'a'), node('Div', ['s'], 'b'))).sites).toEqual(
+      [],
+    );
+  });
+
+  it('are the same for a graph that is only long', () => {
+    const nodes = [node('Relu', ['x'], 'v0')];
+    for (let i = 0; i < 20_000; i++) nodes.push(node('Add', [`v${i}`, 'x'], `v${i + 1}`));
+    const opened = openModel(decode(model(...nodes)));
+    expect(inferShapes(opened)(opened.graph, 'v20000').shape).toHaveLength(4);
+  });
+});
+
+test('attention behind 20,000 sums of a value with itself: neither the stack nor the time runs out', () => {
+  const nodes = [node('Relu', ['x'], 'v0')];
+  for (let i = 0; i < 20_000; i++) nodes.push(node('Add', [`v${i}`, `v${i}`], `v${i + 1}`));
+  nodes.push(
+    node('Transpose', ['v20000'], 't', {
+      attribute: [makeAttribute({ name: 'perm', type: 7, ints: [0n, 1n, 3n, 2n] })],
+    }),
+    node('MatMul', ['v20000', 't'], 'scores'),
+    node('Softmax', ['scores'], 'p'),
+    node('MatMul', ['p', 'v20000'], 'context'),
+  );
+  const { sites, nearMisses, refusals } = inspect(model(...nodes));
+  expect(sites.length + nearMisses.length + refusals.length).toBeGreaterThan(0);
+});
+
+describe('restore', () => {
+  const back = async (changed: typeof bert) => {
+    const bytes = concat(encode(changed));
+    const { bytes: patched, report } = await linearize(bytes, { plan: 'exact' });
+    expect(report.sites.length).toBeGreaterThan(0);
+    return Buffer.compare(restore(patched, JSON.parse(JSON.stringify(report))), bytes);
+  };
+  it.each([undefined, 2n ** 62n + 1n])('an IR version of %s', async (irVersion) => {
+    expect(await back({ ...bert, irVersion })).toBe(0);
+  });
+  it('nodes that are called as ours would be', async () => {
+    const graph = bert.graph && {
+      ...bert.graph,
+      node: bert.graph.node.map((n) => ({ ...n, name: 'performers/MatMul_0' })),
+    };
+    expect(await back({ ...bert, graph })).toBe(0);
+  });
+});
+
+it.each([852, 1410, 102482, 105656, 20003860, 20011820, 20012299, 20017888])('seed %i', async (seed) => {
+  const one = caseOf(seed);
+  await survive(bytesOf(one), one.plan);
+});
