@@ -87,3 +87,8 @@ export function sumOver(build: Builder, value: string, axes: readonly number[]):
     ? build.op('ReduceSum', [value, build.int64(axes)], { keepdims: 1 })
     : build.op('ReduceSum', [value], { axes, keepdims: 1 });
 }
+
+/** Of two whole numbers that are not both 0. */
+export function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
+}

@@ -6,6 +6,7 @@
  * key equivalents: as there, with (tile + 2 halo)² keys in the window; the few tokens in front are not counted.
  */
 import type { Builder } from '../../onnx/build.js';
+import { greatestDivisor } from './blocks.js';
 import { attend } from './exact.js';
 import { attendHybrid, farConstants, farCost, farRules, nearCost } from './hybrid.js';
 import { type Keys, keysByHead } from './key-set.js';
@@ -32,7 +33,9 @@ export const hybrid2d: Lowering = {
   constants: farConstants,
   keyEquivalents(options) {
     const [tile, halo] = [numberOption(options, 'tile'), numberOption(options, 'halo')];
-    return nearCost((tile + 2 * halo) ** 2, tile ** 2, options) + farCost(options);
+    // Along rows first and columns then.
+    const units = (2 * (tile + 2 * halo)) / greatestDivisor(tile, halo);
+    return nearCost((tile + 2 * halo) ** 2, units, tile ** 2, options) + farCost(options);
   },
   lower(build, inputs, options, constants) {
     const { grid } = inputs.site.operands;

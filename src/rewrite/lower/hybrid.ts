@@ -8,12 +8,13 @@
  *
  * q₀ and the codebook are constants of the head, from calibration (calibrate/). Every key counts once. Cost in key
  * equivalents: window + sinks + globals + ½ (static score) + 2.5 codes (assignment ½, sums 1, reading 1; 3 codes where
- * values take part in the assignment), and codes · window / block where the window reaches beyond the block: its keys are
- * then summed once more, to be left out of the summaries.
+ * values take part in the assignment), and what it takes to leave the window out of the sums: adding up the sums of the
+ * units (the largest pieces that blocks and halo are whole numbers of) in it. This lowering sums the window at hand instead,
+ * codes · window / block more multiply-adds for less memory traffic: faster wherever it was timed, and not counted.
  */
 import type { Builder } from '../../onnx/build.js';
 import type { Site } from '../site.js';
-import { type Blocks, sequenceBlocks } from './blocks.js';
+import { type Blocks, greatestDivisor, sequenceBlocks } from './blocks.js';
 import { type Codebook, farPart } from './far-field.js';
 import { attendKeySets, type Keys, keysByHead, windowPart } from './key-set.js';
 import {
@@ -49,7 +50,11 @@ export const hybrid: Lowering = {
   readOptions: optionReader('hybrid', rules),
   declines: notAround,
   constants: farConstants,
-  keyEquivalents: (options) => nearCost(numberOption(options, 'window'), queryBlock, options) + farCost(options),
+  keyEquivalents(options) {
+    const window = numberOption(options, 'window');
+    const units = window / greatestDivisor(queryBlock, (window - queryBlock) / 2);
+    return nearCost(window, units, queryBlock, options) + farCost(options);
+  },
   lower(build, inputs, options, constants) {
     const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
     return attendHybrid(build, inputs, { blocks, all: keysByHead(build, inputs), options, constants });
@@ -72,9 +77,9 @@ export function farConstants(
   };
 }
 
-/** Key equivalents of a window of so many keys around blocks of `block` queries: reading them, and leaving them out. */
-export function nearCost(window: number, block: number, options: Options): number {
-  return window + (window > block ? (counts(options).codes * window) / block : 0);
+/** Key equivalents of a window of so many keys: reading them, and leaving them out by adding up so many sums of units. */
+export function nearCost(window: number, units: number, block: number, options: Options): number {
+  return window + (window > block ? (counts(options).codes * units) / block : 0);
 }
 
 /** Key equivalents of everything else. */
