@@ -22,7 +22,7 @@ async function thereAndBack(bytes: Uint8Array, sites?: number) {
 
 /** Operators and element types of a model, without those of attention: the neighbours that a rewrite must leave alone. */
 function neighbours(model: ReturnType<typeof decode>): string[] {
-  const kept = /Linear|Quantize|MatMulNBits|MatMulInteger|Gather|LayerNorm|Bnb4/;
+  const kept = /Linear|Quantize|MatMulNBits|MatMulInteger|LayerNorm|Bnb4/;
   return (model.graph?.node ?? [])
     .filter(({ opType = '', name = '' }) => kept.test(opType) && !name.startsWith('performers'))
     .map(({ opType, name }) => `${opType} ${name}`);
