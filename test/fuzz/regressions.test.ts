@@ -1,4 +1,4 @@
-/** What the fuzzer found, each as small as it gets. Seeds of test/fuzz/run.ts; the files say what was wrong. */
+/** What the fuzzer found, each as small as it gets. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, test } from 'vitest';
 import { inspect, linearize, restore } from '../../src/index.js';
@@ -10,7 +10,6 @@ import { openModel } from '../../src/onnx/graph.js';
 import { makeAttribute, makeGraph, makeNode, makeValueInfo } from '../../src/onnx/message.js';
 import { inferShapes } from '../../src/onnx/shapes.js';
 import { graphFile } from '../shared.js';
-import { bytesOf, caseOf, survive } from './case.js';
 
 const bert = decode(readFileSync(graphFile('bert.optimum-eager.onnx')));
 
@@ -124,9 +123,4 @@ describe('restore', () => {
     };
     expect(await back({ ...bert, graph })).toBe(0);
   });
-});
-
-it.each([852, 1410, 102482, 105656, 20003860, 20011820, 20012299, 20017888])('seed %i', async (seed) => {
-  const one = caseOf(seed);
-  await survive(bytesOf(one), one.plan);
 });
