@@ -1,7 +1,7 @@
 import type { NodeProto } from '../onnx/gen/onnx.js';
-import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
+import { allGraphs, domainOf, type Graph, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes } from '../onnx/shapes.js';
-import type { AnyPattern, Scope } from './patterns/pattern.js';
+import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
 import type { Findings, NearMiss, Refusal, Site } from './site.js';
 
@@ -26,8 +26,8 @@ export function findAttention(model: Model): Findings {
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0], subgraph: graph.path };
         const outcome = findAt(pattern, node, scope);
-        if ('found' in outcome && outcome.found.heads * outcome.found.headDim > widest)
-          refusals.push({ ...at, reason: `no model is ${outcome.found.heads} heads × ${outcome.found.headDim} wide` });
+        const odd = 'found' in outcome ? oddity(outcome.found, graph) : undefined;
+        if (odd) refusals.push({ ...at, reason: odd });
         else if ('found' in outcome)
           sites.push({ ...at, op: node.opType ?? '', domain: domainOf(node), form, ...outcome.found });
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
@@ -36,6 +36,14 @@ export function findAttention(model: Model): Findings {
     }
   }
   return { sites, nearMisses, refusals };
+}
+
+/** What no exporter writes and no pattern asks about. */
+function oddity({ heads, headDim, operands }: CheckedSite, graph: Graph): string | undefined {
+  const sized = [heads, headDim].every((size) => Number.isInteger(size) && size > 0) && heads * headDim <= widest;
+  if (!sized) return `no model is ${heads} heads × ${headDim} wide`;
+  if (!graph.producer(operands.context.value)) return 'its context is computed in another subgraph';
+  return undefined;
 }
 
 /** Patterns walk by recursion. A chain of nodes that is longer than the stack is deep can be written in a few bytes each. */

@@ -124,3 +124,22 @@ describe('restore', () => {
     expect(await back({ ...bert, graph })).toBe(0);
   });
 });
+
+test('a context that another subgraph computes is no site', async () => {
+  // The result of the products is computed within an If, of weights from without.
+  const g = makeGraph({
+    name: 'inner',
+    node: [node('MatMul', ['p', 'x'], 'context')],
+    output: [makeValueInfo('context', 1, [])],
+  });
+  const attribute = ['then_branch', 'else_branch'].map((name) => makeAttribute({ name, type: 5, g }));
+  const perm = makeAttribute({ name: 'perm', type: 7, ints: [0n, 1n, 3n, 2n] });
+  const bytes = model(
+    node('Transpose', ['x'], 't', { attribute: [perm] }),
+    node('MatMul', ['x', 't'], 'scores'),
+    node('Softmax', ['scores'], 'p'),
+    node('If', ['c'], 'y', { attribute }),
+  );
+  expect(inspect(bytes).sites).toEqual([]);
+  expect((await linearize(bytes, { plan: 'exact' })).report.sites).toEqual([]);
+});
