@@ -92,19 +92,21 @@ async function weightFiles(bytes: Uint8Array, model: string): Promise<WeightFile
   if (!node) return [];
   const { fs, path } = node;
   const folder = path.dirname(model);
+  // A download cache keeps model and weights as links into one folder of blobs (node/model-folder.ts has the same rule).
+  const homes = [await fs.realpath(folder), path.dirname(await fs.realpath(model))];
+  const inside = (home: string, file: string) => !/^\.\.([\\/]|$)/.test(path.relative(home, file)) && file !== home;
+  const outside = (what: string) =>
+    new PerformersError('PF105', `external weights lie outside the model folder: ${what}`, {
+      at: model,
+      mend: 'export the model with its weights beside it',
+    });
   const find = async ({ location: name }: ExternalFile): Promise<WeightFile> => {
     const file = path.resolve(folder, name);
-    if (path.relative(folder, file).startsWith('..')) {
-      throw new PerformersError('PF105', `external weights lie outside the model folder: ${name}`, {
-        at: model,
-        mend: 'export the model with its weights beside it',
-      });
-    }
-    const there = await fs.access(file).then(
-      () => true,
-      () => false,
-    );
-    return there ? { name, read: async () => new Uint8Array(await fs.readFile(file)) } : { name };
+    if (path.isAbsolute(name) || !inside(folder, file)) throw outside(name);
+    const real = await fs.realpath(file).catch(() => undefined);
+    if (real === undefined) return { name };
+    if (!homes.some((home) => inside(home, real))) throw outside(`${name} is a link to ${real}`);
+    return { name, read: async () => new Uint8Array(await fs.readFile(file)) };
   };
   return Promise.all(externalFiles(decode(bytes, model)).map(find));
 }

@@ -1,5 +1,5 @@
 import type { NodeProto } from '../onnx/gen/onnx.js';
-import { allGraphs, domainOf, type Model, operatorName } from '../onnx/graph.js';
+import { allGraphs, domainOf, type Graph, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes, type Shapes } from '../onnx/shapes.js';
 import { findGrids, gridOf } from './grid.js';
 import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
@@ -36,8 +36,8 @@ export function findAttention(model: Model): Findings {
           form,
           ...site,
         });
-        if ('found' in outcome && outcome.found.heads * outcome.found.headDim > widest)
-          refusals.push({ ...at, reason: `no model is ${outcome.found.heads} heads × ${outcome.found.headDim} wide` });
+        const odd = 'found' in outcome ? oddity(outcome.found, graph) : undefined;
+        if (odd) refusals.push({ ...at, reason: odd });
         else if ('found' in outcome) sites.push(whole(outcome.found));
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
         else if ('refused' in outcome) {
@@ -57,6 +57,14 @@ function onGrids({ graph }: Model, shapes: Shapes, sites: readonly Site[]): Site
     const grid = grids.length > 0 && site.subgraph === '' ? gridOf(site, graph, shapes, grids) : undefined;
     return grid ? { ...site, operands: { ...site.operands, grid } } : site;
   });
+}
+
+/** What no exporter writes and no pattern asks about. */
+function oddity({ heads, headDim, operands }: CheckedSite, graph: Graph): string | undefined {
+  const sized = [heads, headDim].every((size) => Number.isInteger(size) && size > 0) && heads * headDim <= widest;
+  if (!sized) return `no model is ${heads} heads × ${headDim} wide`;
+  if (!graph.producer(operands.context.value)) return 'its context is computed in another subgraph';
+  return undefined;
 }
 
 /** Patterns walk by recursion. A chain of nodes that is longer than the stack is deep can be written in a few bytes each. */

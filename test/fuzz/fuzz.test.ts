@@ -16,7 +16,7 @@ test('20,000 cases: a result or a typed error, in bounded time and memory', asyn
   // All ways out are taken: a fuzzer whose every file is refused at the door tests the door.
   const { rewritten = 0, refused = 0, 'no sites': none = 0 } = outcomes;
   expect(rewritten + refused + none).toBe(20_000);
-  expect(Math.min(rewritten, none)).toBeGreaterThan(1000);
+  expect(Math.min(rewritten, none)).toBeGreaterThan(500);
 }, 900_000);
 
 test('a seed is one case, here and everywhere', () => {

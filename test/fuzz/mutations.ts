@@ -133,7 +133,7 @@ const other = (wanted: Wanted) =>
   });
 
 /** Repeats without a copy of each: 10⁵ of a field are 10⁵ references to it. */
-const times = ({ size }: Numbers) => (size % 97 === 0 ? 100_000 : size % 19 === 0 ? 10_000 : 2 + (size % 100));
+const times = ({ size }: Numbers) => (size % 997 === 0 ? 100_000 : size % 97 === 0 ? 10_000 : 2 + (size % 40));
 
 /** `graph` within so many `If`, built from the inside in one pass: recursion would meet the stack's end before the reader. */
 function wrap(levels: number, graph: Uint8Array): Uint8Array {
@@ -274,7 +274,7 @@ export const mutations = {
   // Nesting.
   deepIf: (fields, { place, size }) => {
     const path = pick(places(fields, is('Model', 7)), place);
-    const levels = size % 29 === 0 ? 10_000 : ([1, 2, 10, 31, 33][size % 5] ?? 1);
+    const levels = size % 97 === 0 ? 10_000 : ([1, 2, 10, 31, 33][size % 5] ?? 1);
     const inner = path && at(fields, path);
     if (!inner) return fields;
     const deep = wrap(levels, serialize(asFields(inner).slice(0, 3)));
@@ -324,19 +324,18 @@ export function mutate(
   edits: readonly (Numbers & { name: MutationName })[],
   others: readonly File[],
 ): Uint8Array {
-  let fields = file.fields;
-  let bytes: Uint8Array | undefined;
+  let state: readonly Field[] | Uint8Array = file.fields;
   for (const { name, ...numbers } of edits) {
-    if (bytes) {
+    if (state instanceof Uint8Array) {
+      const bytes: Uint8Array = state;
       try {
-        fields = parse(bytes);
+        state = parse(bytes);
       } catch {
         return bytes;
       }
     }
     const mutation: Mutation = mutations[name];
-    const result = mutation(fields, numbers, others);
-    bytes = result instanceof Uint8Array ? result : serialize(result);
+    state = mutation(state, numbers, others);
   }
-  return bytes ?? serialize(fields);
+  return state instanceof Uint8Array ? state : serialize(state);
 }
