@@ -90,8 +90,16 @@ describe('calibrating the model that ships', () => {
     });
     expect(report.sites[0]?.plans.map(({ plan }) => plan)).toEqual([kept, 'exact-blocked:block=256']);
     const wrong = (plans: { heads: number[]; plan: string }[]) => linearize(bytes, { saved: withPlans(plans) });
-    await expect(wrong([{ heads: [0, 1, 2, 3, 4], plan: kept }])).rejects.toThrowErrorMatchingInlineSnapshot();
-    await expect(wrong([{ heads: [0, 0, 1, 2, 3, 4, 5], plan: kept }])).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(wrong([{ heads: [0, 1, 2, 3, 4], plan: kept }])).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF203  layer 0 has no plan for heads 5
+        at   sites[0].plans
+        mend name each head from 0 to 5 once]
+    `);
+    await expect(wrong([{ heads: [0, 0, 1, 2, 3, 4, 5], plan: kept }])).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF203  layer 0 names head 0 twice, or has no such head
+        at   sites[0].plans
+        mend name each head from 0 to 5 once]
+    `);
     await expect(wrong([{ heads: [0, 1, 2, 3, 4, 5], plan: 'hybrid-2d:codes=7' }])).rejects.toThrow(
       /PF203.*needs calibration/s,
     );
@@ -99,16 +107,28 @@ describe('calibrating the model that ships', () => {
 
   it('refuses the plan for another model, and constants that are damaged', async () => {
     const other = attentionModel({ heads: 6, headDim: 64, self: true });
-    await expect(linearize(other, { saved: found.plan })).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(linearize(other, { saved: found.plan })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF502  the plan was made for another model: it has 12 sites, this model 1
+        at   plan
+        mend calibrate this model: performers linearize MODEL -o OUT --data FILE]
+    `);
     const [first, ...rest] = found.plan.sites;
     const damaged = { ...found.plan, sites: [{ ...first, constants: { ...first.constants, query: '@@' } }, ...rest] };
-    await expect(linearize(bytes, { saved: damaged })).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(linearize(bytes, { saved: damaged })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF202  the constant query of layer 0 is damaged
+        at   sites[0].constants.query
+        mend restore the file, or calibrate again]
+    `);
   });
 });
 
 describe('what calibration cannot do', () => {
   it('choose on two inputs', async () => {
-    await expect(calibrate(bytes, pictures.slice(0, 2), createSession)).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(calibrate(bytes, pictures.slice(0, 2), createSession)).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF501  calibration needs at least 3 inputs, got 2
+        at   calibration data
+        mend give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out]
+    `);
   });
   it('meet a budget that no plan has', async () => {
     const few = pictures.slice(0, 3);
