@@ -81,7 +81,6 @@ export async function calibrate(
     fit,
     held,
     plansFor: linearCandidates,
-    heal,
     seed,
     onStep: progress,
   });

@@ -25,8 +25,6 @@ export interface SurveyOptions {
   readonly fit: readonly Feeds[];
   readonly held: readonly Feeds[];
   readonly plansFor: (site: Site) => readonly Plan[];
-  /** Judge plans by what a bias a head leaves of their error. */
-  readonly heal: boolean;
   readonly seed: number;
   readonly onStep: (what: string) => void;
 }
@@ -70,7 +68,7 @@ export async function surveySites(
           const constants = await makeConstants(statistics[s], { plans, seed: options.seed, kMeans: bench.kMeans });
           const inputs = kept.map((run) => run[s]);
           const gram = gramOf(site, weights[s]);
-          const shares = await measureSite(bench, site, { ...options, plans, inputs, gram, constants });
+          const shares = await measureSite(bench, site, { plans, inputs, gram, constants });
           const keys = Math.max(...inputs.map(({ k }) => k.dims[2] ?? 0));
           surveys.push({ site, plans, constants, shares, keys, ...(weights[s] && { outputWeight: weights[s] }) });
           options.onStep(`measure layer ${first + s}`);
@@ -103,10 +101,9 @@ async function measureSite(
     inputs: readonly HeadInputs[];
     gram: Array4;
     constants: SiteConstants;
-    heal: boolean;
   },
 ): Promise<number[][]> {
-  const { plans, inputs, gram, constants, heal } = given;
+  const { plans, inputs, gram, constants } = given;
   const runs: HeadErrors[][] = plans.map(() => []);
   for (const one of inputs) {
     const want = await bench.exact(site, one);
@@ -117,19 +114,9 @@ async function measureSite(
   return Array.from({ length: site.heads }, (_, h) =>
     runs.map((run) => {
       const error = run.reduce((sum, one) => sum + one.error[h], 0);
-      return Math.max(0, error - (heal ? healable(run, gram, h) : 0)) / total;
+      return Math.max(0, error) / total;
     }),
   );
-}
-
-/** The part of a head's squared error that one bias for all inputs takes away: |Σ drift · W_o|² / tokens. */
-function healable(runs: readonly HeadErrors[], { data, dims }: Array4, h: number): number {
-  const E = dims[2] ?? 0;
-  const tokens = runs.reduce((sum, one) => sum + one.tokens, 0);
-  const drift = Array.from({ length: E }, (_, e) => runs.reduce((sum, one) => sum + one.drift[h * E + e], 0));
-  let square = 0;
-  for (let i = 0; i < E; i++) for (let j = 0; j < E; j++) square += drift[i] * data[(h * E + i) * E + j] * drift[j];
-  return square / tokens;
 }
 
 /** W_o W_oᵀ of every head [H,E,E]; the identity where W_o is not known. */
