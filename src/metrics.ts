@@ -56,7 +56,8 @@ export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number 
   return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0;
 }
 
-function toNumbers(tensor: TensorLike | undefined): ArrayLike<number> {
+/** The elements of a tensor of any type as numbers; none of none. */
+export function toNumbers(tensor: TensorLike | undefined): ArrayLike<number> {
   if (!tensor) return [];
   // Where there is no Float16Array, onnxruntime gives the bits.
   if (tensor.data instanceof Uint16Array && tensor.type === 'float16')

@@ -4,7 +4,7 @@
  * where it is a mean over inputs.
  */
 import { uniforms } from './features/rng.js';
-import { correlation } from './metrics.js';
+import { correlation, toNumbers } from './metrics.js';
 import type { Feeds, TensorLike } from './session.js';
 
 /** One input with the first output of both models. */
@@ -206,5 +206,5 @@ function argmax(values: readonly number[]): number {
 }
 
 function numbers(tensor: TensorLike | undefined): number[] {
-  return Array.from<number | bigint | string, number>(tensor?.data ?? [], Number);
+  return Array.from(toNumbers(tensor));
 }

@@ -6,7 +6,7 @@
  */
 import { builder, constantPool } from '../onnx/build.js';
 import { concat, encode } from '../onnx/encode.js';
-import { makeGraph, makeValueInfo } from '../onnx/message.js';
+import { makeGraph, makeModel, makeValueInfo } from '../onnx/message.js';
 
 const opset = 17;
 const steps = 10;
@@ -39,6 +39,5 @@ export function lloydModel(width: number): Uint8Array {
     ],
     output: [{ name: 'centres', metadataProps: [] }],
   });
-  const none = { metadataProps: [], trainingInfo: [], functions: [], configuration: [] };
-  return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: BigInt(opset) }], graph, ...none }));
+  return concat(encode(makeModel(graph, opset)));
 }

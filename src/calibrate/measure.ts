@@ -9,7 +9,7 @@
  */
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import { concat, encode } from '../onnx/encode.js';
-import { makeGraph, makeValueInfo } from '../onnx/message.js';
+import { makeGraph, makeModel, makeValueInfo } from '../onnx/message.js';
 import type { Inputs, Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { formatPlan, type Plan, readPlan, type SiteConstants } from '../rewrite/plan.js';
@@ -90,7 +90,7 @@ function shapesOf(site: Site, plan: Plan): Readonly<Record<string, readonly numb
 }
 
 function exactGraph(site: Site, masked: boolean): Uint8Array {
-  return makeModel(site, masked, {}, (build, inputs) => ({
+  return siteModel(site, masked, {}, (build, inputs) => ({
     context: lower(build, inputs, readPlan('exact')),
   }));
 }
@@ -104,7 +104,7 @@ function compareGraph(site: Site, plan: Plan, masked: boolean): Uint8Array {
     gram: [heads, valueDim, valueDim],
     rows: [undefined, 1, undefined, 1],
   };
-  return makeModel(site, masked, extra, (build, inputs) => {
+  return siteModel(site, masked, extra, (build, inputs) => {
     const square = (value: string) => {
       const kept = build.op('Mul', [value, 'rows']);
       const energy = build.op('Mul', [build.op('MatMul', [kept, 'gram']), kept]);
@@ -125,7 +125,7 @@ function lower(build: Builder, inputs: Inputs, plan: Plan): string {
 type Dims = readonly (number | undefined)[];
 
 /** A model of one site's lowering, the site's tensors being its inputs. */
-function makeModel(
+function siteModel(
   site: Site,
   masked: boolean,
   extra: Readonly<Record<string, Dims>>,
@@ -182,8 +182,7 @@ function makeModel(
     input: Object.entries(inputs).map(([name, dims]) => makeValueInfo(name, 1, dims)),
     output: Object.keys(outputs).map((name) => ({ name, metadataProps: [] })),
   });
-  const none = { metadataProps: [], trainingInfo: [], functions: [], configuration: [] };
-  return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: BigInt(opset) }], graph, ...none }));
+  return concat(encode(makeModel(graph, opset)));
 }
 
 function feeds({ q, k, v, keyBias, grid }: HeadInputs): Record<string, TensorLike> {

@@ -1,4 +1,4 @@
-import type { AttributeProto, GraphProto, NodeProto, ValueInfoProto } from './gen/onnx.js';
+import type { AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto } from './gen/onnx.js';
 import { makeMessage } from './protobuf.js';
 
 export function makeNode(fields: Partial<NodeProto>): NodeProto {
@@ -11,6 +11,12 @@ export function makeAttribute(fields: Partial<AttributeProto>): AttributeProto {
 
 export function makeGraph(fields: Partial<GraphProto>): GraphProto {
   return makeMessage('GraphProto', fields);
+}
+
+/** A model of the standard operators alone. */
+export function makeModel(graph: GraphProto, opset: number): ModelProto {
+  const none = { metadataProps: [], trainingInfo: [], functions: [], configuration: [] };
+  return { irVersion: 8n, opsetImport: [{ domain: '', version: BigInt(opset) }], graph, ...none };
 }
 
 /** Declares a tensor; sizes are numbers, names of unknown sizes, or undefined. */

@@ -10,6 +10,7 @@
  * Cost 2M key equivalents. What it costs in accuracy is another matter: on pre-trained heads it is another model.
  */
 import { favorPlus } from '../../features/favor-plus.js';
+import { sumOver } from './blocks.js';
 import {
   beyondKeyBias,
   defaultsOf,
@@ -66,12 +67,8 @@ export const features: Lowering = {
     ]);
     return build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), summaries]);
 
-    /** Σ x² over one axis, kept; the axes moved from attribute to input at opset 13. */
     function squareSum(value: string, axis: number): string {
-      const squared = build.op('Mul', [value, value]);
-      return build.opset >= 13
-        ? build.op('ReduceSum', [squared, build.int64([axis])], { keepdims: 1 })
-        : build.op('ReduceSum', [squared], { axes: [axis], keepdims: 1 });
+      return sumOver(build, build.op('Mul', [value, value]), [axis]);
     }
     /** [B,H,M,S] → [B,H,M,1]; likewise at opset 18. */
     function logSumExp(value: string): string {
