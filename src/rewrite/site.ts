@@ -69,10 +69,23 @@ export interface Operands {
    */
   readonly rounding?: { readonly scores: Expr; readonly probabilities: Expr };
   readonly context: { readonly value: string; readonly layout: Layout };
+  /** The key cache, where the graph takes it in and gives it out in plain sight. */
+  readonly cache?: KeyCache;
   /** Outputs of a fused operator besides the context (its key cache), which a rewrite must go on producing. */
   readonly present?: readonly { readonly value: string; readonly expr: Expr }[];
   /** ONNX element type of q, k and v: 1 float32, 10 float16, 11 float64. */
   readonly elemType: number;
+}
+
+/** Graph inputs [B,G,P,D] and [B,G,P,E] that new keys and values are joined to, and the graph outputs with both. */
+export interface KeyCache {
+  readonly past: { readonly key: string; readonly value: string };
+  readonly present: { readonly key: string; readonly value: string };
+  /** The new tokens' keys and values. */
+  readonly k: Operand;
+  readonly v: Operand;
+  /** Hides those of the new tokens that are padding: [B or 1, 1, 1, N]. */
+  readonly keyBias?: Expr;
 }
 
 /** Where a vision model's patches are counted. */

@@ -104,20 +104,30 @@ export function attendKeySets(build: Builder, inputs: Inputs, blocks: Blocks, pa
     return build.op('Add', [product, flip(bias, shared ? 4 : 5)]);
   });
   const blocked = scores.map((value, i) => (parts[i].shared ? splitRows(build, value, size) : value));
-  const joined = blocked.length === 1 ? blocked[0] : build.op('Concat', blocked, { axis: 4 });
-  const weights = build.op('Softmax', [joined], { axis: -1 });
-  let first = build.int64([0]);
-  const contexts = parts.map(({ values, shared }, i) => {
-    const end = build.op('Add', [first, sizeOf(build, blocked[i], 4)]);
-    const own = parts.length === 1 ? weights : build.op('Slice', [weights, first, end, build.int64([4])]);
-    first = end;
+  const context = softmaxOverParts(build, blocked, (i, own) => {
+    const { values, shared } = parts[i];
     if (!shared) return build.op('MatMul', [own, values]);
     return byBlock(build.op('MatMul', [joinRows(build, own), values]), valueDim);
   });
-  return blocks.join(
-    contexts.reduce((a, b) => build.op('Add', [a, b])),
-    valueDim,
-  );
+  return blocks.join(context, valueDim);
+}
+
+/** One softmax over scores [B,H,n,b,p] of several parts; `contextOf` weighs a part's values with its weights. */
+export function softmaxOverParts(
+  build: Builder,
+  scores: readonly string[],
+  contextOf: (part: number, weights: string) => string,
+): string {
+  const joined = scores.length === 1 ? scores[0] : build.op('Concat', scores, { axis: 4 });
+  const weights = build.op('Softmax', [joined], { axis: -1 });
+  let first = build.int64([0]);
+  const contexts = scores.map((value, part) => {
+    const end = build.op('Add', [first, sizeOf(build, value, 4)]);
+    const own = scores.length === 1 ? weights : build.op('Slice', [weights, first, end, build.int64([4])]);
+    first = end;
+    return contextOf(part, own);
+  });
+  return contexts.reduce((a, b) => build.op('Add', [a, b]));
 }
 
 /** [B,H,n·b,p] → [B,H,n,b,p] */

@@ -3,6 +3,7 @@ import { exactBlocked } from './exact-blocked.js';
 import { features } from './features.js';
 import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
+import { hybridCausal } from './hybrid-causal.js';
 import type { Lowering } from './lowering.js';
 import { windowLowering } from './window.js';
 
@@ -14,6 +15,7 @@ export const lowerings = {
   window: windowLowering,
   hybrid,
   'hybrid-2d': hybrid2d,
+  'hybrid-causal': hybridCausal,
 } satisfies Record<string, Lowering>;
 
 export type LoweringName = keyof typeof lowerings;

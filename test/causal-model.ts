@@ -1,0 +1,148 @@
+/** One causal attention site as a whole model, with or without a key cache, and a way to run it in pieces. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type Builder, builder, constantPool } from '../src/onnx/build.js';
+import { concat, encode } from '../src/onnx/encode.js';
+import { makeGraph, makeModel, makeValueInfo } from '../src/onnx/message.js';
+import type { Attention } from './oracle/attention.js';
+
+export interface CausalForm {
+  readonly heads: number;
+  /** Fewer than heads: each is repeated for its group. */
+  readonly kvHeads?: number;
+  readonly headDim: number;
+  readonly valueDim?: number;
+  readonly cache?: boolean;
+  /** `mask` [B,S] int64. */
+  readonly mask?: boolean;
+  readonly opset?: number;
+}
+
+const lowest = -3.4028234663852886e38;
+
+/** q [B,H,N,D], k [B,G,N,D], v [B,G,N,E], mask, past_key_values.0.* → context [B,H,N,E], present.0.*. */
+export function causalModel(form: CausalForm): Uint8Array {
+  const { heads, kvHeads = heads, headDim, valueDim = headDim, cache, mask, opset = 17 } = form;
+  const pool = constantPool('t/');
+  const build = builder(opset, 't/', pool);
+  const join = (past: string, fresh: string, present: string) => {
+    if (!cache) return fresh;
+    build.rename(build.op('Concat', [past, fresh], { axis: 2 }), present);
+    return present;
+  };
+  const keys = join('past_key_values.0.key', 'k', 'present.0.key');
+  const values = join('past_key_values.0.value', 'v', 'present.0.value');
+  const scores = build.op('Mul', [
+    build.op('MatMul', ['q', build.op('Transpose', [repeat(build, keys, form, headDim)], { perm: [0, 1, 3, 2] })]),
+    build.float([headDim ** -0.5], []),
+  ]);
+  const size = (value: string, axis: number) =>
+    build.op('Gather', [build.op('Shape', [value]), build.int64([axis], [])], { axis: 0 });
+  const [count, total] = [size('q', 2), size(keys, 2)];
+  const range = (from: string, to: string) => build.op('Range', [from, to, build.int64([1], [])]);
+  const places = build.op('Reshape', [range(build.op('Sub', [total, count]), total), build.int64([-1, 1])]);
+  const later = build.op('Less', [places, range(build.int64([0], []), total)]);
+  const causal = build.op('Where', [later, build.float([lowest], []), build.float([0], [])]);
+  const masked = build.op('Add', [scores, causal]);
+  const weights = build.op('Softmax', [mask ? hide(build, masked) : masked], { axis: -1 });
+  build.rename(build.op('MatMul', [weights, repeat(build, values, form, valueDim)]), 'context');
+  const cached = (name: string, width: number, length: string) =>
+    makeValueInfo(name, 1, ['batch', kvHeads, length, width]);
+  const graph = makeGraph({
+    name: 'causal',
+    node: [...build.nodes],
+    initializer: pool.initializers.map(({ bytes }) => bytes),
+    input: [
+      makeValueInfo('q', 1, ['batch', heads, 'tokens', headDim]),
+      makeValueInfo('k', 1, ['batch', kvHeads, 'tokens', headDim]),
+      makeValueInfo('v', 1, ['batch', kvHeads, 'tokens', valueDim]),
+      ...(mask ? [makeValueInfo('mask', 7, ['batch', cache ? 'past + tokens' : 'tokens'])] : []),
+      ...(cache
+        ? [cached('past_key_values.0.key', headDim, 'past'), cached('past_key_values.0.value', valueDim, 'past')]
+        : []),
+    ],
+    output: [
+      makeValueInfo('context', 1, ['batch', heads, 'tokens', valueDim]),
+      ...(cache
+        ? [cached('present.0.key', headDim, 'past + tokens'), cached('present.0.value', valueDim, 'past + tokens')]
+        : []),
+    ],
+  });
+  return concat(encode(makeModel(graph, opset)));
+}
+
+function hide(build: Builder, scores: string): string {
+  const keys = build.op('Cast', [build.op('Reshape', ['mask', build.int64([0, 1, 1, -1])])], { to: 1 });
+  const hidden = build.op('Sub', [build.float([1], []), keys]);
+  return build.op('Add', [scores, build.op('Mul', [hidden, build.float([lowest], [])])]);
+}
+
+/** [B,G,S,W] → [B,H,S,W] as repeat_kv does it. */
+function repeat(build: Builder, value: string, { heads, kvHeads = heads }: CausalForm, width: number): string {
+  if (kvHeads === heads) return value;
+  const size = (axis: number) => build.op('Gather', [build.op('Shape', [value]), build.int64([axis])], { axis: 0 });
+  const shape = build.op('Concat', [size(0), build.int64([kvHeads, heads / kvHeads]), size(2), build.int64([width])], {
+    axis: 0,
+  });
+  const wide = build.op('Expand', [build.op('Reshape', [value, build.int64([0, kvHeads, 1, -1, width])]), shape]);
+  const flat = build.op('Concat', [size(0), build.int64([heads]), size(2), build.int64([width])], { axis: 0 });
+  return build.op('Reshape', [wide, flat]);
+}
+
+/** Columns [from, to) of an input's tokens, as the model's inputs; keys of the first head of each group. */
+export function piece(input: Attention, { heads, kvHeads = heads }: CausalForm, from: number, to: number) {
+  const { B, H, S, D, E, q, k, v, keyBias } = input;
+  const take = (data: Float64Array, width: number, chosen: readonly number[]) => {
+    const out = new Float32Array(B * chosen.length * (to - from) * width);
+    for (let b = 0; b < B; b++)
+      for (const [g, h] of chosen.entries()) {
+        const rows = data.subarray(((b * H + h) * S + from) * width, ((b * H + h) * S + to) * width);
+        out.set(rows, (b * chosen.length + g) * (to - from) * width);
+      }
+    return new Tensor('float32', out, [B, chosen.length, to - from, width]);
+  };
+  const all = Array.from({ length: heads }, (_, h) => h);
+  const groups = Array.from({ length: kvHeads }, (_, g) => (g * heads) / kvHeads);
+  const mask = BigInt64Array.from({ length: B * to }, (_, i) =>
+    keyBias?.[Math.floor(i / to) * S + (i % to)] === -Infinity ? 0n : 1n,
+  );
+  return {
+    q: take(q, D, all),
+    k: take(k, D, groups),
+    v: take(v, E, groups),
+    ...(keyBias && { mask: new Tensor('int64', mask, [B, to]) }),
+  };
+}
+
+/** Runs an input in pieces that end at `ends`, each given what the one before left; contexts [B,H,N,E] joined. */
+export async function runInPieces(
+  bytes: Uint8Array,
+  input: Attention,
+  form: CausalForm,
+  ends: readonly number[],
+): Promise<{ context: Float32Array; sizes: number[][] }> {
+  const { B, H, S, E, D } = input;
+  const { kvHeads = form.heads } = form;
+  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const context = new Float32Array(B * H * S * E);
+  let past: Record<string, Tensor> = form.cache
+    ? {
+        'past_key_values.0.key': new Tensor('float32', new Float32Array(), [B, kvHeads, 0, D]),
+        'past_key_values.0.value': new Tensor('float32', new Float32Array(), [B, kvHeads, 0, E]),
+      }
+    : {};
+  const sizes: number[][] = [];
+  let from = 0;
+  for (const to of ends) {
+    const outputs = await session.run({ ...piece(input, form, from, to), ...past });
+    const data = outputs.context.data as Float32Array;
+    for (let row = 0; row < B * H; row++)
+      context.set(data.subarray(row * (to - from) * E, (row + 1) * (to - from) * E), (row * S + from) * E);
+    past = Object.fromEntries(
+      Object.keys(past).map((name) => [name, outputs[name.replace('past_key_values', 'present')]]),
+    );
+    sizes.push(...Object.values(past).map(({ dims }) => [...dims]));
+    from = to;
+  }
+  await session.release();
+  return { context, sizes };
+}

@@ -1,0 +1,122 @@
+/** The causal hybrid with constants of its own, run by onnxruntime, against its definition in float64. */
+import { describe, expect, it } from 'vitest';
+import { gaussians } from '../../src/features/rng.js';
+import { decode } from '../../src/onnx/decode.js';
+import { concat, encode } from '../../src/onnx/encode.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { applyPlans } from '../../src/rewrite/apply.js';
+import { findAttention } from '../../src/rewrite/find.js';
+import { readPlan } from '../../src/rewrite/plan.js';
+import { normalInput } from '../attention/cases.js';
+import { type CausalForm, causalModel, runInPieces } from '../causal-model.js';
+import { close, expectMutantFails } from '../close.js';
+import type { Attention } from '../oracle/attention.js';
+import { type CausalHybrid, causalHybridAttention } from '../oracle/hybrid-causal.js';
+
+const bound = 5e-6;
+
+type Setting = Pick<CausalHybrid, 'window' | 'globals' | 'sinks' | 'codes'>;
+const settings: Readonly<Record<string, Setting>> = {
+  'all parts': { window: 48, globals: 5, sinks: 2, codes: 6 },
+  'more globals than a block': { window: 32, globals: 40, sinks: 4, codes: 4 },
+  'sinks alone': { window: 64, globals: 0, sinks: 3, codes: 0 },
+  'codes alone': { window: 32, globals: 0, sinks: 0, codes: 8 },
+  'window alone': { window: 34, globals: 0, sinks: 0, codes: 0 },
+};
+
+const shape = { B: 1, H: 2, N: 1, S: 1, D: 8, E: 8 };
+const sized = (N: number, more: object = {}) => ({ ...shape, N, S: N, ...more });
+const cases: Readonly<Record<string, Attention>> = {
+  'one token': normalInput(sized(1), 1),
+  'one block': normalInput(sized(32), 2),
+  'whole blocks': normalInput(sized(160), 3),
+  'ragged, batch 2, E ≠ D': normalInput(sized(211, { B: 2, H: 3, E: 5 }), 4),
+  'padding behind': normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] }),
+  'padding before': leftPadded(normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] })),
+  '|q| × 8': normalInput(sized(150), 8, { qSize: 8 }),
+};
+
+/** Masks as many keys at the beginning of each row as were masked at its end. */
+function leftPadded(input: Attention): Attention {
+  const { B, S, keyBias = new Float64Array(B * S) } = input;
+  const rows = Array.from({ length: B }, (_, b) => keyBias.slice(b * S, (b + 1) * S).reverse());
+  return { ...input, keyBias: Float64Array.from(rows.flatMap((row) => [...row])) };
+}
+
+function hybridOf({ H, D }: Attention, setting: Setting, seed = 5): CausalHybrid {
+  const normal = gaussians(seed);
+  const draw = (length: number) => Float64Array.from(Float32Array.from({ length }, () => normal()));
+  const { codes } = setting;
+  return { block: 32, ...setting, query: draw(H * D), weights: draw(H * D * codes), offsets: draw(H * codes) };
+}
+
+function patched(input: Attention, setting: Setting, form: CausalForm): Uint8Array {
+  const { query, weights, offsets, codes } = hybridOf(input, setting);
+  const model = openModel(decode(causalModel(form)));
+  const { window, globals, sinks } = setting;
+  const plans = findAttention(model).sites.map((site) => ({
+    site,
+    groups: [
+      {
+        heads: Array.from({ length: input.H }, (_, h) => h),
+        plan: readPlan({ name: 'hybrid-causal', window, globals, sinks, codes }),
+      },
+    ],
+    why: 'test',
+    constants: {
+      query: Float32Array.from(query),
+      [`keys${codes}.weights`]: Float32Array.from(weights),
+      [`keys${codes}.offsets`]: Float32Array.from(offsets),
+    },
+  }));
+  expect(plans).toHaveLength(1);
+  return concat(encode(applyPlans(model, plans).proto));
+}
+
+const formOf = ({ H, D, E, keyBias }: Attention): CausalForm => ({
+  heads: H,
+  headDim: D,
+  valueDim: E,
+  mask: Boolean(keyBias),
+});
+
+/** Only what queries that are tokens give. */
+function judged(got: Float32Array, want: Float64Array): [Float32Array, Float64Array] {
+  const kept = Array.from(want.keys()).filter((i) => !Number.isNaN(want[i]));
+  return [Float32Array.from(kept, (i) => got[i]), Float64Array.from(kept, (i) => want[i])];
+}
+
+describe.each(Object.entries(settings))('hybrid-causal, %s', (_, setting) => {
+  it.each(Object.entries(cases))('equals the oracle: %s', async (_, input) => {
+    const form = formOf(input);
+    const { context } = await runInPieces(patched(input, setting, form), input, form, [input.S]);
+    const want = causalHybridAttention(input, hybridOf(input, setting));
+    close(...judged(context, want), bound);
+  });
+});
+
+describe('hybrid-causal', () => {
+  const input = cases['ragged, batch 2, E ≠ D'];
+  const setting = settings['all parts'];
+  const hybrid = hybridOf(input, setting);
+  it.each([
+    ['a wider window', { window: 50 }],
+    ['a global lost', { globals: 4 }],
+    ['a sink lost', { sinks: 1 }],
+    ['no far field', { codes: 0 }],
+    ['another codebook', { weights: hybrid.weights.map((w) => -w) }],
+    ['another static query', { query: hybrid.query.map((x) => -x) }],
+    ['blocks of 16', { block: 16 }],
+  ])('refuses the mutant: %s', async (_, mutant) => {
+    const form = formOf(input);
+    const { context } = await runInPieces(patched(input, setting, form), input, form, [input.S]);
+    expectMutantFails(() => close(...judged(context, causalHybridAttention(input, { ...hybrid, ...mutant })), bound));
+  });
+
+  it.each([11, 12, 13, 18, 20])('holds at opset %i', async (opset) => {
+    const padded = cases['padding before'];
+    const form = { ...formOf(padded), opset };
+    const { context } = await runInPieces(patched(padded, setting, form), padded, form, [padded.S]);
+    close(...judged(context, causalHybridAttention(padded, hybridOf(padded, setting))), bound);
+  });
+});
