@@ -19,6 +19,7 @@ export const errorCodes = {
   PF203: 'no such layer or head',
   PF204: 'a sample input or a session factory is needed',
   PF205: 'the undo record does not belong to this model',
+  PF206: 'a key cache is read where it would hold a state',
   PF301: 'onnxruntime could not be used',
   PF302: 'the model failed to run',
   PF303: 'the pipeline carries no report',

@@ -113,16 +113,22 @@ export function piece(input: Attention, { heads, kvHeads = heads }: CausalForm, 
   };
 }
 
-/** Runs an input in pieces that end at `ends`, each given what the one before left; contexts [B,H,N,E] joined. */
+/**
+ * Runs an input in pieces that end at `ends`, each given what the one before left; contexts [B,H,N,E] joined. The first
+ * piece may be another model's.
+ */
 export async function runInPieces(
   bytes: Uint8Array,
   input: Attention,
   form: CausalForm,
   ends: readonly number[],
+  first = bytes,
 ): Promise<{ context: Float32Array; sizes: number[][] }> {
   const { B, H, S, E, D } = input;
   const { kvHeads = form.heads } = form;
-  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const sessions = await Promise.all(
+    [first, bytes].map((model) => InferenceSession.create(model, { logSeverityLevel: 4 })),
+  );
   const context = new Float32Array(B * H * S * E);
   let past: Record<string, Tensor> = form.cache
     ? {
@@ -133,7 +139,7 @@ export async function runInPieces(
   const sizes: number[][] = [];
   let from = 0;
   for (const to of ends) {
-    const outputs = await session.run({ ...piece(input, form, from, to), ...past });
+    const outputs = await sessions[from === 0 ? 0 : 1].run({ ...piece(input, form, from, to), ...past });
     const data = outputs.context.data as Float32Array;
     for (let row = 0; row < B * H; row++)
       context.set(data.subarray(row * (to - from) * E, (row + 1) * (to - from) * E), (row * S + from) * E);
@@ -143,6 +149,6 @@ export async function runInPieces(
     sizes.push(...Object.values(past).map(({ dims }) => [...dims]));
     from = to;
   }
-  await session.release();
+  await Promise.all(sessions.map((session) => session.release()));
   return { context, sizes };
 }

@@ -1,18 +1,17 @@
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
-import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { readTensor } from '../onnx/tensor.js';
-import { bindInputs, restoreLayout } from './bind.js';
-import { exact } from './lower/exact.js';
-import type { Lowering } from './lower/lowering.js';
-import { lowerings } from './lower/registry.js';
+import { keepsState } from './key-state.js';
+import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
-import { type Site, tokenAxis } from './site.js';
+import type { Site } from './site.js';
+import { declareStates } from './state-interface.js';
 import {
   encodeNode,
   encodeValueInfo,
   type GraphChange,
+  interfaceOf,
   metadataKey,
   type Removed,
   type Undo,
@@ -27,9 +26,16 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const prefix = freshPrefix(model);
   const pool = constantPool(prefix);
   const build = makeBuilder(model, prefix, pool);
-  const lowered = new Map(plans.map((plan) => [contextNode(model, plan.site), lowerSite(plan, build)]));
+  const lowered = new Map<NodeProto, NodeProto[]>();
+  for (const plan of plans)
+    for (const [value, nodes] of lowerSite(plan, build)) {
+      const node = nodeOf(model, plan.site, value);
+      lowered.set(node, [...(lowered.get(node) ?? []), ...nodes]);
+    }
   const changes: GraphChange[] = [];
-  const graph = rewriteGraph(model.graph, { lowered, read: valuesRead([...lowered.values()].flat()), changes });
+  const rewritten = rewriteGraph(model.graph, { lowered, read: valuesRead([...lowered.values()].flat()), changes });
+  const states = plans.filter(keepsState).map(({ site }) => site);
+  const graph = states.length > 0 ? declareStates(rewritten, states, prefix) : rewritten;
   const { irVersion = 0n } = model.proto;
   const proto = {
     ...model.proto,
@@ -53,6 +59,7 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     constants: pool.initializers.length,
     ...(before && { metadata: before.value }),
     graphs: changes,
+    ...(states.length > 0 && { interface: interfaceOf(model.graph.proto) }),
   };
   return { proto, undo };
 }
@@ -73,10 +80,10 @@ function freshPrefix(model: Model): string {
     if (!taken.has(i === 1 ? 'performers' : `performers${i}`)) return i === 1 ? 'performers/' : `performers${i}/`;
 }
 
-/** The node whose result a site's lowering takes the place of. */
-function contextNode(model: Model, { subgraph, output, operands }: Site): NodeProto {
+/** The node that computes a value of a site's, which its lowering takes the place of. */
+function nodeOf(model: Model, { subgraph, output }: Site, value: string): NodeProto {
   const home = allGraphs(model.graph).find((graph) => graph.path === subgraph && graph.producer(output));
-  const node = home?.producer(operands.context.value);
+  const node = home?.producer(value);
   if (!node) throw new TypeError(`site ${output} is not of this model`);
   return node;
 }
@@ -154,84 +161,4 @@ function valuesRead(nodes: readonly NodeProto[], values = new Set<string>()): Se
     for (const { g } of node.attribute) if (g) valuesRead(g.node, values);
   }
   return values;
-}
-
-/** The nodes that take the place of a site's context. */
-function lowerSite(plan: SitePlan, shared: Builder): NodeProto[] {
-  const build = shared.body();
-  const { site, exactUpTo } = plan;
-  const context =
-    exactUpTo === undefined
-      ? lowerGroups(plan, build)
-      : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch));
-  restoreLayout(build, site, context);
-  for (const { value, expr } of site.operands.present ?? [])
-    build.rename(build.op('Identity', [build.emit(expr)]), value);
-  return [...build.nodes];
-}
-
-function lowerGroups({ site, groups, constants = {} }: SitePlan, build: Builder): string {
-  const outputs = groups.map(({ heads, plan }) => {
-    const lowering: Lowering = lowerings[plan.name];
-    const shapes: Readonly<Record<string, readonly number[]>> = {
-      ...lowering.constants?.(site, plan.options),
-      gain: [1, 1],
-      bias: [1, site.valueDim],
-    };
-    const constant = (name: string) => {
-      const shape = shapes[name];
-      const data = constants[name];
-      if (!shape || !data)
-        throw new TypeError(`${plan.name} reads ${name}, which it does not declare or was not given`);
-      const size = shape.reduce((a, b) => a * b, 1);
-      const own = new Float32Array(heads.length * size);
-      for (const [i, head] of heads.entries()) own.set(data.subarray(head * size, (head + 1) * size), i * size);
-      return build.float(own, [heads.length, ...shape]);
-    };
-    const context = lowering.lower(build, bindInputs(build, site, heads), plan.options, constant);
-    const scaled = constants.gain ? build.op('Mul', [context, constant('gain')]) : context;
-    return constants.bias ? build.op('Add', [scaled, constant('bias')]) : scaled;
-  });
-  return joinHeads(
-    build,
-    outputs,
-    groups.flatMap(({ heads }) => heads),
-  );
-}
-
-const noConstants = (name: string): never => {
-  throw new TypeError(`exact attention has no constant ${name}`);
-};
-
-/** `If` the queries are few: exact attention; else what `otherwise` builds. Both branches read the graph around them. */
-function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (branch: Builder) => string): string {
-  const all = Array.from({ length: site.heads }, (_, head) => head);
-  const { expr, layout } = site.operands.q;
-  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([tokenAxis[layout]], [])], {
-    axis: 0,
-  });
-  const short = build.op('Less', [tokens, build.int64([most + 1], [])]);
-  const branch = (name: string, make: (branch: Builder) => string) => {
-    const body = build.body();
-    const context = make(body);
-    return makeGraph({
-      name: body.fresh(name),
-      node: [...body.nodes],
-      output: [makeValueInfo(context, 1, [undefined, site.heads, undefined, site.valueDim])],
-    });
-  };
-  return build.op('If', [short], {
-    then_branch: branch('short', (body) => exact.lower(body, bindInputs(body, site, all), {}, noConstants)),
-    else_branch: branch('long', otherwise),
-  });
-}
-
-/** Concatenates the groups' heads and puts them back into the model's order. */
-function joinHeads(build: Builder, outputs: readonly string[], order: readonly number[]): string {
-  const [only, ...more] = outputs;
-  if (only !== undefined && more.length === 0) return only;
-  const joined = build.op('Concat', outputs, { axis: 1 });
-  if (order.every((head, i) => head === i)) return joined;
-  const position = order.map((_, head) => order.indexOf(head));
-  return build.op('Gather', [joined, build.int64(position)], { axis: 1 });
 }

@@ -81,7 +81,8 @@ export interface Operands {
 export interface KeyCache {
   readonly past: { readonly key: string; readonly value: string };
   readonly present: { readonly key: string; readonly value: string };
-  /** The new tokens' keys and values. */
+  /** How many new tokens there are [], and their keys and values. */
+  readonly tokens: Expr;
   readonly k: Operand;
   readonly v: Operand;
   /** Hides those of the new tokens that are padding: [B or 1, 1, 1, N]. */

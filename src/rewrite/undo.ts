@@ -19,6 +19,8 @@ export interface Undo {
   /** The metadata entry before, when the model had been rewritten already. */
   readonly metadata?: string;
   readonly graphs: readonly GraphChange[];
+  /** Inputs and outputs of the main graph as they were declared, where they have changed; encoded, in base64. */
+  readonly interface?: { readonly input: readonly string[]; readonly output: readonly string[] };
 }
 
 export interface GraphChange {
@@ -31,6 +33,11 @@ export type Removed = readonly [index: number, message: string];
 
 export const encodeNode = (node: NodeProto) => toText(concat(writeMessage('NodeProto', node)));
 export const encodeValueInfo = (info: ValueInfoProto) => toText(concat(writeMessage('ValueInfoProto', info)));
+/** How a graph declares what goes in and comes out. */
+export const interfaceOf = ({ input, output }: GraphProto) => ({
+  input: input.map(encodeValueInfo),
+  output: output.map(encodeValueInfo),
+});
 const decodeNode = (text: string) => readMessage('NodeProto', fromText(text));
 const decodeValueInfo = (text: string) => readMessage('ValueInfoProto', fromText(text));
 
@@ -72,7 +79,14 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
   return {
     ...proto,
     irVersion: undo.irVersion === undefined ? undefined : BigInt(undo.irVersion),
-    graph: { ...restored, initializer: restored.initializer.filter((bytes) => !isOurs(readTensor(bytes).name)) },
+    graph: {
+      ...restored,
+      ...(undo.interface && {
+        input: undo.interface.input.map(decodeValueInfo),
+        output: undo.interface.output.map(decodeValueInfo),
+      }),
+      initializer: restored.initializer.filter((bytes) => !isOurs(readTensor(bytes).name)),
+    },
     metadataProps: [...proto.metadataProps.filter((other) => other !== entry), ...metadata],
   };
 }

@@ -7,6 +7,7 @@ import { openModel } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { findAttention } from '../../src/rewrite/find.js';
 import { readPlan } from '../../src/rewrite/plan.js';
+import { undoRewrite } from '../../src/rewrite/undo.js';
 import { normalInput } from '../attention/cases.js';
 import { type CausalForm, causalModel, runInPieces } from '../causal-model.js';
 import { close, expectMutantFails } from '../close.js';
@@ -50,17 +51,16 @@ function hybridOf({ H, D }: Attention, setting: Setting, seed = 5): CausalHybrid
   return { block: 32, ...setting, query: draw(H * D), weights: draw(H * D * codes), offsets: draw(H * codes) };
 }
 
-function patched(input: Attention, setting: Setting, form: CausalForm): Uint8Array {
+function patched(input: Attention, setting: Setting, form: CausalForm, exact: readonly number[] = []): Uint8Array {
   const { query, weights, offsets, codes } = hybridOf(input, setting);
   const model = openModel(decode(causalModel(form)));
   const { window, globals, sinks } = setting;
+  const linear = Array.from({ length: input.H }, (_, h) => h).filter((h) => !exact.includes(h));
   const plans = findAttention(model).sites.map((site) => ({
     site,
     groups: [
-      {
-        heads: Array.from({ length: input.H }, (_, h) => h),
-        plan: readPlan({ name: 'hybrid-causal', window, globals, sinks, codes }),
-      },
+      { heads: linear, plan: readPlan({ name: 'hybrid-causal', window, globals, sinks, codes }) },
+      ...(exact.length > 0 ? [{ heads: exact, plan: readPlan('exact-blocked:block=48') }] : []),
     ],
     why: 'test',
     constants: {
@@ -92,6 +92,95 @@ describe.each(Object.entries(settings))('hybrid-causal, %s', (_, setting) => {
     const { context } = await runInPieces(patched(input, setting, form), input, form, [input.S]);
     const want = causalHybridAttention(input, hybridOf(input, setting));
     close(...judged(context, want), bound);
+  });
+});
+
+/** Keys and values of every head are those of the first of its group. */
+function grouped(input: Attention, kvHeads: number): Attention {
+  const { B, H, S, D, E } = input;
+  const share = (data: Float64Array, width: number) => {
+    const out = data.slice();
+    for (let b = 0; b < B; b++)
+      for (let h = 0; h < H; h++) {
+        const first = Math.floor((h * kvHeads) / H) * (H / kvHeads);
+        const from = (b * H + first) * S * width;
+        out.set(data.subarray(from, from + S * width), (b * H + h) * S * width);
+      }
+    return out;
+  };
+  return { ...input, k: share(input.k, D), v: share(input.v, E) };
+}
+
+describe('a state in the place of the key cache', () => {
+  const pieces: Readonly<Record<string, (S: number) => number[]>> = {
+    'in one': (S) => [S],
+    'token by token': (S) => Array.from({ length: S }, (_, i) => i + 1),
+    'a prompt, then tokens': (S) => [S - 40, ...Array.from({ length: 40 }, (_, i) => S - 39 + i)],
+    'uneven pieces': (S) => [5, 37, 38, 100, 101, S],
+  };
+  const inputs: Readonly<Record<string, Attention>> = {
+    'batch 2, E ≠ D': normalInput(sized(131, { B: 2, H: 4, E: 5 }), 4),
+    'padding before': leftPadded(normalInput(sized(131, { B: 2, H: 4 }), 6, { masked: [1, 57] })),
+  };
+  const all = Object.entries(inputs).flatMap(([name, input]) =>
+    Object.entries(pieces).map(([how, ends]) => [`${name}, ${how}`, input, ends] as const),
+  );
+  const setting = settings['all parts'];
+  const exactly = ({ H, D }: Attention): CausalHybrid => ({
+    block: 32,
+    window: 1024,
+    globals: 0,
+    sinks: 0,
+    codes: 0,
+    query: new Float64Array(H * D),
+    weights: new Float64Array(),
+    offsets: new Float64Array(),
+  });
+
+  it.each(all)('equals the oracle of one call: %s', async (_, raw, ends) => {
+    const input = grouped(raw, 2);
+    const form = { ...formOf(input), kvHeads: 2, cache: true };
+    const { context, sizes } = await runInPieces(patched(input, setting, form), input, form, ends(input.S));
+    close(...judged(context, causalHybridAttention(input, hybridOf(input, setting))), bound);
+    const [carriers, states] = [0, 1].map((part) => sizes.filter((_, i) => i % 2 === part));
+    expect(carriers).toEqual(ends(input.S).map((end) => [input.B, 1, end, 0]));
+    expect(new Set(states.map(String)).size).toBe(1);
+  });
+
+  it.each(all)('keeps the keys of exact heads: %s', async (_, raw, ends) => {
+    const input = grouped(raw, 2);
+    const form = { ...formOf(input), kvHeads: 2, cache: true };
+    const { context } = await runInPieces(patched(input, setting, form, [1]), input, form, ends(input.S));
+    const [linear, exact] = [hybridOf(input, setting), exactly(input)].map((hybrid) =>
+      causalHybridAttention(input, hybrid),
+    );
+    const { H, N, E } = input;
+    const want = linear.map((value, i) => (Math.floor(i / (N * E)) % H === 1 ? exact[i] : value));
+    close(...judged(context, want), bound);
+  });
+
+  it('refuses a state of another plan, and goes on after it', async () => {
+    const input = inputs['batch 2, E ≠ D'];
+    const form = { ...formOf(input), cache: true };
+    const [one, other] = [{ ...setting }, { ...setting, window: 50, codes: 5 }].map((each) =>
+      patched(input, each, form),
+    );
+    await expect(runInPieces(one, input, form, [40, 80], other)).rejects.toThrow('20190117');
+  });
+
+  it('is undone byte for byte', () => {
+    const input = inputs['padding before'];
+    const bytes = causalModel({ ...formOf(input), cache: true });
+    const model = openModel(decode(bytes));
+    const plans = findAttention(model).sites.map((site) => ({
+      site,
+      groups: [{ heads: [0, 1, 2, 3], plan: readPlan('hybrid-causal:globals=0,codes=0') }],
+      why: 'test',
+    }));
+    const { proto, undo } = applyPlans(model, plans);
+    expect(proto.graph?.input.map(({ name }) => name)).toEqual(model.proto.graph?.input.map(({ name }) => name));
+    const patched = decode(concat(encode(proto)));
+    expect(concat(encode(undoRewrite(patched, JSON.parse(JSON.stringify(undo)))))).toEqual(bytes);
   });
 });
 

@@ -17,7 +17,7 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import type { Site } from '../site.js';
-import { scaledQueries, sumOver } from './blocks.js';
+import { scaledQueries } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import { farConstants, farCost, farRules } from './hybrid.js';
 import { excluded, softmaxOverParts } from './key-set.js';
@@ -35,7 +35,7 @@ import { nothing, prefixTop } from './prefix-top.js';
 import { rowsOf, type Stream, streamOf } from './stream.js';
 import { queryBlock, windowRule } from './window.js';
 
-const [int64, float32] = [7, 1];
+const float32 = 1;
 
 const rules: Record<string, OptionRule> = {
   window: windowRule,

@@ -7,9 +7,10 @@ import { call, type Expr, float, ints } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import { proveMask, sumOf } from '../mask.js';
 import { index } from '../prove/affine.js';
-import type { Layout, Operand, Operands } from '../site.js';
+import type { KeyCache, Layout, Operand, Operands } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
 import { ungrouped } from './heads.js';
+import { freshBias, keyCacheOf } from './key-cache.js';
 import type { CheckedSite, Outcome, Scope } from './pattern.js';
 
 const [float32, bool, int64] = [1, 9, 7];
@@ -148,6 +149,8 @@ export interface FusedSite {
   readonly context: Operands['context'];
   /** Names and contents of the caches that come out; those without a name are not asked for. */
   readonly present?: readonly (readonly [value: string | undefined, expr: Expr])[];
+  /** The cache, where a state can take its place. */
+  readonly cache?: KeyCache;
 }
 
 /** The site of a fused operator, once its masks are proven. `scale` undefined means 1/√D, the operators' default. */
@@ -183,6 +186,9 @@ export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> 
   const terms = ['bias', 'alibi', 'sliding', 'causal', 'padding'].filter((name) => names.has(name));
   const plain = terms.every((term) => term === 'padding');
   const whole = [...(causal ? [causal] : []), ...(padding ? [padding] : []), ...exprs.map(toRank4)];
+  const onKeys = keys.length > 0 ? sumOf(keys) : undefined;
+  const own = site.cache && { keyBias: onKeys && freshBias(onKeys, site.cache), ...site.cache };
+  const cache = own ?? keyCacheOf(scope, { k: site.k, v: site.v, keyBias: onKeys });
   const operands: Operands = {
     q: site.q,
     k: site.k,
@@ -190,12 +196,13 @@ export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> 
     gain,
     scaled: { q: q.scale, k: k.scale },
     aligned: !past && (same || equal(lengthOf(site.origins.q), lengthOf(site.origins.k))),
-    ...(keys.length > 0 && { keyBias: sumOf(keys) }),
+    ...(onKeys && { keyBias: onKeys }),
     ...(!plain && { bias: sumOf(whole) }),
     ...(!plain && site.guarded && { guarded: true }),
     ...(sliding && { sliding }),
     ...(known?.slopes && { slopes: known.slopes }),
     context: site.context,
+    ...(cache && { cache }),
     present: site.present?.flatMap(([value, expr]) => (value ? [{ value, expr }] : [])),
     elemType: scope.shapes(scope.graph, site.origins.q).elemType || float32,
   };

@@ -15,6 +15,7 @@ import { call, type Expr, float, ints } from '../../onnx/expr.js';
 import { floatAttribute, intAttribute } from '../../onnx/graph.js';
 import type { Operand } from '../site.js';
 import { beyond, causalBias, fusedSite, headsFirst, headWidth, iota, keyBias, sizeOf, slice, toInts } from './fused.js';
+import { operatorCache } from './key-cache.js';
 import { definePattern } from './pattern.js';
 
 export const groupQueryAttention = definePattern<null>({
@@ -92,6 +93,13 @@ export const groupQueryAttention = definePattern<null>({
       : fresh;
     const [presentKey, presentValue] = present;
     const held = (expr: Expr): Operand => ({ expr: pastKey ? slice(expr, 2, 0, keys) : expr, layout: 'bhnd' });
+    const cache = operatorCache(scope, node, {
+      past: [pastKey, pastValue],
+      present: node.output.slice(1),
+      fresh: fresh.map((expr) => ({ expr, layout: 'bhnd' })),
+      tokens: count,
+      keyBias: keyBias(call('Less', [last, positions])),
+    });
     const rows = call('Reshape', [positions, ints([0, 1, -1, 1])]);
     return fusedSite(scope, {
       q: rotate(part(q, 0), heads),
@@ -112,6 +120,7 @@ export const groupQueryAttention = definePattern<null>({
       valueDim: width,
       scale: floatAttribute(node, 'scale') || undefined,
       context: { value: node.output[0] ?? '', layout: 'bn(hd)' },
+      cache,
       present: present.map((expr, i) => [node.output[i + 1], expr] as const),
     });
   },

@@ -29,6 +29,7 @@ import {
   toInts,
   tokenAxis,
 } from './fused.js';
+import { operatorCache } from './key-cache.js';
 import { type CheckedSite, definePattern, type Outcome, type Scope } from './pattern.js';
 
 const attributes = {
@@ -131,6 +132,14 @@ function checkHeads(inputs: Inputs, node: NodeProto, scope: Scope): Outcome<Chec
     valueDim,
     scale: floatAttribute(node, 'scale') || undefined,
     context: { value: node.output[0] ?? '', layout: 'bn(hd)' },
+    cache: at
+      ? undefined
+      : operatorCache(scope, node, {
+          past: [pastKey, pastValue],
+          present: [presentKey, presentValue],
+          fresh: [key, value],
+          tokens: queries,
+        }),
     present: [
       [presentKey, keys.present],
       [presentValue, values.present],

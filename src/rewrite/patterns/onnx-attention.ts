@@ -22,6 +22,7 @@ import {
   toInts,
   tokenAxis,
 } from './fused.js';
+import { operatorCache } from './key-cache.js';
 import { definePattern } from './pattern.js';
 
 export const onnxAttention = definePattern<null>({
@@ -101,6 +102,12 @@ export const onnxAttention = definePattern<null>({
       valueDim,
       scale: floatAttribute(node, 'scale'),
       context: { value: node.output[0] ?? '', layout },
+      cache: operatorCache(scope, node, {
+        past: [pastKey, pastValue],
+        present: [presentKey, presentValue],
+        fresh: [k, v].map((value) => ({ expr: { value }, layout })),
+        tokens: queries,
+      }),
       present: [
         [presentKey, allKeys.expr],
         [presentValue, allValues.expr],

@@ -25,6 +25,7 @@ import type { Operand, Operands, ProvenMask } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
 import { type ContextChain, findContext, findScores, type ScoreChain, type Step, times } from './chain.js';
 import { ungrouped } from './heads.js';
+import { keyCacheOf } from './key-cache.js';
 import { type CheckedSite, definePattern, type Scope } from './pattern.js';
 import {
   foldedHeads,
@@ -120,10 +121,12 @@ export const softmax = definePattern<Match>({
     const { keyBias, sliding, slopes } = mask;
     const gain = chain.gain * product.alpha * (grouped?.k.factor ?? 1);
     const elemType = scope.shapes(scope.graph, q.value).elemType || scope.shapes(scope.graph, k.value).elemType || 1;
+    const values = grouped?.v.operand ?? operand(result.v);
+    const cache = keyCacheOf(scope, { k: keys, v: values, keyBias });
     const operands: Operands = {
       q: operand(q),
       k: keys,
-      v: grouped?.v.operand ?? operand(result.v),
+      v: values,
       gain,
       scaled: { q: qOrigin.scale, k: kOrigin.scale / (grouped?.k.factor ?? 1) },
       ...(!grouped && { near: { q: nearSteps(q, scope), k: nearSteps(product.k, scope) } }),
@@ -143,6 +146,7 @@ export const softmax = definePattern<Match>({
         },
       }),
       context: { value: contextValue, layout: result.context },
+      ...(cache && { cache }),
       elemType,
     };
     const single = kind === 'self' && kOrigin.past && toNumber(qSizes.tokens) === 1;

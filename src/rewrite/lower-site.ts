@@ -1,0 +1,115 @@
+/**
+ * What takes the place of a site: the lowerings of its groups of heads, joined in the model's order, healed, exact on
+ * short inputs; and the caches it gives out.
+ */
+import type { Builder } from '../onnx/build.js';
+import type { NodeProto } from '../onnx/gen/onnx.js';
+import { makeGraph, makeValueInfo } from '../onnx/message.js';
+import { bindInputs, restoreLayout } from './bind.js';
+import { keepsState, lengthCarrier, lowerWithState } from './key-state.js';
+import { exact } from './lower/exact.js';
+import type { Constants, Lowering } from './lower/lowering.js';
+import { lowerings } from './lower/registry.js';
+import type { HeadGroup, SitePlan } from './plan.js';
+import { type Site, tokenAxis } from './site.js';
+
+/** New nodes by the value that was computed where they go. */
+export function lowerSite(plan: SitePlan, shared: Builder): Map<string, NodeProto[]> {
+  const build = shared.body();
+  const { site, exactUpTo } = plan;
+  const { context, cache, present } = site.operands;
+  const state = keepsState(plan);
+  const lowered =
+    exactUpTo === undefined || state
+      ? lowerGroups(plan, build)
+      : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch));
+  restoreLayout(build, site, lowered);
+  if (cache && state) {
+    // Where the cache was joined: what reads its length may come before the context.
+    const carrier = shared.body();
+    lengthCarrier(carrier, cache);
+    return new Map([
+      [context.value, [...build.nodes]],
+      [cache.present.key, [...carrier.nodes]],
+      [cache.present.value, []],
+    ]);
+  }
+  for (const { value, expr } of present ?? []) build.rename(build.op('Identity', [build.emit(expr)]), value);
+  return new Map([[context.value, [...build.nodes]]]);
+}
+
+function lowerGroups(sitePlan: SitePlan, build: Builder): string {
+  const { site, groups, constants = {} } = sitePlan;
+  const constantsOf = (group: HeadGroup) => constantsOfGroup(build, sitePlan, group);
+  const contexts = keepsState(sitePlan)
+    ? lowerWithState(build, sitePlan, constantsOf)
+    : groups.map((group) => {
+        const lowering: Lowering = lowerings[group.plan.name];
+        return lowering.lower(build, bindInputs(build, site, group.heads), group.plan.options, constantsOf(group));
+      });
+  const healed = contexts.map((context, i) => {
+    const scaled = constants.gain ? build.op('Mul', [context, constantsOf(groups[i])('gain')]) : context;
+    return constants.bias ? build.op('Add', [scaled, constantsOf(groups[i])('bias')]) : scaled;
+  });
+  return joinHeads(
+    build,
+    healed,
+    groups.flatMap(({ heads }) => heads),
+  );
+}
+
+/** The calibrated constants of a group's heads. */
+function constantsOfGroup(build: Builder, { site, constants = {} }: SitePlan, { heads, plan }: HeadGroup): Constants {
+  const lowering: Lowering = lowerings[plan.name];
+  const shapes: Readonly<Record<string, readonly number[]>> = {
+    ...lowering.constants?.(site, plan.options),
+    gain: [1, 1],
+    bias: [1, site.valueDim],
+  };
+  return (name) => {
+    const shape = shapes[name];
+    const data = constants[name];
+    if (!shape || !data) throw new TypeError(`${plan.name} reads ${name}, which it does not declare or was not given`);
+    const size = shape.reduce((a, b) => a * b, 1);
+    const own = new Float32Array(heads.length * size);
+    for (const [i, head] of heads.entries()) own.set(data.subarray(head * size, (head + 1) * size), i * size);
+    return build.float(own, [heads.length, ...shape]);
+  };
+}
+
+const noConstants = (name: string): never => {
+  throw new TypeError(`exact attention has no constant ${name}`);
+};
+
+/** `If` the queries are few: exact attention; else what `otherwise` builds. Both branches read the graph around them. */
+function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (branch: Builder) => string): string {
+  const all = Array.from({ length: site.heads }, (_, head) => head);
+  const { expr, layout } = site.operands.q;
+  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([tokenAxis[layout]], [])], {
+    axis: 0,
+  });
+  const short = build.op('Less', [tokens, build.int64([most + 1], [])]);
+  const branch = (name: string, make: (branch: Builder) => string) => {
+    const body = build.body();
+    const context = make(body);
+    return makeGraph({
+      name: body.fresh(name),
+      node: [...body.nodes],
+      output: [makeValueInfo(context, 1, [undefined, site.heads, undefined, site.valueDim])],
+    });
+  };
+  return build.op('If', [short], {
+    then_branch: branch('short', (body) => exact.lower(body, bindInputs(body, site, all), {}, noConstants)),
+    else_branch: branch('long', otherwise),
+  });
+}
+
+/** Concatenates the groups' heads and puts them back into the model's order. */
+function joinHeads(build: Builder, outputs: readonly string[], order: readonly number[]): string {
+  const [only, ...more] = outputs;
+  if (only !== undefined && more.length === 0) return only;
+  const joined = build.op('Concat', outputs, { axis: 1 });
+  if (order.every((head, i) => head === i)) return joined;
+  const position = order.map((_, head) => order.indexOf(head));
+  return build.op('Gather', [joined, build.int64(position)], { axis: 1 });
+}

@@ -1,0 +1,84 @@
+/**
+ * Key caches in plain sight: graph inputs that new keys and values are joined to, the result given out as it is. Only
+ * there can a state take the place of keys (key-state.ts).
+ */
+import { call, type Expr, ints } from '../../onnx/expr.js';
+import type { NodeProto } from '../../onnx/gen/onnx.js';
+import { type Graph, intAttribute, isOp } from '../../onnx/graph.js';
+import type { KeyCache, Operand } from '../site.js';
+import type { Scope } from './pattern.js';
+
+/** That of a fused operator which joins it itself; undefined where it is not in plain sight. */
+export function operatorCache(
+  { graph }: Scope,
+  node: NodeProto,
+  given: {
+    readonly past: readonly (string | undefined)[];
+    readonly present: readonly (string | undefined)[];
+    readonly fresh: readonly Operand[];
+    readonly tokens: Expr;
+    readonly keyBias?: Expr;
+  },
+): KeyCache | undefined {
+  const [pastKey, pastValue] = given.past;
+  const [presentKey, presentValue] = given.present;
+  const [k, v] = given.fresh;
+  if (graph.path !== '' || !pastKey || !pastValue || !presentKey || !presentValue || !k || !v) return undefined;
+  const taken = [pastKey, pastValue].every((value) => graph.isInput(value) && onlyLengthElse(graph, value, node));
+  if (!taken || !graph.isOutput(presentKey) || !graph.isOutput(presentValue)) return undefined;
+  return {
+    past: { key: pastKey, value: pastValue },
+    present: { key: presentKey, value: presentValue },
+    tokens: given.tokens,
+    k,
+    v,
+    ...(given.keyBias && { keyBias: given.keyBias }),
+  };
+}
+
+/** The part of a key bias [B or 1,1,1,S] that is the new tokens'. */
+export function freshBias(keyBias: Expr, { past }: Pick<KeyCache, 'past'>): Expr {
+  const before = call('Slice', [call('Shape', [past.key]), ints([2]), ints([3])]);
+  return call('Slice', [keyBias, before, ints([Number.MAX_SAFE_INTEGER]), ints([3])]);
+}
+
+function onlyLengthElse(graph: Graph, value: string, node: NodeProto): boolean {
+  return graph.consumers(value).every((reader) => reader === node || isOp(reader, 'Shape'));
+}
+
+/** That of keys and values [B,G,S,·] that are Concat(graph input, new ones), and what of their bias is the new tokens'. */
+export function keyCacheOf(
+  scope: Scope,
+  { k, v, keyBias }: { readonly k: Operand; readonly v: Operand; readonly keyBias?: Expr },
+): KeyCache | undefined {
+  const [key, value] = [joinOf(scope, k), joinOf(scope, v)];
+  if (!key || !value) return undefined;
+  const past = { key: key.past, value: value.past };
+  return {
+    past,
+    present: { key: key.present, value: value.present },
+    tokens: call('Gather', [call('Shape', [key.fresh]), 2], { axis: 0 }),
+    k: { expr: { value: key.fresh }, layout: 'bhnd' },
+    v: { expr: { value: value.fresh }, layout: 'bhnd' },
+    ...(keyBias && { keyBias: freshBias(keyBias, { past }) }),
+  };
+}
+
+function joinOf(
+  { graph }: Scope,
+  { expr, layout }: Operand,
+): { past: string; fresh: string; present: string } | undefined {
+  if (!('value' in expr) || layout !== 'bhnd' || graph.path !== '') return undefined;
+  let node: NodeProto | undefined = graph.producer(expr.value);
+  while (node && isOp(node, 'Identity')) node = graph.producer(node.input[0] ?? '');
+  if (!node || !isOp(node, 'Concat') || node.input.length !== 2 || ![2, -2].includes(intAttribute(node, 'axis') ?? 0))
+    return undefined;
+  const [past = '', fresh = ''] = node.input;
+  const joined = node.output[0] ?? '';
+  const given = [
+    joined,
+    ...graph.consumers(joined).flatMap((reader) => (isOp(reader, 'Identity') ? reader.output : [])),
+  ];
+  const present = given.find((value) => graph.isOutput(value));
+  return present && graph.isInput(past) && onlyLengthElse(graph, past, node) ? { past, fresh, present } : undefined;
+}
