@@ -30,7 +30,10 @@ export interface CalibrateOptions {
   readonly maxError?: number;
   /** Largest share of heads that may stay exact, 0 to 1. Default .1. */
   readonly keep?: number;
-  /** Fit a gain and a bias a head, and keep them if they improve held-out inputs. Default true. */
+  /**
+   * Fit a gain and a bias a head, and keep them if they improve held-out inputs. Default: true but for causal models,
+   * whose errors are of single tokens that no constant brings back.
+   */
   readonly heal?: boolean;
   /** Default 0. */
   readonly seed?: number;
@@ -66,9 +69,9 @@ export async function calibrate(
   createSession: SessionFactory,
   options: CalibrateOptions = {},
 ): Promise<Calibrated> {
-  const { heal = true, seed = 0, keep = 0.1 } = options;
   const model = openModel(decode(bytes));
   const { sites } = findAttention(model);
+  const { seed = 0, keep = 0.1, heal = !sites.some(({ causal }) => causal) } = options;
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);
@@ -177,7 +180,11 @@ async function layerChoice(
   const share = shares.reduce((sum, row) => sum + row[probe], 0);
   return {
     plans: [...plans, readPlan(fallback)],
-    costs: [...plans.map((plan) => lowerings[plan.name].keyEquivalents(plan.options, keys)), keys],
+    // A causal query sees half of the keys on average.
+    costs: [
+      ...plans.map((plan) => lowerings[plan.name].keyEquivalents(plan.options, keys)),
+      site.causal ? keys / 2 : keys,
+    ],
     shares: shares.map((row) => [...row, 0]),
     effect: share > 0 ? alone ** 2 / share : 0,
     exact: plans.length,
@@ -210,7 +217,7 @@ function withOthers(
   const plans = sites.map((site): SitePlan => {
     const at = surveys.findIndex((survey) => survey.site === site);
     if (at < 0) {
-      const [plan] = assignPlans([site], () => readPlan('hybrid'));
+      const [plan] = assignPlans([site], () => readPlan(site.causal ? 'hybrid-causal' : 'hybrid'));
       const why = site.subgraph === '' ? plan.why : `exact in linear memory: it lies in the subgraph ${site.subgraph}`;
       reasons.push(new Array(site.heads).fill(why));
       return { ...plan, why };
@@ -231,7 +238,8 @@ function withOthers(
         surveys[at],
         groups.map(({ plan }) => plan),
       ),
-      ...(linear.length > 0 && { exactUpTo: Math.round(mean) }),
+      // A stream is exact as long as its window holds everything, and what came before is not at hand.
+      ...(linear.length > 0 && !site.causal && { exactUpTo: Math.round(mean) }),
     };
   });
   return { plans, reasons };

@@ -43,8 +43,28 @@ const tiled: readonly (readonly [number, number, number, number])[] = [
   [8, 4, 64, 64],
 ];
 
-/** What may be tried on the heads of a site: those of an image where it lies on a grid, of a sequence elsewhere. */
-export function linearCandidates({ operands }: Site): Plan[] {
+/** window, globals, codes: in decoders globals buy most (QUALITY 3.4). */
+const causal: readonly (readonly [number, number, number])[] = [
+  [32, 16, 16],
+  [64, 16, 16],
+  [64, 32, 16],
+  [64, 32, 32],
+  [128, 32, 16],
+  [64, 64, 32],
+  [128, 32, 32],
+  [128, 64, 32],
+  [64, 128, 32],
+  [256, 32, 32],
+  [128, 128, 32],
+  [256, 128, 32],
+];
+
+/** What may be tried on the heads of a site: of a stream, of an image where it lies on a grid, of a sequence elsewhere. */
+export function linearCandidates({ causal: isCausal, operands }: Site): Plan[] {
+  if (isCausal)
+    return causal.map(([window, globals, codes]) =>
+      readPlan({ name: 'hybrid-causal', window, globals, sinks: 4, codes, assign: 'keys' }),
+    );
   if (operands.grid)
     return tiled.map(([tile, halo, globals, codes]) =>
       readPlan({ name: 'hybrid-2d', tile, halo, globals, sinks: 0, codes, assign: 'pairs' }),

@@ -10,6 +10,9 @@
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import { concat, encode } from '../onnx/encode.js';
 import { makeGraph, makeModel, makeValueInfo } from '../onnx/message.js';
+import { counting } from '../rewrite/lower/blocks.js';
+import { sizeOf } from '../rewrite/lower/exact-blocked.js';
+import { excluded } from '../rewrite/lower/key-set.js';
 import type { Inputs, Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { formatPlan, type Plan, readPlan, type SiteConstants } from '../rewrite/plan.js';
@@ -48,8 +51,8 @@ export function openBench(createSession: SessionFactory): Bench {
     sessions.set(key, known);
     return known;
   };
-  const shape = ({ heads, headDim, valueDim, operands }: Site, { keyBias }: HeadInputs) =>
-    `${heads} ${headDim} ${valueDim} ${Boolean(keyBias)} ${operands.grid?.prefix}`;
+  const shape = ({ heads, headDim, valueDim, causal, operands }: Site, { keyBias }: HeadInputs) =>
+    `${heads} ${headDim} ${valueDim} ${causal} ${Boolean(keyBias)} ${operands.grid?.prefix}`;
   return {
     async exact(site, inputs) {
       const session = await open(`exact ${shape(site, inputs)}`, () => exactGraph(site, Boolean(inputs.keyBias)));
@@ -162,6 +165,7 @@ function siteModel(
       return kT;
     },
     ...(masked && { keyBias: 'keyBias' }),
+    ...(site.causal && { bias: (inner: Builder) => causalBias(inner, masked) }),
     gain: 1,
     site: plain,
     heads: Array.from({ length: heads }, (_, head) => head),
@@ -183,6 +187,18 @@ function siteModel(
     output: Object.keys(outputs).map((name) => ({ name, metadataProps: [] })),
   });
   return concat(encode(makeModel(graph, opset)));
+}
+
+/** Hides later keys [1,1,N,N], and what is padding [B,1,N,N]. */
+function causalBias(build: Builder, masked: boolean): string {
+  const places = counting(build, sizeOf(build, 'k', 2));
+  const later = build.op('Less', [build.op('Reshape', [places, build.int64([-1, 1])]), places]);
+  const bias = build.op('Where', [later, build.float([excluded], []), build.float([0], [])]);
+  const whole = build.op('Reshape', [
+    bias,
+    build.op('Concat', [build.int64([1, 1]), build.op('Shape', [bias])], { axis: 0 }),
+  ]);
+  return masked ? build.op('Add', [whole, 'keyBias']) : whole;
 }
 
 function feeds({ q, k, v, keyBias, grid }: HeadInputs): Record<string, TensorLike> {

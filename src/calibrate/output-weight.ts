@@ -1,3 +1,4 @@
+import type { NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, intAttribute, isOp, type Model, operatorName } from '../onnx/graph.js';
 import type { Site } from '../rewrite/site.js';
 import { isTransparent, isWeight } from '../rewrite/trace.js';
@@ -8,7 +9,11 @@ export interface OutputWeight {
   readonly transposed: boolean;
   /** Of quantised weights: what stands for 0. */
   readonly zeroPoint?: string;
+  /** An operator that unpacks its weight itself: what it makes of the identity is the weight. */
+  readonly operator?: NodeProto;
 }
+
+const unpacking = ['MatMulNBits', 'MatMulBnb4'];
 
 /**
  * Follows a site's context through what only moves its elements to the product with a weight. Quantised weights stand
@@ -27,6 +32,8 @@ export function outputWeight(model: Model, site: Site): OutputWeight | undefined
       const zeroPoint = isOp(reader, 'MatMulInteger') ? reader.input[3] : undefined;
       return { value: weight, transposed: intAttribute(reader, 'transB') === 1, ...(zeroPoint && { zeroPoint }) };
     }
+    if (reader.domain === 'com.microsoft' && unpacking.includes(reader.opType ?? ''))
+      return { value: weight, transposed: false, operator: reader };
     if (!isTransparent(reader) && !isOp(reader, 'Transpose', 'Reshape', 'DynamicQuantizeLinear')) return undefined;
     value = reader.output[0] ?? '';
   }

@@ -8,7 +8,7 @@
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import { concat, encode } from '../onnx/encode.js';
 import { extractValues } from '../onnx/expose.js';
-import type { ModelProto } from '../onnx/gen/onnx.js';
+import type { ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import type { Model } from '../onnx/graph.js';
 import { bindInputs } from '../rewrite/bind.js';
 import { scaledQueries } from '../rewrite/lower/blocks.js';
@@ -67,14 +67,23 @@ export async function openRecorder(
     };
   });
   const weights = sites.map((site) => outputWeight(model, site));
-  const shownWeights = weights.map((weight) => weight && showWeight(build, weight));
+  const unpacked: NodeProto[] = [];
+  const shownWeights = weights.map((weight, i) => {
+    if (!weight?.operator) return weight && showWeight(build, weight);
+    const { heads, valueDim, operands } = sites[i];
+    if (operands.elemType !== 1) return undefined;
+    const node = { ...weight.operator, name: build.fresh('weight'), output: [build.fresh('weight')] };
+    node.input = [identity(build, heads * valueDim, operands.elemType), ...weight.operator.input.slice(1)];
+    unpacked.push(node);
+    return node.output[0];
+  });
   const { graph } = model.proto;
   if (!graph) throw new TypeError('decode() lets no model without a graph through');
   const extended: ModelProto = {
     ...model.proto,
     graph: {
       ...graph,
-      node: [...graph.node, ...build.nodes],
+      node: [...graph.node, ...build.nodes, ...unpacked],
       initializer: [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)],
     },
   };
@@ -113,6 +122,13 @@ export async function openRecorder(
 function showWeight(build: Builder, { value, zeroPoint }: OutputWeight): string {
   const float = (name: string) => build.op('Cast', [build.op('Identity', [name])], { to: 1 });
   return zeroPoint ? build.op('Sub', [float(value), float(zeroPoint)]) : float(value);
+}
+
+/** The identity matrix [n,n]. */
+function identity(build: Builder, n: number, elemType: number): string {
+  const places = build.int64(Array.from({ length: n }, (_, i) => i));
+  const same = build.op('Equal', [build.op('Reshape', [places, build.int64([-1, 1])]), places]);
+  return build.op('Cast', [same], { to: elemType });
 }
 
 /** Those of the feeds that a part of the model reads. */

@@ -17,10 +17,12 @@ export interface SiteStatistics {
   readonly perInput: number;
   /** Tokens in front of an image's patches, which are never summarised and so not looked at. */
   readonly prefix: number;
+  /** Samples are less the mean of their input. A stream does not know its mean, so causal heads have them as they are. */
+  readonly centred: boolean;
   /** Σ q [H,D] and Σ q qᵀ [H,D,D], over queries. */
   readonly querySum: Float64Array;
   readonly querySquares: Float64Array;
-  /** Sampled rows [k | v] less the mean of their input, by head, an array an input. */
+  /** Sampled rows [k | v] by head, an array an input. */
   readonly samples: Float32Array[][];
 }
 
@@ -29,7 +31,7 @@ const sampled = 2048;
 
 /** For `inputs` inputs (batch rows) to come, each of which gives as many samples. */
 export function emptyStatistics(
-  { heads, headDim, valueDim, operands }: Pick<Site, 'heads' | 'headDim' | 'valueDim' | 'operands'>,
+  { heads, headDim, valueDim, causal, operands }: Pick<Site, 'heads' | 'headDim' | 'valueDim' | 'causal' | 'operands'>,
   inputs: number,
 ): SiteStatistics {
   return {
@@ -37,6 +39,7 @@ export function emptyStatistics(
     headDim,
     valueDim,
     prefix: operands.grid?.prefix ?? 0,
+    centred: !causal,
     perInput: Math.ceil(sampled / inputs),
     tokens: 0,
     querySum: new Float64Array(heads * headDim),
@@ -59,7 +62,9 @@ export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadI
       addQueries(statistics, h, q.data.subarray(at * N * D, (at + 1) * N * D), aligned ? visible : undefined);
       const keys = k.data.subarray(at * S * D, (at + 1) * S * D);
       const values = v.data.subarray(at * S * E, (at + 1) * S * E);
-      statistics.samples[h].push(sample(keys, values, { D, E, visible, random, count: statistics.perInput }));
+      statistics.samples[h].push(
+        sample(keys, values, { D, E, visible, random, count: statistics.perInput, centred: statistics.centred }),
+      );
     }
     statistics.tokens += aligned ? visible.length : N;
   }
@@ -90,16 +95,16 @@ function addQueries(statistics: SiteStatistics, h: number, rows: Float32Array, v
   }
 }
 
-/** Rows [k | v] of some visible keys, less the mean over all of them. */
+/** Rows [k | v] of some visible keys, less the mean over all of them if `centred`. */
 function sample(
   keys: Float32Array,
   values: Float32Array,
-  options: { D: number; E: number; visible: readonly number[]; random: () => number; count: number },
+  options: { D: number; E: number; visible: readonly number[]; random: () => number; count: number; centred: boolean },
 ): Float32Array {
   const { D, E, visible, random } = options;
   const width = D + E;
   const mean = new Float64Array(width);
-  for (const j of visible) {
+  for (const j of options.centred ? visible : []) {
     for (let d = 0; d < D; d++) mean[d] += keys[j * D + d];
     for (let e = 0; e < E; e++) mean[D + e] += values[j * E + e];
   }

@@ -12,8 +12,8 @@
  * What a call leaves for the next is of constant size (`State`): the window, the globals, and sums of everything
  * evicted that is no global. All blocks of a call are computed together.
  *
- * Cost in key equivalents: window − block/2 + sinks + globals + ½ (static score) + 2.5 codes; sums of globals taken out
- * add codes · (sinks + globals) / block multiply-adds a key, uncounted as in hybrid.ts.
+ * Cost in key equivalents: window + sinks + globals + ½ (static score) + 2.5 codes; sums of globals taken out add
+ * codes · (sinks + globals) / block multiply-adds a key, uncounted as in hybrid.ts.
  */
 import type { Builder } from '../../onnx/build.js';
 import type { Site } from '../site.js';
@@ -49,7 +49,7 @@ export const hybridCausal: Lowering = {
   defaults: defaultsOf(rules),
   readOptions: optionReader('hybrid-causal', rules),
   declines: notCausal,
-  keyEquivalents: (options) => numberOption(options, 'window') - queryBlock / 2 + farCost(options),
+  keyEquivalents: (options) => numberOption(options, 'window') + farCost(options),
   constants: farConstants,
   lower: (build, inputs, options, constants) => attendStream(build, inputs, { options, constants }).context,
 };
