@@ -2,7 +2,7 @@ import { type Builder, builder, constantPool } from '../onnx/build.js';
 import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { readTensor } from '../onnx/tensor.js';
-import { keepsState } from './key-state.js';
+import { keepsState, type SharedState, sharedState } from './key-state.js';
 import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import type { Site } from './site.js';
@@ -27,8 +27,9 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const pool = constantPool(prefix);
   const build = makeBuilder(model, prefix, pool);
   const lowered = new Map<NodeProto, NodeProto[]>();
+  const shared = statesByStream(model, plans);
   for (const plan of plans)
-    for (const [value, nodes] of lowerSite(plan, build)) {
+    for (const [value, nodes] of lowerSite(plan, build, shared(plan))) {
       const node = nodeOf(model, plan.site, value);
       lowered.set(node, [...(lowered.get(node) ?? []), ...nodes]);
     }
@@ -62,6 +63,27 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     ...(states.length > 0 && { interface: interfaceOf(model.graph.proto) }),
   };
   return { proto, undo };
+}
+
+/** Layers whose caches are declared of one length belong to one stream, and share what depends on lengths alone. */
+function statesByStream(model: Model, plans: readonly SitePlan[]): (plan: SitePlan) => SharedState {
+  const inputs = new Map(model.graph.proto.input.map((info) => [info.name, info]));
+  const lengthOf = ({ site }: SitePlan) => {
+    const type = inputs.get(site.operands.cache?.past.key)?.type?.value;
+    const dim = type?.$case === 'tensorType' ? type.value.shape?.dim[2]?.value : undefined;
+    return dim?.$case === 'dimParam' ? dim.value : undefined;
+  };
+  const states = new Map<string, SharedState>();
+  return (plan) => {
+    const name = lengthOf(plan);
+    const known = name === undefined ? undefined : states.get(name);
+    if (known) return known;
+    const own = sharedState(
+      plans.filter((other) => other === plan || (name !== undefined && lengthOf(other) === name)),
+    );
+    if (name !== undefined) states.set(name, own);
+    return own;
+  };
 }
 
 const describeGroup = (site: Site) => (group: HeadGroup) =>

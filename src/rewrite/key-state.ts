@@ -19,10 +19,9 @@ import type { Builder } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
 import { counting } from './lower/blocks.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import { attendStream, type State, stateShape } from './lower/hybrid-causal.js';
+import { attendStream, type State, type Streams, stateShape } from './lower/hybrid-causal.js';
 import { excluded } from './lower/key-set.js';
 import type { Constants, Inputs, Lowering } from './lower/lowering.js';
-import { nothing } from './lower/prefix-top.js';
 import { lowerings } from './lower/registry.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import type { KeyCache, Site } from './site.js';
@@ -57,11 +56,31 @@ function keptHeads({ heads, kvHeads }: Site, groups: readonly HeadGroup[]): numb
   return [...new Set(exact.map((head) => Math.floor((head * kvHeads) / heads)))].sort((a, b) => a - b);
 }
 
+/**
+ * What the layers of one decoder share: they have the same tokens before them, which the first of them says, and one mark.
+ */
+export interface SharedState {
+  readonly mark: number;
+  readonly streams: Streams;
+  /** What makes the shared values, at the first layer that needs them. */
+  readonly made: Map<string, string>;
+}
+
+/** A number below 2²⁴ that differs from plan to plan (FNV-1a). */
+export function sharedState(plans: readonly Pick<SitePlan, 'site' | 'groups'>[]): SharedState {
+  const text = plans
+    .flatMap(({ site, groups }) => [site.output, ...groups.map(({ heads, plan }) => `${heads} ${formatPlan(plan)}`)])
+    .join('; ');
+  let hash = 0x811c9dc5;
+  for (const char of text) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0;
+  return { mark: 1 + (hash % 0xfffffe), streams: new Map(), made: new Map() };
+}
+
 /** Contexts of the groups in their order; gives out the state. `constantsOf` are those of a group. */
 export function lowerWithState(
   build: Builder,
   { site, groups }: SitePlan,
-  constantsOf: (group: HeadGroup) => Constants,
+  { constantsOf, shared }: { constantsOf: (group: HeadGroup) => Constants; shared: SharedState },
 ): string[] {
   const { cache } = site.operands;
   if (!cache) throw new TypeError(`site ${site.output} has no cache`);
@@ -69,10 +88,11 @@ export function lowerWithState(
     ...site,
     operands: { ...site.operands, k: cache.k, v: cache.v, keyBias: cache.keyBias, bias: undefined, near: undefined },
   };
-  const before = unpack(build, fresh, cache, groups);
+  const before = unpack(build, fresh, { cache, groups, shared });
   const parts: string[] = [];
   const contexts: string[] = [];
-  let length = before.length;
+  let length = '';
+  let next = 0;
   const exactHeads = keepExact(build, fresh, groups, before);
   for (const group of groups) {
     const inputs = bindInputs(build, fresh, group.heads);
@@ -81,21 +101,23 @@ export function lowerWithState(
       contexts.push(lowering.lower(build, exactHeads(inputs), group.plan.options, constantsOf(group)));
       continue;
     }
-    const { context, state } = attendStream(build, inputs, {
+    const { context, state, stream } = attendStream(build, inputs, {
       options: group.plan.options,
       constants: constantsOf(group),
-      state: before.states[parts.length],
+      streams: shared.streams,
+      before: before.length,
+      state: before.states[next++],
     });
     contexts.push(context);
-    length = state.length;
-    parts.push(flatState(build, state));
+    length = stream.length;
+    for (const value of [state.keys, state.values, state.globals, state.sums])
+      if (value) parts.push(build.op('Reshape', [value, build.int64([0, -1])]));
   }
-  pack(build, fresh, cache, { length, mark: before.mark, parts, kept: exactHeads.kept });
+  pack(build, fresh, { cache, groups, shared, length, parts, kept: exactHeads.kept });
   return contexts;
 }
 
 interface Before {
-  readonly mark: string;
   readonly length: string;
   readonly states: readonly State[];
   /** Tokens in the cache, padding among them [1]. */
@@ -108,52 +130,73 @@ interface Kept {
   readonly keys: string;
   readonly values: string;
 }
+interface Packing {
+  readonly cache: KeyCache;
+  readonly groups: readonly HeadGroup[];
+  readonly shared: SharedState;
+}
 
-function unpack(build: Builder, site: Site, { past }: KeyCache, groups: readonly HeadGroup[]): Before {
+function once({ made }: SharedState, key: string, make: () => string): string {
+  const value = made.get(key) ?? make();
+  made.set(key, value);
+  return value;
+}
+
+function unpack(build: Builder, site: Site, { cache: { past }, groups, shared }: Packing): Before {
   const { constant, perToken } = stateSize({ site, groups });
-  const batch = sizeOf(build, past.key, 0);
-  const tokens = sizeOf(build, past.key, 2);
+  const tokens = once(shared, 'tokens', () => sizeOf(build, past.key, 2));
   const row = build.op('Reshape', [past.value, build.int64([0, -1])]);
-  const zeros = build.op('Expand', [
-    build.float([0], [1, 1]),
-    build.op('Concat', [batch, build.int64([constant])], { axis: 0 }),
-  ]);
+  const zeros = once(shared, `zeros ${constant}`, () => {
+    const shape = build.op('Concat', [sizeOf(build, past.key, 0), build.int64([constant])], { axis: 0 });
+    return build.op('Expand', [build.float([0], [1, 1]), shape]);
+  });
   const filled = build.op('Concat', [row, zeros], { axis: 1 });
-  const take = (from: number, size: number) =>
-    build.op('Slice', [filled, build.int64([from]), build.int64([from + size]), build.int64([1])]);
-  const mark = markOf(site, groups);
-  const [marked, counted] = [take(0, 1), take(1, 1)];
-  const fits = checked(build, { marked, mark, tokens });
-  const length = build.op('Mul', [build.op('Cast', [counted], { to: 7 }), fits]);
-  let at = header;
-  const states = groups.filter(isLinear).map(({ heads, plan }): State => {
-    const parts = Object.entries(stateShape(site, heads.length, plan.options)).map(([name, shape]) => {
-      const size = product(shape);
-      const value = size > 0 ? build.op('Reshape', [take(at, size), build.int64([0, ...shape])]) : '';
-      at += size;
+  const whole = build.op('Slice', [filled, build.int64([0]), build.int64([constant]), build.int64([1])]);
+  const shapes = groups
+    .filter(isLinear)
+    .map(({ heads, plan }) => Object.entries(stateShape(site, heads.length, plan.options)));
+  const sizes = [
+    1,
+    1,
+    ...shapes.flatMap((parts) => parts.map(([, shape]) => product(shape))).filter((size) => size > 0),
+  ];
+  const rest = constant - sizes.reduce((a, b) => a + b, 0);
+  const all = rest > 0 ? [...sizes, rest] : sizes;
+  const [marked = '', counted = '', ...flat] = splitInto(build, whole, all);
+  const length = once(shared, 'length', () => {
+    const fits = checked(build, { marked, mark: shared.mark, tokens });
+    return build.op('Mul', [build.op('Cast', [counted], { to: 7 }), fits]);
+  });
+  let next = 0;
+  const states = shapes.map((parts): State => {
+    const read = parts.map(([name, shape]) => {
+      const value = product(shape) > 0 ? build.op('Reshape', [flat[next++], build.int64([0, ...shape])]) : '';
       return [name, value] as const;
     });
-    const state = Object.fromEntries(parts) as Omit<State, 'length'>;
-    // A first state is all zeros, and 0 is a score like any other.
-    const empty = build.op('Equal', [build.op('Reshape', [length, build.int64([-1, 1, 1])]), build.int64([0])]);
-    const scores = state.scores && build.op('Where', [empty, build.float([nothing], []), state.scores]);
-    return { ...state, length, scores, codes: state.codes && build.op('Cast', [state.codes], { to: 7 }) };
+    return Object.fromEntries(read) as unknown as State;
   });
-  if (perToken === 0) return { mark: build.float([mark], [1, 1]), length, states, past: tokens };
+  if (perToken === 0) return { length, states, past: tokens };
   const heads = keptHeads(site, groups).length;
   let from = build.int64([constant]);
-  const next = (each: number, shape: readonly number[]) => {
+  const grown = (each: number, shape: readonly number[]) => {
     const end = build.op('Add', [from, build.op('Mul', [tokens, build.int64([each])])]);
     const part = build.op('Slice', [row, from, end, build.int64([1])]);
     from = end;
     return build.op('Reshape', [part, build.int64(shape)]);
   };
   const kept = {
-    hidden: next(1, [0, 1, 1, -1]),
-    keys: next(heads * site.headDim, [0, heads, -1, site.headDim]),
-    values: next(heads * site.valueDim, [0, heads, -1, site.valueDim]),
+    hidden: grown(1, [0, 1, 1, -1]),
+    keys: grown(heads * site.headDim, [0, heads, -1, site.headDim]),
+    values: grown(heads * site.valueDim, [0, heads, -1, site.valueDim]),
   };
-  return { mark: build.float([mark], [1, 1]), length, states, past: tokens, kept };
+  return { length, states, past: tokens, kept };
+}
+
+/** [B,X] in pieces of these sizes. */
+function splitInto(build: Builder, value: string, sizes: readonly number[]): string[] {
+  return build.opset >= 13
+    ? build.ops('Split', [value, build.int64(sizes)], sizes.length, { axis: 1 })
+    : build.ops('Split', [value], sizes.length, { axis: 1, split: sizes });
 }
 
 /** 1 [B,1]; where a state that is not empty bears another mark, onnxruntime stops at this Gather. */
@@ -166,24 +209,6 @@ function checked(build: Builder, { marked, mark, tokens }: { marked: string; mar
 
 /** The index onnxruntime names when it is handed a state that another plan or model made. */
 export const foreignState = 20190117;
-
-/** A number below 2²⁴ that differs from plan to plan (FNV-1a). */
-function markOf({ output }: Site, groups: readonly HeadGroup[]): number {
-  const text = output + groups.map(({ heads, plan }) => `${heads.join()} ${formatPlan(plan)}`).join('; ');
-  let hash = 0x811c9dc5;
-  for (const char of text) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0;
-  return 1 + (hash % 0xfffffe);
-}
-
-function flatState(build: Builder, { length: _, ...parts }: State): string {
-  const flat = Object.entries(parts)
-    .filter(([, value]) => value)
-    .map(([name, value]) => {
-      const float = name === 'codes' ? build.op('Cast', [value], { to: 1 }) : value;
-      return build.op('Reshape', [float, build.int64([0, -1])]);
-    });
-  return build.op('Concat', flat, { axis: 1 });
-}
 
 /** What exact heads attend: the kept keys with the new ones behind them. */
 function keepExact(build: Builder, site: Site, groups: readonly HeadGroup[], before: Before) {
@@ -240,23 +265,33 @@ function noneHidden(build: Builder, k: string): string {
 function pack(
   build: Builder,
   site: Site,
-  { present }: KeyCache,
-  given: { length: string; mark: string; parts: readonly string[]; kept?: Kept },
+  given: Packing & { readonly length: string; readonly parts: readonly string[]; readonly kept?: Kept },
 ): void {
-  const { length, mark, parts, kept } = given;
-  const step = site.kvHeads * site.valueDim;
-  const count = build.op('Cast', [length], { to: 1 });
-  const marks = build.op('Add', [build.op('Mul', [count, build.float([0], [])]), mark]);
-  const constant = padTo(build, build.op('Concat', [marks, count, ...parts], { axis: 1 }), step);
+  const { cache, groups, shared, length, parts, kept } = given;
+  const { constant } = stateSize({ site, groups });
+  const count = once(shared, 'count', () => build.op('Cast', [length], { to: 1 }));
+  const marked = once(shared, 'marked', () =>
+    build.op('Add', [build.op('Mul', [count, build.float([0], [])]), build.float([shared.mark], [])]),
+  );
+  const used = groups
+    .filter(isLinear)
+    .flatMap(({ heads, plan }) => Object.values(stateShape(site, heads.length, plan.options)).map(product))
+    .reduce((a, b) => a + b, header);
+  const rest = constant - used;
+  const zeros = once(shared, `rest ${rest}`, () => {
+    const shape = build.op('Concat', [sizeOf(build, count, 0), build.int64([rest])], { axis: 0 });
+    return build.op('Expand', [build.float([0], [1, 1]), shape]);
+  });
+  const whole = build.op('Concat', [marked, count, ...parts, ...(rest > 0 ? [zeros] : [])], { axis: 1 });
   const flat = (value: string) => build.op('Reshape', [value, build.int64([0, -1])]);
   const row = kept
     ? padTo(
         build,
-        build.op('Concat', [constant, flat(kept.hidden), flat(kept.keys), flat(kept.values)], { axis: 1 }),
-        step,
+        build.op('Concat', [whole, flat(kept.hidden), flat(kept.keys), flat(kept.values)], { axis: 1 }),
+        site.kvHeads * site.valueDim,
       )
-    : constant;
-  build.rename(build.op('Reshape', [row, build.int64([0, site.kvHeads, -1, site.valueDim])]), present.value);
+    : whole;
+  build.rename(build.op('Reshape', [row, build.int64([0, site.kvHeads, -1, site.valueDim])]), cache.present.value);
 }
 
 /** Zeros behind [B,X] up to a multiple of `step`. */

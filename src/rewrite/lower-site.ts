@@ -6,7 +6,7 @@ import type { Builder } from '../onnx/build.js';
 import type { NodeProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
-import { keepsState, lengthCarrier, lowerWithState } from './key-state.js';
+import { keepsState, lengthCarrier, lowerWithState, type SharedState } from './key-state.js';
 import { exact } from './lower/exact.js';
 import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
@@ -14,19 +14,19 @@ import type { HeadGroup, SitePlan } from './plan.js';
 import { type Site, tokenAxis } from './site.js';
 
 /** New nodes by the value that was computed where they go. */
-export function lowerSite(plan: SitePlan, shared: Builder): Map<string, NodeProto[]> {
-  const build = shared.body();
+export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState): Map<string, NodeProto[]> {
+  const build = around.body();
   const { site, exactUpTo } = plan;
   const { context, cache, present } = site.operands;
   const state = keepsState(plan);
   const lowered =
     exactUpTo === undefined || state
-      ? lowerGroups(plan, build)
-      : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch));
+      ? lowerGroups(plan, build, shared)
+      : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch, shared));
   restoreLayout(build, site, lowered);
   if (cache && state) {
     // Where the cache was joined: what reads its length may come before the context.
-    const carrier = shared.body();
+    const carrier = around.body();
     lengthCarrier(carrier, cache);
     return new Map([
       [context.value, [...build.nodes]],
@@ -38,11 +38,11 @@ export function lowerSite(plan: SitePlan, shared: Builder): Map<string, NodeProt
   return new Map([[context.value, [...build.nodes]]]);
 }
 
-function lowerGroups(sitePlan: SitePlan, build: Builder): string {
+function lowerGroups(sitePlan: SitePlan, build: Builder, shared: SharedState): string {
   const { site, groups, constants = {} } = sitePlan;
   const constantsOf = (group: HeadGroup) => constantsOfGroup(build, sitePlan, group);
   const contexts = keepsState(sitePlan)
-    ? lowerWithState(build, sitePlan, constantsOf)
+    ? lowerWithState(build, sitePlan, { constantsOf, shared })
     : groups.map((group) => {
         const lowering: Lowering = lowerings[group.plan.name];
         return lowering.lower(build, bindInputs(build, site, group.heads), group.plan.options, constantsOf(group));

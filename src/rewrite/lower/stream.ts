@@ -4,65 +4,84 @@
  *   position        of a token in its row: only tokens that count have one, so that padding on either side moves nothing
  *   block           positions j·b … j·b + b − 1. Fixed by position, not by call: a run in pieces is the run in one
  *   window          of block j: the w − b positions before it, and its own up to the query
- *   evicted by j    the positions before the window of block j: what globals and summaries are made of
+ *   evicted by j    the positions that leave the window where block j ends: what globals and summaries are made of
  *
  * A call touches n blocks, the first of which may have begun in an earlier one; each has at most m = min(b, S) new
- * queries, so that a single token costs one query. All tables are int64, [B,…] where rows differ and [1,…] else.
+ * queries, so that a single token costs one query. Everything here depends on lengths alone: the layers of a model whose
+ * plans agree in it share one set of tables.
  */
 import type { Builder } from '../../onnx/build.js';
 import { maskedBelow } from '../prove/cases.js';
 import { counting } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
+import { excluded } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
-const int64 = 7;
-
-export interface Stream {
-  /** Blocks a call touches [1]. */
-  readonly count: string;
-  /** Tokens of a row once the call is done [B,1]. */
-  readonly length: string;
-  /** Rows of the new tokens for the queries of every block [B,1,n·m]; what is no token is some other row. */
-  readonly queries: string;
-  /** Queries a block [1]. */
-  readonly slots: string;
-  /** Rows of `recent` for the window of every block [B,1,n·w], and which a query sees: bool [B,1,n,m,w]. */
-  readonly window: { readonly rows: string; readonly seen: string };
-  /** Rows of `recent` that blocks 0 … n − 1 push out of their window when they end [B,1,n·b]; false where there is none. */
-  readonly evicted: { readonly rows: string; readonly present: string; readonly sink: string };
-  /** Rows of `recent` that the window of the next query keeps [B,1,w]. */
-  readonly kept: string;
-  /** Blocks ended by the call in each row [B,1]. */
-  readonly ended: string;
-  /** Where the result of each new token is among the queries of the blocks [B,1,S]. */
-  readonly results: string;
-}
+const [int64, float32] = [7, 1];
 
 export interface StreamOptions {
   readonly block: number;
   readonly window: number;
   readonly sinks: number;
-  /** Tokens of each row before the call, int64 [B,1]; the w rows kept by the last call then lead `recent`. */
+  readonly heads: number;
+  /** Tokens of each row before the call, int64 [B,1]; the w rows kept by the last call then lead the recent ones. */
   readonly before?: string;
 }
 
-/** Places in `recent` = [kept of the last call | new tokens]. */
+/** Tables of rows are int64 [B,H,X] into the rows of all heads, as `rowsAt` takes them. */
+export interface Stream {
+  /** n and n + 1, int64 [1]. */
+  readonly count: string;
+  readonly stages: string;
+  /** m, int64 [1]. */
+  readonly slots: string;
+  /** Tokens of a row once the call is done, int64 [B,1]. */
+  readonly length: string;
+  /** float32 [B,1,1,1]: 1 for a row that had no tokens before the call. */
+  readonly begins: string;
+  /** Of the new tokens, the queries of every block [B,H,n·m]. */
+  readonly queries: string;
+  /** Of the recent tokens, the window of every block [B,H,n·w], and 0 for what a query sees of it [B,1,n,m,w]. */
+  readonly window: string;
+  readonly seen: string;
+  /** Of the recent tokens, those evicted by every block [B,H,n·b]; which there are and which are sinks: bool [B,1,n·b,1]. */
+  readonly evicted: string;
+  readonly present: string;
+  readonly sink: string;
+  /** Of the recent tokens, the window that the next query will have [B,H,w]. */
+  readonly kept: string;
+  /** Of n + 1 stages, the one after the last block that ended [B,H,1]. */
+  readonly ended: string;
+  /** Of the queries of all blocks, that of every new token [B,H,S]. */
+  readonly results: string;
+  /** First row of every head [B,H,1] in a tensor of `length` rows a head. */
+  base(build: Builder, length: string): string;
+  /** What is made at most once for all layers that share the stream. */
+  once(key: string, make: () => string): string;
+}
+
 export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, options: StreamOptions): Stream {
-  const { block, window, sinks } = options;
+  const { block, window, sinks, heads } = options;
   const int = (value: number) => build.int64([value]);
   const op = (type: string, ...values: string[]) => build.op(type, values);
   const shape = (value: string, dims: readonly number[]) => build.op('Reshape', [value, build.int64(dims)]);
   const tokens = sizeOf(build, inputs.q, 2);
-  const before = options.before ?? build.int64([0], [1, 1]);
-  const order = placesOf(build, inputs, tokens);
-  const length = op('Add', before, order.count);
+  const batch = sizeOf(build, inputs.q, 0);
+  const rows = build.op('Mul', [batch, int(heads)]);
+  const numbered = shape(counting(build, rows), [-1, heads, 1]);
+  const base = (inner: Builder, length: string) => inner.op('Mul', [numbered, length]);
+  const ofHeads = (table: string, length: string) => op('Add', table, base(build, length));
 
+  const before = options.before ?? build.int64([0], [1, 1]);
+  const order = placesOf(build, inputs, { tokens, batch });
+  const length = op('Add', before, order.count);
   const beginning = (position: string) => op('Mul', op('Div', position, int(block)), int(block));
   const first = beginning(before);
   const within = op('Sub', before, first);
   const touched = options.before ? op('Add', tokens, op('ReduceMax', shape(within, [-1]))) : tokens;
   const count = ceilDivide(build, shape(touched, [1]), int(block));
   const slots = lesser(build, tokens, int(block));
+  const recent = options.before ? op('Add', tokens, int(window)) : tokens;
   // [B,n]
   const starts = op('Add', first, op('Mul', counting(build, count), int(block)));
   const queryStarts = greater(build, starts, before);
@@ -70,9 +89,9 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
 
   const spread = (places: string, offsets: string) => op('Add', shape(places, [0, -1, 1]), offsets);
   const flat = (table: string) => shape(table, [0, 1, -1]);
-  const offsets = (from: number, size: number) => build.int64(Array.from({ length: size }, (_, i) => from + i));
-  /** Row of `recent` at a position: new tokens by their order, older ones in the window of the first block. */
-  const rowsAt = (positions: string) => {
+  const offsets = (size: number) => build.int64(Array.from({ length: size }, (_, i) => block - window + i));
+  /** Row of the recent tokens at a position: new ones by their order, older ones in the window of the first block. */
+  const recentAt = (positions: string) => {
     const rank = op('Sub', positions, rowwise(before));
     const fresh = order.tokenAt(flat(rank));
     if (!options.before) return fresh;
@@ -80,42 +99,57 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
     const place = flat(lesser(build, greater(build, old, int(0)), int(window - 1)));
     return op('Where', flat(op('Less', rank, int(0))), place, op('Add', fresh, int(window)));
   };
-  const present = (positions: string) =>
+  const exists = (positions: string) =>
     op('And', op('Not', op('Less', positions, int(0))), op('Less', positions, rowwise(length)));
 
   const queryPositions = spread(queryStarts, counting(build, slots));
-  const windowPositions = spread(starts, offsets(block - window, window));
-  const evictedPositions = spread(starts, offsets(block - window, block));
+  const windowPositions = spread(starts, offsets(window));
+  const evictedPositions = spread(starts, offsets(block));
   const keptStart = beginning(length);
   const later = op('Less', shape(queryPositions, [0, 0, -1, 1]), shape(windowPositions, [0, 0, 1, -1]));
-  const known = shape(present(windowPositions), [0, 0, 1, -1]);
+  const visible = op('And', op('Not', later), shape(exists(windowPositions), [0, 0, 1, -1]));
+  const table = build.op('Concat', [build.int64([0, 1]), count, slots, int(window)], { axis: 0 });
 
   // Of a token: its block among those touched, and its place among that block's queries.
   const position = op('Add', before, order.ranks);
   const start = beginning(position);
   const at = op('Div', op('Sub', start, first), int(block));
   const slot = op('Sub', position, greater(build, start, before));
+  const stages = op('Add', count, int(1));
+  const column = (value: string) => shape(value, [0, 1, -1, 1]);
+  const made = new Map<string, string>();
   return {
     count,
-    length,
+    stages,
     slots,
-    queries: order.tokenAt(flat(op('Sub', queryPositions, rowwise(before)))),
-    window: {
-      rows: rowsAt(windowPositions),
-      seen: build.op('Reshape', [
-        op('And', op('Not', later), known),
-        build.op('Concat', [build.int64([0, 1]), count, slots, int(window)], { axis: 0 }),
-      ]),
+    length,
+    begins: build.op('Cast', [shape(op('Equal', before, int(0)), [-1, 1, 1, 1])], { to: float32 }),
+    queries: ofHeads(order.tokenAt(flat(op('Sub', queryPositions, rowwise(before)))), tokens),
+    window: ofHeads(recentAt(windowPositions), recent),
+    seen: hideUnless(build, build.op('Reshape', [visible, table])),
+    evicted: ofHeads(recentAt(evictedPositions), recent),
+    present: column(exists(evictedPositions)),
+    sink: column(op('Less', evictedPositions, int(sinks))),
+    kept: ofHeads(recentAt(spread(keptStart, offsets(window))), recent),
+    ended: ofHeads(shape(op('Div', op('Sub', keptStart, first), int(block)), [-1, 1, 1]), stages),
+    results: ofHeads(shape(op('Add', op('Mul', at, slots), slot), [0, 1, -1]), op('Mul', count, slots)),
+    base,
+    once(key, make) {
+      const value = made.get(key) ?? make();
+      made.set(key, value);
+      return value;
     },
-    evicted: {
-      rows: rowsAt(evictedPositions),
-      present: flat(present(evictedPositions)),
-      sink: flat(op('Less', evictedPositions, int(sinks))),
-    },
-    kept: rowsAt(spread(keptStart, offsets(block - window, window))),
-    ended: op('Div', op('Sub', keptStart, first), int(block)),
-    results: shape(op('Add', op('Mul', at, slots), slot), [0, 1, -1]),
   };
+}
+
+/** Rows of [B,H,L,W] by a table [B,H,X…] of rows of all heads: [B,H,X…,W]. */
+export function rowsAt(build: Builder, value: string, table: string, width: number): string {
+  return build.op('Gather', [build.op('Reshape', [value, build.int64([-1, width])]), table], { axis: 0 });
+}
+
+/** 0 where true, `excluded` elsewhere. */
+export function hideUnless(build: Builder, seen: string): string {
+  return build.op('Where', [seen, build.float([0], []), build.float([excluded], [])]);
 }
 
 interface Places {
@@ -128,7 +162,11 @@ interface Places {
 }
 
 /** Tokens by their order among those that are not masked. */
-function placesOf(build: Builder, { q, keyBias }: Pick<Inputs, 'q' | 'keyBias'>, tokens: string): Places {
+function placesOf(
+  build: Builder,
+  { keyBias }: Pick<Inputs, 'keyBias'>,
+  { tokens, batch }: { tokens: string; batch: string },
+): Places {
   const zero = build.int64([0]);
   const last = build.op('Sub', [tokens, build.int64([1])]);
   const inside = (ranks: string) => lesser(build, greater(build, ranks, zero), last);
@@ -137,7 +175,7 @@ function placesOf(build: Builder, { q, keyBias }: Pick<Inputs, 'q' | 'keyBias'>,
     return { count: build.op('Reshape', [tokens, build.int64([1, 1])]), ranks: all, tokenAt: inside };
   }
   const visible = build.op('Greater', [keyBias, build.float([maskedBelow], [])]);
-  const shape = build.op('Concat', [sizeOf(build, q, 0), tokens], { axis: 0 });
+  const shape = build.op('Concat', [batch, tokens], { axis: 0 });
   const ones = build.op('Reshape', [build.op('Cast', [visible], { to: int64 }), build.int64([0, -1])]);
   const counts = build.op('Expand', [ones, shape]);
   const upTo = build.op('CumSum', [counts, build.int64([1], [])]);
@@ -155,8 +193,8 @@ function placesOf(build: Builder, { q, keyBias }: Pick<Inputs, 'q' | 'keyBias'>,
     ranks,
     tokenAt(wanted) {
       const rows = build.op('Reshape', [inside(wanted), build.int64([0, -1])]);
-      const batch = build.op('Concat', [sizeOf(build, table, 0), sizeOf(build, rows, 1)], { axis: 0 });
-      const found = build.op('GatherElements', [table, build.op('Expand', [rows, batch])], { axis: 1 });
+      const wide = build.op('Concat', [batch, sizeOf(build, rows, 1)], { axis: 0 });
+      const found = build.op('GatherElements', [table, build.op('Expand', [rows, wide])], { axis: 1 });
       return build.op('Reshape', [found, build.int64([0, 1, -1])]);
     },
   };
@@ -169,13 +207,4 @@ function lesser(build: Builder, a: string, b: string): string {
 
 function greater(build: Builder, a: string, b: string): string {
   return build.opset >= 12 ? build.op('Max', [a, b]) : build.op('Where', [build.op('Less', [a, b]), b, a]);
-}
-
-/** Rows of [B,H,L,W] by a table [B or 1, H or 1, X]: [B,H,X,W]. */
-export function rowsOf(build: Builder, value: string, table: string, width: number, heads: number): string {
-  const length = sizeOf(build, value, 2);
-  const each = build.op('Mul', [sizeOf(build, value, 0), build.int64([heads])]);
-  const starts = build.op('Mul', [counting(build, each), length]);
-  const index = build.op('Add', [build.op('Reshape', [starts, build.int64([-1, heads, 1])]), table]);
-  return build.op('Gather', [build.op('Reshape', [value, build.int64([-1, width])]), index], { axis: 0 });
 }
