@@ -6,7 +6,7 @@ import { keepsState, type SharedState, sharedState } from './key-state.js';
 import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import type { Site } from './site.js';
-import { declareStates } from './state-interface.js';
+import { declareStates, lengthReaders } from './state-interface.js';
 import {
   encodeNode,
   encodeValueInfo,
@@ -33,9 +33,12 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
       const node = nodeOf(model, plan.site, value);
       lowered.set(node, [...(lowered.get(node) ?? []), ...nodes]);
     }
+  const states = plans.filter(keepsState).map(({ site }) => site);
+  for (const { operands } of states)
+    if (operands.cache)
+      for (const [node, nodes] of lengthReaders(model.graph, operands.cache, build.body())) lowered.set(node, nodes);
   const changes: GraphChange[] = [];
   const rewritten = rewriteGraph(model.graph, { lowered, read: valuesRead([...lowered.values()].flat()), changes });
-  const states = plans.filter(keepsState).map(({ site }) => site);
   const graph = states.length > 0 ? declareStates(rewritten, states, prefix) : rewritten;
   const { irVersion = 0n } = model.proto;
   const proto = {

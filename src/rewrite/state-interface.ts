@@ -1,7 +1,8 @@
 /** Declarations of caches that hold a state, and what must not read them any more. */
 import { PerformersError } from '../errors.js';
+import type { Builder } from '../onnx/build.js';
 import type { GraphProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { isOp } from '../onnx/graph.js';
+import { constantOf, type Graph, intAttribute, isOp } from '../onnx/graph.js';
 import type { KeyCache, Site } from './site.js';
 
 /**
@@ -26,6 +27,33 @@ export function declareStates(graph: GraphProto, sites: readonly Site[], prefix:
     return names ? renameAxes(info, names) : info;
   };
   return { ...graph, input: graph.input.map(declare), output: graph.output.map(declare) };
+}
+
+/**
+ * Nodes that take the number of tokens from the values of a cache, each with what takes it from the keys instead, which go
+ * on saying it.
+ */
+export function lengthReaders(graph: Graph, { past, present }: KeyCache, build: Builder): Map<NodeProto, NodeProto[]> {
+  const readers = new Map<NodeProto, NodeProto[]>();
+  for (const [value, key] of [
+    [past.value, past.key],
+    [present.value, present.key],
+  ])
+    for (const node of graph.consumers(value))
+      if (isOp(node, 'Shape') && saysLength(graph, node))
+        readers.set(node, [{ ...node, name: build.fresh('Shape'), input: [key] }]);
+  return readers;
+}
+
+/** True where only the sizes of batch and tokens are read of a shape: the others are another matter in a state. */
+function saysLength(graph: Graph, shape: NodeProto): boolean {
+  const [start, end] = [intAttribute(shape, 'start') ?? 0, intAttribute(shape, 'end')];
+  if (end === start + 1) return start === 0 || start === 2;
+  if (start !== 0) return false;
+  return graph.consumers(shape.output[0] ?? '').every((reader) => {
+    const index = isOp(reader, 'Gather') ? constantOf(graph, reader.input[1] ?? '', 4)?.data : undefined;
+    return index?.every((axis) => [0, 2, -2, -4].includes(axis)) ?? false;
+  });
 }
 
 function renameAxes(info: ValueInfoProto, names: readonly (string | undefined)[]): ValueInfoProto {

@@ -58,6 +58,9 @@ function notCausal({ causal, mask, kind, operands }: Site): string | undefined {
   if (!causal || kind === 'cross') return 'it is for causal self-attention, and this is not';
   const known = mask === 'causal' || mask === 'causal+padding';
   if (!known) return `it reads causal and padding masks, and the mask here is ${mask}`;
+  // Sums of thousands of keys overflow float16, and counts above 2,048 are not exact in it.
+  if (operands.cache && operands.elemType !== 1)
+    return 'its key cache is not float32, and a state in it would overflow';
   return operands.aligned || operands.cache ? undefined : 'this site has a key cache that is not joined in plain sight';
 }
 

@@ -1,0 +1,96 @@
+/** Real decoders with a state that holds everything: the logits of the original, however the input is cut. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { linearize, restore } from '../../src/linearize.js';
+import { decode } from '../../src/onnx/decode.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { findAttention } from '../../src/rewrite/find.js';
+import { close, expectMutantFails } from '../close.js';
+import { graphFile } from '../shared.js';
+
+const folder = dirname(graphFile('README.md'));
+const read = (file: string) => new Uint8Array(readFileSync(graphFile(file)));
+const sitesOf = (bytes: Uint8Array) => findAttention(openModel(decode(bytes))).sites;
+
+/** Decoders whose layers all have a float32 cache in plain sight and a mask that the stream reads. */
+const decoders = readdirSync(folder)
+  .filter((file) => file.endsWith('.onnx'))
+  .filter((file) => {
+    const sites = sitesOf(read(file));
+    const fits = sites.filter(
+      ({ operands, mask }) => operands.cache && operands.elemType === 1 && !mask.includes('sliding'),
+    );
+    return sites.length > 0 && fits.length === sites.length;
+  });
+
+type Tensors = Record<string, Tensor>;
+
+/** Logits of the pieces that end at `ends`, one after the other. */
+async function logits(bytes: Uint8Array, ends: readonly number[]): Promise<Float32Array> {
+  const session = await InferenceSession.create(bytes, { logSeverityLevel: 4 });
+  const [{ kvHeads, headDim, valueDim }] = sitesOf(bytes).length > 0 ? sitesOf(bytes) : [known];
+  known = { kvHeads, headDim, valueDim };
+  const int64 = (values: readonly number[]) =>
+    new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
+  let past: Tensors = Object.fromEntries(
+    session.inputNames
+      .filter((name) => name.startsWith('past'))
+      .map((name) => {
+        const width = name.endsWith('key') ? headDim : valueDim;
+        return [name, new Tensor('float32', new Float32Array(), [1, kvHeads, 0, width])];
+      }),
+  );
+  const parts: number[] = [];
+  let from = 0;
+  for (const to of ends) {
+    const places = Array.from({ length: to - from }, (_, i) => from + i);
+    const all: Tensors = {
+      input_ids: int64(places.map((i) => (7 * i * i + 3 * i + 5) % 60)),
+      attention_mask: int64(Array.from({ length: to }, () => 1)),
+      position_ids: int64(places),
+      ...past,
+    };
+    const outputs = await session.run(
+      Object.fromEntries(session.inputNames.map((name) => [name, all[name]])) as Tensors,
+    );
+    for (const value of outputs[session.outputNames[0]].data as Float32Array) parts.push(value);
+    past = Object.fromEntries(
+      Object.keys(past).map((name) => [name, outputs[name.replace('past_key_values', 'present')]]),
+    );
+    from = to;
+  }
+  await session.release();
+  return Float32Array.from(parts);
+}
+let known = { kvHeads: 0, headDim: 0, valueDim: 0 };
+
+describe.each(decoders)('%s', (file) => {
+  const pieces = [17, 18, 20, 52];
+  it('gives its own logits in one piece and in several, and is restored', async () => {
+    const bytes = read(file);
+    const want = Float64Array.from(await logits(bytes, [52]));
+    const { bytes: patched, report } = await linearize(bytes, {
+      plan: 'hybrid-causal:window=128,globals=0,sinks=0,codes=0',
+    });
+    expect(new Set(report.sites.flatMap(({ plans }) => plans.map(({ plan }) => plan.split(':')[0])))).toEqual(
+      new Set(['hybrid-causal']),
+    );
+    close(await logits(patched, [52]), want, 1e-5);
+    close(await logits(patched, pieces), want, 1e-5);
+    expect(restore(patched, report)).toEqual(bytes);
+  });
+
+  it('refuses a window too small', async () => {
+    const bytes = read(file);
+    const want = Float64Array.from(await logits(bytes, [52]));
+    const small = await linearize(bytes, { plan: 'hybrid-causal:window=32,globals=0,sinks=0,codes=0' });
+    const got = await logits(small.bytes, pieces);
+    expectMutantFails(() => close(got, want, 1e-5));
+  });
+});
+
+it('covers the exporters of llama', () => {
+  expect(decoders.length).toBeGreaterThanOrEqual(6);
+});
