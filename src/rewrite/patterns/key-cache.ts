@@ -2,10 +2,11 @@
  * Key caches in plain sight: graph inputs that new keys and values are joined to, the result given out as it is. Only
  * there can a state take the place of keys (key-state.ts).
  */
-import { call, type Expr, ints } from '../../onnx/expr.js';
+import { call, type Expr, float, ints } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
-import { type Graph, intAttribute, isOp } from '../../onnx/graph.js';
+import { type Graph, intAttribute, intsAttribute, isOp } from '../../onnx/graph.js';
 import type { KeyCache, Operand } from '../site.js';
+import { constantFactor } from '../trace.js';
 import type { Scope } from './pattern.js';
 
 /** That of a fused operator which joins it itself; undefined where it is not in plain sight. */
@@ -58,21 +59,42 @@ export function keyCacheOf(
     past,
     present: { key: key.present, value: value.present },
     tokens: call('Gather', [call('Shape', [key.fresh]), 2], { axis: 0 }),
-    k: { expr: { value: key.fresh }, layout: 'bhnd' },
-    v: { expr: { value: value.fresh }, layout: 'bhnd' },
+    k: freshOf(key),
+    v: freshOf(value),
     ...(keyBias && { keyBias: freshBias(keyBias, { past }) }),
   };
 }
 
-function joinOf(
-  { graph }: Scope,
-  { expr, layout }: Operand,
-): { past: string; fresh: string; present: string } | undefined {
-  if (!('value' in expr) || layout !== 'bhnd' || graph.path !== '') return undefined;
-  let node: NodeProto | undefined = graph.producer(expr.value);
-  while (node && isOp(node, 'Identity')) node = graph.producer(node.input[0] ?? '');
-  if (!node || !isOp(node, 'Concat') || node.input.length !== 2 || ![2, -2].includes(intAttribute(node, 'axis') ?? 0))
-    return undefined;
+interface Join {
+  readonly past: string;
+  /** The new keys or values [B,G,N,·], and the factor that the graph puts on all of them before the product. */
+  readonly fresh: string;
+  readonly factor: number;
+  readonly present: string;
+}
+
+/** Follows keys or values through what exporters put between a cache and a product: a transposition, a factor. */
+function joinOf(scope: Scope, { expr, layout }: Operand): Join | undefined {
+  const { graph, shapes } = scope;
+  if (!('value' in expr) || (layout !== 'bhnd' && layout !== 'bhdn') || graph.path !== '') return undefined;
+  let [value, transposed, factor] = [expr.value, layout === 'bhdn', 1];
+  for (let steps = 0; steps < 8; steps++) {
+    const node = graph.producer(value);
+    if (!node) return undefined;
+    const [input = ''] = node.input;
+    const scaled = isOp(node, 'Mul', 'Div') ? constantFactor(scope, node) : undefined;
+    if (isOp(node, 'Concat')) return transposed ? undefined : joinAt(scope, node, factor);
+    if (isOp(node, 'Transpose') && intsAttribute(node, 'perm')?.join() === '0,1,3,2') transposed = !transposed;
+    else if (scaled) factor *= scaled.factor;
+    else if (isOp(node, 'Cast') && shapes(graph, input).elemType !== shapes(graph, value).elemType) return undefined;
+    else if (!isOp(node, 'Identity', 'Cast')) return undefined;
+    value = scaled?.data ?? input;
+  }
+  return undefined;
+}
+
+function joinAt({ graph }: Scope, node: NodeProto, factor: number): Join | undefined {
+  if (node.input.length !== 2 || ![2, -2].includes(intAttribute(node, 'axis') ?? 0)) return undefined;
   const [past = '', fresh = ''] = node.input;
   const joined = node.output[0] ?? '';
   const given = [
@@ -80,5 +102,13 @@ function joinOf(
     ...graph.consumers(joined).flatMap((reader) => (isOp(reader, 'Identity') ? reader.output : [])),
   ];
   const present = given.find((value) => graph.isOutput(value));
-  return present && graph.isInput(past) && onlyLengthElse(graph, past, node) ? { past, fresh, present } : undefined;
+  return present && graph.isInput(past) && onlyLengthElse(graph, past, node)
+    ? { past, fresh, factor, present }
+    : undefined;
+}
+
+/** New keys or values as the product sees them. */
+function freshOf({ fresh, factor }: Join): Operand {
+  const expr: Expr = factor === 1 ? { value: fresh } : call('Mul', [fresh, float(factor)]);
+  return { expr, layout: 'bhnd' };
 }
