@@ -86,7 +86,7 @@ describe.each(decoders)('%s', (file) => {
     expect(restore(patched, report)).toEqual(bytes);
   });
 
-  it('refuses a window too small', async () => {
+  it.runIf(length > 32)('refuses a window too small', async () => {
     const bytes = read(file);
     const want = Float64Array.from(await logits(bytes, [length]));
     const small = await linearize(bytes, { plan: 'hybrid-causal:window=32,globals=0,sinks=0,codes=0' });
