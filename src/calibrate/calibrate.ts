@@ -78,6 +78,7 @@ export async function calibrate(
   const usable = sites.filter(
     (site) => site.subgraph === '' && linearCandidates(site).some((plan) => canTake(plan, site)),
   );
+  if (usable.length === 0) throw nothingLinear(sites);
   const progress = counter(options.onProgress, fit.length + 2 * usable.length + (heal ? usable.length : 0) + 4);
 
   const surveys = await surveySites(model, usable, createSession, {
@@ -133,6 +134,19 @@ function checkInputs(inputs: readonly Feeds[]): void {
   throw new PerformersError('PF501', `calibration needs at least ${leastInputs} inputs, got ${inputs.length}`, {
     at: 'calibration data',
     mend: 'give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out',
+  });
+}
+
+function nothingLinear(sites: readonly Site[]): PerformersError {
+  const reasons = sites.flatMap((site) => {
+    if (site.subgraph) return [`it lies in the subgraph ${site.subgraph}`];
+    return linearCandidates(site)
+      .slice(0, 1)
+      .map((plan) => (lowerings[plan.name] as Lowering).declines?.(site) ?? '');
+  });
+  return new PerformersError('PF503', 'no attention of this model can be made linear', {
+    at: [...new Set(reasons)].join('; ') || 'no attention was found',
+    mend: 'performers inspect says what there is; --plan exact-blocked makes any of it linear in memory',
   });
 }
 

@@ -21,7 +21,7 @@ interface Options {
   readonly data?: readonly string[];
   readonly budget?: number;
   readonly keep?: number;
-  readonly heal: boolean;
+  readonly heal?: boolean;
   readonly seed?: number;
   readonly length?: number;
   readonly size?: number;
@@ -49,7 +49,8 @@ export function linearizeCommand(): Command {
     .option('--data <path...>', 'calibrate on text, images or JSON lines of inputs: a plan for every head')
     .option('--budget <keys>', 'with --data: mean cost of a head, in key equivalents (default: 176)', readBound)
     .option('--keep <share>', 'with --data: largest share of heads that stays exact (default: 10%)', readShare)
-    .option('--no-heal', 'with --data: fit no gain and bias a head')
+    .option('--heal', 'with --data: fit a gain and a bias a head (default but for causal models)')
+    .option('--no-heal', 'with --data: fit none')
     .option('--length <tokens>', 'with --data: tokens of a passage of text (default: up to 512)', readCount)
     .option('--size <pixels>', 'with --data: height and width of images (default: what the model is fed)', readCount)
     .option('--inputs <count>', 'with --data: inputs at most (default: 64)', readCount)

@@ -54,8 +54,8 @@ export const hybridCausal: Lowering = {
     attendStream(build, inputs, { options, constants, streams: new Map() }).context,
 };
 
-function notCausal({ causal, mask, kind, operands }: Site): string | undefined {
-  if (!causal || kind === 'cross') return 'it is for causal self-attention, and this is not';
+function notCausal({ causal, mask, operands }: Site): string | undefined {
+  if (!causal) return 'it is for causal attention, and this is not';
   const known = mask === 'causal' || mask === 'causal+padding';
   if (!known) return `it reads causal and padding masks, and the mask here is ${mask}`;
   // Sums of thousands of keys overflow float16, and counts above 2,048 are not exact in it.
