@@ -5,6 +5,7 @@ import { concat, encode } from './onnx/encode.js';
 import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
 import { findAttention } from './rewrite/find.js';
+import { cacheSize } from './rewrite/key-state.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
 import { applySavedPlan, type SavedPlan } from './rewrite/saved-plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
@@ -25,6 +26,8 @@ export interface SiteReport extends Omit<Site, 'operands'> {
   /** Plan per group of heads, as formatPlan writes it. */
   readonly plans: readonly { readonly heads: readonly number[]; readonly plan: string }[];
   readonly why: string;
+  /** Bytes between calls for one row of the batch, where there is a key cache in plain sight; `before` in the original. */
+  readonly cache?: { readonly constant: number; readonly perToken: number; readonly perTokenBefore: number };
 }
 
 export interface Report {
@@ -87,6 +90,7 @@ export async function linearizeChunks(
       layer,
       plans: groups.map(({ heads, plan }) => ({ heads, plan: formatPlan(plan) })),
       why,
+      ...(cacheSize(plans[layer]) && { cache: cacheSize(plans[layer]) }),
     })),
     nearMisses: findings.nearMisses,
     refusals: findings.refusals.map(({ site, ...refusal }) => ({

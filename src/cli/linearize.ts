@@ -160,6 +160,17 @@ function describe({ output, reportFile, reports, copied, plan }: LinearizedFiles
   return [...lines, `written to ${output}, report in ${reportFile}`].join('\n');
 }
 
+/** What a row of the batch carries from call to call, where some layer carries a state. */
+function describeCache(sites: Report['sites']): string[] {
+  const sum = (key: 'constant' | 'perToken' | 'perTokenBefore') =>
+    sites.reduce((total, { cache }) => total + (cache?.[key] ?? 0), 0);
+  if (sum('constant') === 0) return [];
+  const grows = sum('perToken') === 0 ? 'and no more' : `and ${digits(sum('perToken') / 1e3)} kB a token`;
+  return [
+    `  key cache: ${digits(sum('constant') / 1e6)} MB ${grows}, where it was ${digits(sum('perTokenBefore') / 1e3)} kB a token`,
+  ];
+}
+
 function describeReport({ file, sites, nearMisses, refusals, measured }: Report): string[] {
   const layersByPlan = new Map<string, number[]>();
   for (const { layer, plans, why } of sites) {
@@ -173,6 +184,7 @@ function describeReport({ file, sites, nearMisses, refusals, measured }: Report)
   return [
     `${file}: ${count(sites.length, 'layer')} rewritten${left > 0 ? `, ${left} left alone (performers inspect says why)` : ''}`,
     ...[...layersByPlan].map(([line, layers]) => `  ${formatIndices(layers)}: ${line}`),
+    ...describeCache(sites),
     ...(measured ?? []).map(
       ({ name, relRMS, maxAbs }) => `  ${name}: relRMS ${digits(relRMS)}, at most ${digits(maxAbs)} off`,
     ),

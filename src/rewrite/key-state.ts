@@ -46,6 +46,17 @@ export function stateSize({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): 
   };
 }
 
+/** Bytes of a site's cache for one row of the batch; undefined where it has none in plain sight. */
+export function cacheSize(plan: Pick<SitePlan, 'site' | 'groups'>) {
+  const { cache, elemType } = plan.site.operands;
+  if (!cache) return undefined;
+  const { kvHeads, headDim, valueDim } = plan.site;
+  const perTokenBefore = kvHeads * (headDim + valueDim) * (elemType === 10 ? 2 : 4);
+  if (!keepsState(plan)) return { constant: 0, perToken: perTokenBefore, perTokenBefore };
+  const { constant, perToken } = stateSize(plan);
+  return { constant: 4 * constant, perToken: 4 * perToken, perTokenBefore };
+}
+
 const header = 2;
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 const roundUp = (size: number, step: number) => Math.ceil(size / step) * step;

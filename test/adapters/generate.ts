@@ -135,7 +135,7 @@ export function describeGenerate(lib: Library, version: string): void {
       const bytes = readGraph('llama.optimum-sdpa-past');
       const sizes: number[][] = [];
       for (const exact of [[], [1]]) {
-        const { bytes: model } = await linearize(bytes, { saved: statePlan(bytes, exact) });
+        const { bytes: model, report } = await linearize(bytes, { saved: statePlan(bytes, exact) });
         const patched = await load(lib, folder(`batch-${version}-${exact.length}`, model, sitesOf(bytes)[0]));
         const prompts = [ids(5, 71), ids(11, 44)];
         const together = await generate(lib, patched, prompts, 25);
@@ -144,6 +144,10 @@ export function describeGenerate(lib: Library, version: string): void {
         expect(together.rows).toEqual(alone);
         const state = together.past['past_key_values.0.value'];
         sizes.push([state.dims[2]]);
+        const { constant = 0, perToken = 0 } = report.sites[0].cache ?? {};
+        const row = 4 * state.dims.slice(1).reduce((a, b) => a * b, 1);
+        expect(row).toBeGreaterThanOrEqual(constant + 95 * perToken);
+        expect(row).toBeLessThan(constant + 95 * perToken + 4 * 2 * 8);
         expect(together.past['past_key_values.0.key'].dims).toEqual([2, 1, 95, 0]);
       }
       const [[constant], [grown]] = sizes;
