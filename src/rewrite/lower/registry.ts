@@ -4,6 +4,7 @@ import { features } from './features.js';
 import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
 import type { Lowering } from './lowering.js';
+import { signed } from './signed.js';
 import { windowLowering } from './window.js';
 
 /** Every plan: one file and one line each. Tests, benches, the CLI's help and `auto` iterate over this. */
@@ -14,6 +15,7 @@ export const lowerings = {
   window: windowLowering,
   hybrid,
   'hybrid-2d': hybrid2d,
+  signed,
 } satisfies Record<string, Lowering>;
 
 export type LoweringName = keyof typeof lowerings;
