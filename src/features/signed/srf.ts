@@ -31,7 +31,7 @@ export function srf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedMa
   checkCount('m', m);
   const distances = usedDistances(kernel, rows);
   // Fitted on all of [0, range], as in the paper.
-  const parts = positiveParts(kernel, usedDistances(kernel));
+  const parts = positiveMeasure(kernel, usedDistances(kernel));
   return spectralFeatures(
     kernel,
     { constant: 0, parts },
@@ -39,7 +39,8 @@ export function srf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedMa
   );
 }
 
-function positiveParts(kernel: Kernel, distances: Float64Array): SpectralPart[] {
+/** Shells of frequencies whose weights sum to k(0) and whose mixture is nearest to k at these distances. */
+export function positiveMeasure(kernel: Kernel, distances: Float64Array): SpectralPart[] {
   const { d, name, profile } = kernel;
   if (profile?.norm !== 2) {
     throw new PerformersError(
