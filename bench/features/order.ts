@@ -18,7 +18,7 @@ const kernels: Readonly<Record<string, (d: number) => Kernel>> = {
 const sets = ['uniform 8', 'uniform 32', 'letter', 'eeg', 'usps'];
 const drawn = ['uniform 32', 'letter', 'usps'];
 const methods = ['gorf', 'grff', 'maclaurin', 'tensor-sketch'];
-const [counts, seeds, rowsCompared] = [[256, 1024, 4096], [0, 1, 2], 300];
+const [counts, seeds, rowsCompared] = [[128, 512, 2048], [0, 1], 200];
 
 export const order: FeatureSuite<FeatureRow> = {
   title: 'relative error, off the diagonal, of four methods at equal channels; measures fitted to 400 other rows',
