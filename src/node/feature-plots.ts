@@ -199,9 +199,9 @@ function paddedRange(values: readonly number[], scale: 'log' | 'linear'): [numbe
   return [least - pad, most + pad];
 }
 
-/** Those within the range of the values. */
+/** Those within the range of the values, or a hair beyond: methods leave a channel or two of m unused. */
 function powersOfFour(values: readonly number[]): number[] {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = [Math.min(...values) / 1.05, Math.max(...values) * 1.05];
   return Array.from({ length: 15 }, (_, i) => 4 ** i).filter((tick) => tick >= least && tick <= most);
 }
 
