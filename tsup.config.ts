@@ -5,6 +5,7 @@ import { defineConfig } from 'tsup';
 export default defineConfig({
   entry: {
     index: 'src/index.ts',
+    'attention/index': 'src/attention/index.ts',
     'features/index': 'src/features/index.ts',
     'learn/index': 'src/learn/index.ts',
     'machines/index': 'src/machines/index.ts',

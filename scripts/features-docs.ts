@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { BAD_INPUT, EVIDENCE, type Evidence } from './features-evidence.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -74,8 +75,35 @@ export function featuresDocs(): string {
     'Everything that `performers.js/features` has, by registry. Written by `npx tsx scripts/features-docs.ts` from the headers in src/features: change those, not this page.',
     'Headers say METHODS where a formula was taken from the design notes of this project, and then what the notes had verified and what the tests here verify.',
     `\`\`\`ts\n// docs/features.example.ts\n${example}\n\`\`\``,
+    evidence(),
     ...sections,
   ].join('\n\n')}\n`;
+}
+
+/** The table of tests. */
+function evidence(): string {
+  const link = ({ file, title }: Pick<Evidence, 'file' | 'title'>) =>
+    `[${file}](../test/features/${file})${title.startsWith('%s') && title.length < 3 ? '' : `: ${title.replaceAll('|', '\\|')}`}`;
+  const rows = EVIDENCE.map((entry) => {
+    const names = namesOf(entry).map((name) => `\`${name}\``);
+    return `| ${entry.registry}: ${names.join(', ')} | ${entry.claim} | ${entry.mutant} | ${link(entry)} |`;
+  });
+  return [
+    '## What is tested',
+    'Of every entry: what a test in test/features shows of it, and the wrong version that the same test must refuse.',
+    ['| entries | shown | refused | test |', '|---|---|---|---|', ...rows].join('\n'),
+    'Bad input is a typed error that names the argument, its value and the remedy:',
+    ['| given | test |', '|---|---|', ...BAD_INPUT.map((line) => `| ${line.claim} | ${link(line)} |`)].join('\n'),
+  ].join('\n\n');
+}
+
+/** The entries a line of the table is about. */
+export function namesOf({ registry, names }: Evidence): readonly string[] {
+  if (names) return names;
+  const [file] = REGISTRIES.find(([, name]) => name === registry) ?? [];
+  if (!file) throw new Error(`no registry ${registry}`);
+  const others = EVIDENCE.flatMap((line) => (line.registry === registry ? (line.names ?? []) : []));
+  return entriesOf(file, registry).flatMap(({ name }) => (others.includes(name) ? [] : [name]));
 }
 
 /** The properties of an object literal in a registry, with the file that each value is imported from. */

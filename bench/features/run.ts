@@ -11,6 +11,8 @@ import { deepKernel } from './deep-kernel.js';
 import { indefinite } from './indefinite.js';
 import { kernels } from './kernels.js';
 import { lowBit } from './low-bit.js';
+import { order } from './order.js';
+import { quasi } from './quasi.js';
 
 export interface FeatureSuite<Row> {
   readonly title: string;
@@ -23,6 +25,8 @@ const suites: Readonly<Record<string, (name: string) => Promise<void>>> = {
   kernels: (name) => runSuite(name, kernels),
   'low-bit': (name) => runSuite(name, lowBit),
   indefinite: (name) => runSuite(name, indefinite),
+  order: (name) => runSuite(name, order),
+  quasi: (name) => runSuite(name, quasi),
   'deep-kernel': (name) => runSuite(name, deepKernel),
 };
 

@@ -16,7 +16,7 @@ export interface Block {
   readonly product: (x: Float64Array) => Float64Array;
 }
 
-/** @throws PerformersError PF202 unless m and d are counts, `seed` a seed, and every x a whole number of rows of d */
+/** @throws PerformersError PF202 unless m and d are counts, `seed` a seed, and every x whole rows of d finite numbers */
 export function applyBlocks({ m, d, seed }: Draw, draw: (d: number, seed: number) => Block): Apply {
   checkCount('m', m);
   checkCount('d', d);
@@ -28,6 +28,13 @@ export function applyBlocks({ m, d, seed }: Draw, draw: (d: number, seed: number
       throw new PerformersError('PF202', `x must hold rows of d = ${d} numbers, got ${x.length} numbers`, {
         at: 'features.apply',
         mend: `pass a row-major [n, ${d}] array of n * ${d} numbers`,
+      });
+    }
+    const bad = x.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      throw new PerformersError('PF202', `x[${bad}] must be finite, got ${x[bad]}`, {
+        at: 'features.apply',
+        mend: 'mask or drop rows that are NaN or infinite',
       });
     }
     const out = new Float64Array((x.length / d) * m); // [n,m]

@@ -31,17 +31,17 @@ export function gramForm(matrix: ArrayLike<number>): QuadraticForm {
       'pass K of the training rows with themselves',
     );
   }
-  const k = finite(matrix, 'gram');
+  const lifted = finite(matrix, 'gram').map((value) => value + 1);
   const f = new Float64Array(n);
   const beta = new Float64Array(n);
   return {
     n,
-    diagonal: Float64Array.from({ length: n }, (_, i) => k[i * n + i] + 1),
+    diagonal: Float64Array.from({ length: n }, (_, i) => lifted[i * n + i]),
     read: (i) => f[i],
     change: (i, step) => {
       beta[i] += step;
       // Row i is column i: a Gram matrix is symmetric.
-      for (let j = 0, at = i * n; j < n; j++, at++) f[j] += step * (k[at] + 1);
+      for (let j = 0, at = i * n; j < n; j++, at++) f[j] += step * lifted[at];
     },
     reset: () => {
       f.fill(0);

@@ -145,14 +145,7 @@ function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Pane
     marginLeft: size.left,
     ariaLabel: title,
     style: { fontSize: '12px', background: 'white', color: '#212529' },
-    x: {
-      type: 'log',
-      label: `${xLabel} →`,
-      labelAnchor: 'center',
-      ticks: [...xTicks],
-      tickFormat: (n: number) => n.toLocaleString('en'),
-      inset: 6,
-    },
+    x: { type: 'log', inset: 6 },
     y: {
       type: yScale,
       label: null,
@@ -162,6 +155,12 @@ function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Pane
       tickFormat: (n: number) => String(Number(n.toPrecision(2))),
     },
     marks: [
+      // A format would be asked through d3's logarithmic scale, which leaves out what does not begin with a small digit, such as 64.
+      Plot.axisX([...xTicks], {
+        label: `${xLabel} →`,
+        labelAnchor: 'center',
+        text: (n: number) => n.toLocaleString('en'),
+      }),
       Plot.text([title], { frameAnchor: 'top-left', dy: -38, dx: 6 - size.left, fontWeight: 700, fontSize: 13 }),
       Plot.text([`↑ ${yLabel}`], { frameAnchor: 'top-left', dy: -18, dx: 6 - size.left }),
       ...(rule ? [Plot.ruleY([rule.y], { stroke: '#212529', strokeDasharray: '3 3' })] : []),
@@ -200,9 +199,9 @@ function paddedRange(values: readonly number[], scale: 'log' | 'linear'): [numbe
   return [least - pad, most + pad];
 }
 
-/** Those within the range of the values. */
+/** Those within the range of the values, or a hair beyond: methods leave a channel or two of m unused. */
 function powersOfFour(values: readonly number[]): number[] {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = [Math.min(...values) / 1.05, Math.max(...values) * 1.05];
   return Array.from({ length: 15 }, (_, i) => 4 ** i).filter((tick) => tick >= least && tick <= most);
 }
 

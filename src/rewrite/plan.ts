@@ -80,9 +80,10 @@ function parsePlan(text: string): { name: string } & Record<string, unknown> {
 }
 
 function readValue(text: string): number | string | number[] {
-  if (text.includes('+')) return text.split('+').map(Number);
-  const value = Number(text);
-  return Number.isNaN(value) ? text : value;
+  const numbers = text.split('+').map((piece) => (piece === '' ? Number.NaN : Number(piece)));
+  // A + is part of some names, such as favor+.
+  if (numbers.some(Number.isNaN)) return text;
+  return numbers.length > 1 ? numbers : numbers[0];
 }
 
 /** The plan as one would write it: `features:m=64,seed=1`. */

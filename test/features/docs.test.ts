@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { entriesOf, featuresDocs } from '../../scripts/features-docs.js';
+import { entriesOf, featuresDocs, namesOf } from '../../scripts/features-docs.js';
+import { BAD_INPUT, EVIDENCE } from '../../scripts/features-evidence.js';
 import * as features from '../../src/features/index.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -39,6 +40,19 @@ describe('docs/features.md', () => {
     const section = page.slice(from, page.indexOf('\n## ', from + 1) >>> 0);
     expect(from).toBeGreaterThan(0);
     for (const name of names) expect(section).toMatch(new RegExp(`### .*\`${name.replace('+', '\\+')}\``));
+  });
+
+  it.each(registries)('%s: every entry of %s has its line in the table of tests', (file, registry) => {
+    const named = EVIDENCE.filter((line) => line.registry === registry).flatMap(namesOf);
+    expect([...named].sort()).toEqual(
+      entriesOf(file, registry)
+        .map(({ name }) => name)
+        .sort(),
+    );
+  });
+
+  it.each([...EVIDENCE, ...BAD_INPUT])('names a test that exists: $file, $title', ({ file, title }) => {
+    expect(readFileSync(`${root}test/features/${file}`, 'utf8')).toContain(`'${title}'`);
   });
 
   it('has shapes, numerics and a cost in flops and bytes for every sampler, map and choice', () => {

@@ -76,10 +76,14 @@ describe('moment matching', () => {
 
 it('antithetic follows every row by its negative', () => {
   const omega = samplerTransforms.antithetic(iidGaussian)({ m: 5, d: 2, seed: 1 });
-  close(
-    omega.subarray(2, 4),
-    omega.subarray(0, 2).map((value) => -value),
-    1e-15,
-  );
+  const check = (sign: number) =>
+    close(
+      omega.subarray(2, 4),
+      omega.subarray(0, 2).map((value) => sign * value),
+      1e-15,
+    );
+  check(-1);
+  expectMutantFails(() => check(1));
+  expectMutantFails(() => check(-1.01));
   expect(omega.length).toBe(10);
 });

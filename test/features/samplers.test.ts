@@ -106,6 +106,19 @@ describe('error on the RBF kernel', () => {
     expect(rbfError(name, 16, 2, 256)).toBeGreaterThan(0.95 * rbfError('orf', 16, 2, 256));
   });
 
+  it.each([
+    ['sobol', 1],
+    ['sobol', 2],
+    ['halton', 1],
+    ['lattice', 1],
+    ['lattice', 2],
+  ] as const)('%s is below orf at d = 16, |x − y| = %i, from m = 4096 on', (name, length) => {
+    const orf = rbfError('orf', 16, length, 4096);
+    const check = (other: keyof typeof samplers) => expect(rbfError(other, 16, length, 4096)).toBeLessThan(0.95 * orf);
+    check(name);
+    expectMutantFails(() => check('iid'));
+  });
+
   it.each([4, 8, 16])('qmc-orf is not above orf at d = %i, |x − y| = 2', (d) => {
     expect(rbfError('qmc-orf', d, 2, 256)).toBeLessThan(1.02 * rbfError('orf', d, 2, 256));
   });

@@ -3,9 +3,10 @@
  * Gaussians on the positive and another on the negative spectral part, inferred by variational Bayes, and independent frequencies
  * from the two. A baseline: what a model of the spectrum costs beside the spectrum itself.
  *
- * The paper was not at hand (METHODS marks it as from memory), and this is a reconstruction: the paper infers from kernel values by a
- * non-conjugate scheme with sub-sampling, here the data are frequencies ωₙ drawn from the two parts of the measure, for which
- * truncated stick-breaking is conjugate (Blei and Jordan 2006, section 3). For components N(0, τₖ⁻¹ I), K = 10:
+ * Of the paper only the abstract could be read: it has the model, Kolmogorov's split into two positive definite kernels with a
+ * Dirichlet-process mixture for the spectral law of each, and says that inference is a non-conjugate variational algorithm with
+ * sub-sampling. That algorithm is not reproduced. Here the data are frequencies ωₙ drawn from the two parts of the measure, for
+ * which truncated stick-breaking is conjugate (Blei and Jordan 2006, section 3). For components N(0, τₖ⁻¹ I), K = 10:
  *   ρₙₖ ∝ exp(E ln πₖ + d/2 E ln τₖ − E τₖ |ωₙ|²/2),   τₖ ~ Gamma(a₀ + d/2 Σₙρₙₖ, b₀ + ½Σₙρₙₖ|ωₙ|²),
  *   vₖ ~ Beta(1 + Σₙρₙₖ, α + Σₙ Σ_{j>k} ρₙⱼ)
  * Then πₖ = E πₖ and scale² = 1/E τₖ: biased, by the mismatch of that mixture. Masses and the constant are the measure's own.
@@ -16,7 +17,7 @@ import { PerformersError } from '../../errors.js';
 import { drawIndex } from '../draw-index.js';
 import { checkCount, iidGaussian } from '../gaussian.js';
 import type { Kernel } from '../kernels/kernel.js';
-import { frequencyVariance, gaussianPart, type SpectralPart } from '../kernels/measure.js';
+import { frequencyVariance, gaussianPart, type SignedMeasure, type SpectralPart } from '../kernels/measure.js';
 import { gaussians, streamSeed, uniforms } from '../rng.js';
 import { usedDistances } from './distances.js';
 import type { FitOptions, SignedMap } from './signed-map.js';
@@ -30,7 +31,18 @@ const CONCENTRATION = 1; // α
 const SHAPE = 1e-3; // a₀, and b₀ = a₀ × mean of |ω|²/d: all but flat
 
 /** @throws PerformersError PF411 for a kernel that is no function of |x − y|₂ */
-export function dvrf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedMap {
+export function dvrf(kernel: Kernel, options: FitOptions): SignedMap {
+  const { m, seed = 0, rows } = options;
+  const measure = modelledMeasure(kernel, options);
+  const distances = usedDistances(kernel, rows);
+  return spectralFeatures(kernel, measure, { m, seed, sampler: iidGaussian, stratify: false, distances });
+}
+
+/** The mixtures that inference finds: what `dvrf` draws from. */
+export function modelledMeasure(
+  kernel: Kernel,
+  { m, seed = 0, rows }: FitOptions,
+): Pick<SignedMeasure, 'constant' | 'parts'> {
   checkCount('m', m);
   if (kernel.profile?.norm !== 2) {
     throw new PerformersError(
@@ -51,11 +63,7 @@ export function dvrf(kernel: Kernel, { m, seed = 0, rows }: FitOptions): SignedM
     const squares = sampleSquares(own, kernel.d, streamSeed(seed, 3 + s));
     return posteriorMixture(squares, kernel.d).map(({ share, scale }) => gaussianPart(mass * share, scale));
   });
-  return spectralFeatures(
-    kernel,
-    { constant, parts: modelled },
-    { m, seed, sampler: iidGaussian, stratify: false, distances },
-  );
+  return { constant, parts: modelled };
 }
 
 /** |ω|² of frequencies of the parts, taken by mass. */

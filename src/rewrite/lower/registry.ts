@@ -5,6 +5,7 @@ import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
 import { hybridCausal } from './hybrid-causal.js';
 import type { Lowering } from './lowering.js';
+import { signed } from './signed.js';
 import { windowLowering } from './window.js';
 
 /** Every plan: one file and one line each. Tests, benches, the CLI's help and `auto` iterate over this. */
@@ -16,6 +17,7 @@ export const lowerings = {
   hybrid,
   'hybrid-2d': hybrid2d,
   'hybrid-causal': hybridCausal,
+  signed,
 } satisfies Record<string, Lowering>;
 
 export type LoweringName = keyof typeof lowerings;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { deltaGaussian } from '../../../src/features/kernels/delta-gaussian.js';
 import { gram, type Kernel } from '../../../src/features/kernels/kernel.js';
 import { frequencyVariance, orthogonalVariance as orthogonalSpread } from '../../../src/features/kernels/measure.js';
+import { polynomial } from '../../../src/features/kernels/polynomial.js';
 import { kernels } from '../../../src/features/kernels/registry.js';
 import { usedDistances } from '../../../src/features/signed/distances.js';
 import { gorf, grff, measureByMass } from '../../../src/features/signed/methods.js';
@@ -104,6 +105,52 @@ it.each([
   expect(iid).toBeLessThan(Math.min(series, sketch));
 });
 
+/** Off the diagonal, with the measure fitted to the rows: √(mean over seeds of Σ_{i≠j} (k̂ − k)²) / √Σ_{i≠j} k². */
+function errorsOnRows(kernel: Kernel, m: number, x: Float64Array): Record<string, number> {
+  const want = gram(kernel, x);
+  const n = x.length / kernel.d;
+  const apart = (_: number, i: number) => Math.floor(i / n) !== i % n;
+  const size = want.filter(apart).reduce((sum, value) => sum + value * value, 0);
+  return Object.fromEntries(
+    (['gorf', 'grff', 'maclaurin', 'tensor-sketch'] as const).map((name) => {
+      let sum = 0;
+      for (let seed = 0; seed < 12; seed++) {
+        const map = methods[name](kernel, { m, seed, rows: x });
+        const got = signedGram(map.signs, map.phi(x));
+        sum +=
+          got
+            .map((value, i) => (value - want[i]) ** 2)
+            .filter(apart)
+            .reduce((all, value) => all + value, 0) / 12;
+      }
+      return [name, Math.sqrt(sum / size)];
+    }),
+  );
+}
+
+describe('the same on rows uniform on the sphere, where k is small beside the variance of a cosine', () => {
+  const inOrder = (errors: Record<string, number>) => {
+    expect(errors.gorf).toBeLessThan(errors.grff);
+    expect(errors.grff).toBeLessThan(Math.min(errors.maclaurin, errors['tensor-sketch']));
+  };
+  it.each([
+    { d: 8, a: 2, degree: 3 },
+    { d: 16, a: 2, degree: 3 },
+    { d: 32, a: 2, degree: 3 },
+    { d: 16, a: 4, degree: 7 },
+    { d: 32, a: 4, degree: 7 },
+  ])('holds at 256 channels: %o', ({ d, a, degree }) => {
+    inOrder(errorsOnRows(polynomial({ d, a, degree }), 256, rowsFor({ d, domain: 'sphere' }, 60, 7)));
+  });
+
+  it('and does not at 1,024 channels and d = 8, with six for each of the 165 monomials: a tensor sketch beats GRFF', () => {
+    const errors = errorsOnRows(polynomial({ d: 8 }), 1024, rowsFor({ d: 8, domain: 'sphere' }, 60, 7));
+    expectMutantFails(() => inOrder(errors));
+    expect(errors['tensor-sketch']).toBeLessThan(errors.grff);
+    expect(errors.gorf).toBeLessThan(1.05 * errors['tensor-sketch']);
+  });
+});
+
 it('the error falls as m^-½', () => {
   const kernel = deltaGaussian({ d: 8 });
   const x = rowsFor(kernel, 40, 5);
@@ -116,10 +163,11 @@ it('the error falls as m^-½', () => {
 });
 
 describe.each([
-  ['grff', grff],
-  ['gorf', gorf],
-])('the law of error on a fitted kernel: %s on polynomial, d = 8', (name, method) => {
-  const d = 8;
+  ['grff', 8, grff],
+  ['gorf', 8, gorf],
+  ['grff', 32, grff],
+  ['gorf', 32, gorf],
+] as const)('the law of error on a fitted kernel: %s on polynomial, d = %i', (name, d, method) => {
   const kernel = kernels.polynomial({ d });
   const x = orthantRows(d, 50, 6);
 

@@ -1,13 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { iidGaussian } from '../../../src/features/gaussian.js';
+import { iidGaussian, type Sampler } from '../../../src/features/gaussian.js';
 import type { Kernel } from '../../../src/features/kernels/kernel.js';
 import { frequencyVariance, type SignedMeasure } from '../../../src/features/kernels/measure.js';
 import { kernels } from '../../../src/features/kernels/registry.js';
+import { latticeGaussian } from '../../../src/features/lattice.js';
 import { orthogonalGaussian } from '../../../src/features/orf.js';
 import { usedDistances } from '../../../src/features/signed/distances.js';
+import { dvrf, modelledMeasure } from '../../../src/features/signed/dvrf.js';
 import type { SignedMap } from '../../../src/features/signed/signed-map.js';
 import { spectralFeatures } from '../../../src/features/signed/spectral-features.js';
 import { spectralMeasure } from '../../../src/features/signed/spectral-measure.js';
+import { positiveMeasure, srf } from '../../../src/features/signed/srf.js';
 import { close, expectMutantFails } from '../../close.js';
 import { kernelOracles } from '../../oracle/signed-kernels.js';
 import { blocksOf, cosines, estimate } from './fourier-blocks.js';
@@ -41,11 +44,17 @@ describe.each(Object.entries(kernels))('features of %s', (name, make) => {
   const { t, n, byMass = n }: (typeof plans)[string] = plans[name] ?? common;
   const point = pointAt(kernel, t);
 
-  it.each([
+  // orf takes positive measures; gorf takes a lattice where laws do not rotate.
+  const positive = kernel.measure?.parts.every(({ weight }) => weight > 0) && kernel.measure.constant >= 0;
+  const ways: readonly (readonly [string, boolean, Sampler])[] = [
     ['parts by mass, independent rows', false, iidGaussian],
+    ...(positive ? [['parts by mass, orthogonal rows', false, orthogonalGaussian] as const] : []),
     ['parts in strata, independent rows', true, iidGaussian],
     ['parts in strata, orthogonal rows', true, orthogonalGaussian],
-  ])(
+    ...(kernel.profile?.norm === 1 ? [['parts in strata, rows of a lattice', true, latticeGaussian] as const] : []),
+  ];
+
+  it.each(ways)(
     '%s: |z| < 4 by the analytic variance, which frequencies of 1.01 times the length fail',
     (_how, stratify, sampler) => {
       const measure = spectralMeasure(kernel, {
@@ -56,7 +65,7 @@ describe.each(Object.entries(kernels))('features of %s', (name, make) => {
       const want = measure.parts.reduce((sum, { weight, kappa }) => sum + weight * kappa(t), measure.constant);
       // The mixture is the kernel, but for the error that its fit admits to between the points of its grid.
       expect(Math.abs(want - kernelOracles[name](d, origin, point))).toBeLessThanOrEqual(1.05 * measure.error + 1e-12);
-      // One draw of many rows. Orthogonal ones are judged by the variance of independent ones, which is no less.
+      // One draw of many rows. Orthogonal ones and a lattice are judged by the variance of independent ones, which is no less.
       const map = spectralFeatures(kernel, measure, {
         m: 2 * (stratify ? n : byMass) + 1,
         seed: 17,
@@ -82,6 +91,39 @@ describe.each(Object.entries(kernels))('features of %s', (name, make) => {
     close([estimate(map, origin, point)], [cosines(map, delta)], 1e-12);
     const atZero = measure.parts.reduce((sum, { weight }) => sum + weight, measure.constant);
     expect(Math.abs(estimate(map, point, point) - atZero)).toBeLessThan(1e-13);
+  });
+});
+
+describe.each([
+  {
+    name: 'srf',
+    kernel: kernels.polynomial({ d }),
+    m: 1_000_000,
+    at: 0.8,
+    measureOf: (kernel: Kernel) => ({ constant: 0, parts: positiveMeasure(kernel, usedDistances(kernel)) }),
+    method: srf,
+  },
+  {
+    name: 'dvrf',
+    kernel: kernels['delta-gaussian']({ d }),
+    m: 4_000_000,
+    at: 0.5,
+    measureOf: (kernel: Kernel, m: number) => modelledMeasure(kernel, { m, seed: 17 }),
+    method: dvrf,
+  },
+])('$name', ({ kernel, m, at, measureOf, method }) => {
+  it('is unbiased for the measure it fits: |z| < 4 by the analytic variance, which frequencies off by 1 % fail', () => {
+    const measure = { ...measureOf(kernel, m), error: 0 };
+    const map = method(kernel, { m, seed: 17 });
+    const want = measure.parts.reduce((sum, { weight, kappa }) => sum + weight * kappa(at), measure.constant);
+    const deviation = Math.sqrt(variance(measure, map, false, at));
+    const check = (length: number) =>
+      expect(
+        Math.abs(cosines(map, Float64Array.of(0.6 * length * at, 0.8 * length * at)) - want) / deviation,
+      ).toBeLessThan(4);
+    check(1);
+    expectMutantFails(() => check(1.01));
+    expectMutantFails(() => check(0.99));
   });
 });
 
