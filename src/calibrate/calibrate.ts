@@ -21,7 +21,7 @@ import type { Feeds, Session, SessionFactory } from '../session.js';
 import { linearCandidates } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
 import { healLayers } from './heal-layers.js';
-import { type SiteSurvey, surveySites } from './survey.js';
+import { type SiteSurvey, spread, surveySites } from './survey.js';
 
 export interface CalibrateOptions {
   /** Mean key equivalents a head. Default 176 when no `maxError` is given. */
@@ -32,6 +32,8 @@ export interface CalibrateOptions {
   readonly keep?: number;
   /** Fit a gain and a bias a head, and keep them if they improve held-out inputs. Default true. */
   readonly heal?: boolean;
+  /** What a head of a site may get beside exact attention. Default: linearCandidates (candidates.ts). */
+  readonly candidates?: (site: Site) => readonly Plan[];
   /** Default 0. */
   readonly seed?: number;
   readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly what: string }) => void;
@@ -50,6 +52,8 @@ export interface Calibrated {
 
 const leastInputs = 3;
 const defaultBudget = 176;
+/** Held-out inputs that the effect of a layer is measured on: of one photo it may be several times that of another. */
+const probed = 4;
 
 /**
  * Chooses, and fits the constants of, a plan for every head of a model. `linearize(bytes, { saved: plan })` then applies
@@ -66,21 +70,19 @@ export async function calibrate(
   createSession: SessionFactory,
   options: CalibrateOptions = {},
 ): Promise<Calibrated> {
-  const { heal = true, seed = 0, keep = 0.1 } = options;
+  const { heal = true, seed = 0, keep = 0.1, candidates = linearCandidates } = options;
   const model = openModel(decode(bytes));
   const { sites } = findAttention(model);
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);
-  const usable = sites.filter(
-    (site) => site.subgraph === '' && linearCandidates(site).some((plan) => canTake(plan, site)),
-  );
+  const usable = sites.filter((site) => site.subgraph === '' && candidates(site).some((plan) => canTake(plan, site)));
   const progress = counter(options.onProgress, fit.length + 2 * usable.length + (heal ? usable.length : 0) + 4);
 
   const surveys = await surveySites(model, usable, createSession, {
     fit,
     held,
-    plansFor: linearCandidates,
+    plansFor: candidates,
     seed,
     onStep: progress,
   });
@@ -89,11 +91,11 @@ export async function calibrate(
     const outputs: Awaited<ReturnType<Session['run']>>[] = [];
     for (const feeds of held) outputs.push(await original.run(feeds));
     const errorOf = async (chosen: readonly SitePlan[], count: number) =>
-      outputError(applyPlans(model, chosen).proto, held.slice(0, count), outputs, createSession);
+      outputError(applyPlans(model, chosen).proto, spread(held, count), spread(outputs, count), createSession);
 
     const layers: LayerChoice[] = [];
     for (const survey of surveys) {
-      layers.push(await layerChoice(survey, (plan) => errorOf([plan], 1)));
+      layers.push(await layerChoice(survey, (plan) => errorOf([plan], probed)));
       progress(`effect of layer ${sites.indexOf(survey.site)}`);
     }
     const choice = chooseOrExplain(layers, { ...options, keep });

@@ -1,0 +1,188 @@
+/**
+ * all-MiniLM-L6-v2 with linear attention, on passages that calibration has not seen: wikitext-2 test cut into passages of
+ * 512 tokens, calibrated on some of the first half, measured on some of the second; and STS-B dev.
+ */
+import { readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { AutoTokenizer, env } from '@huggingface/transformers';
+import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
+import { nodeSessions } from '../../src/adapters/runtime.node.js';
+import { type Calibrated, type CalibrateOptions, calibrate } from '../../src/calibrate/calibrate.js';
+import { linearCandidates } from '../../src/calibrate/candidates.js';
+import { spread } from '../../src/calibrate/survey.js';
+import { linearize } from '../../src/linearize.js';
+import { correlation } from '../../src/metrics.js';
+import { decode } from '../../src/onnx/decode.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { type Plan, readPlan } from '../../src/rewrite/plan.js';
+import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
+import type { Feeds, Session, TensorLike } from '../../src/session.js';
+import { ranks, tasks } from '../../src/tasks.js';
+import { dataFile, modelFile } from '../../test/shared.js';
+import type { AnswerRow, AnswerSuite } from './run.js';
+
+const path = modelFile('all-MiniLM-L6-v2/onnx/model.onnx');
+const bytes = new Uint8Array(readFileSync(path));
+const createSession = await nodeSessions('node', path);
+
+const only =
+  (name: string, options: object): CalibrateOptions['candidates'] =>
+  () => [readPlan({ name, ...options })];
+/** The hybrids that linearize chooses from, with one of their parts left out. */
+const without =
+  (part: object): CalibrateOptions['candidates'] =>
+  (site) => {
+    const plans = linearCandidates(site).map(({ name, options }) => readPlan({ name, ...options, ...part }));
+    return plans.filter((plan, i) => plans.findIndex((other) => same(plan, other)) === i);
+  };
+const same = (a: Plan, b: Plan) => JSON.stringify(a) === JSON.stringify(b);
+
+const chosen: readonly (CalibrateOptions & { readonly budget: number })[] = [
+  { budget: 104, keep: 0 },
+  { budget: 176, keep: 0 },
+  { budget: 209, keep: 0.1, heal: false },
+  { budget: 271, keep: 15 / 72, heal: false },
+];
+const uniform = { window: 64, globals: 32, sinks: 0, codes: 32, assign: 'keys' };
+const ablations: readonly (CalibrateOptions & { readonly what: string })[] = [
+  { what: 'no choice: 64 window, 32 globals, 32 codes on every head', candidates: only('hybrid', uniform) },
+  { what: 'no globals', candidates: without({ globals: 0 }) },
+  { what: 'no codebook', candidates: without({ codes: 0 }) },
+];
+/** Plans that need no calibration, at about 176 key equivalents. */
+const plain = ['window:window=176,globals=0', 'features:m=88'];
+
+export const minilm: AnswerSuite = {
+  title: 'all-MiniLM-L6-v2, passages of 512 tokens of wikitext-2 test: patched against original',
+  async run({ inputs, held, print }) {
+    const all = await readCalibrationData(openModel(decode(bytes)), path, [dataFile('text/wikitext-2-test.txt')], {
+      inputs: Number.POSITIVE_INFINITY,
+    });
+    const half = all.feeds.length >> 1;
+    const [fit, unseen] = [spread(all.feeds.slice(0, half), inputs), spread(all.feeds.slice(half), held)];
+    const pairs = await similarityPairs();
+    const original = await outputs(bytes, unseen);
+    const rows: AnswerRow[] = [{ what: 'original', 'STS-B': await sts(bytes, pairs) }];
+    const measure = async (what: string, patched: Uint8Array, more: AnswerRow = {}) => {
+      const got = await outputs(patched, unseen);
+      const runs = unseen.map((feeds, i) => ({ feeds, original: original[i], patched: got[i] }));
+      const figures = tasks.embedding
+        .measure(runs)
+        .map(({ name, value, interval }) => [name, value, interval] as const);
+      const row = { what, ...more, ...Object.fromEntries(figures.map(([name, value]) => [name, value])) };
+      print(row);
+      rows.push(row);
+    };
+    const run = async (what: string, options: CalibrateOptions) => {
+      const start = performance.now();
+      const found = await calibrate(bytes, fit, createSession, options);
+      const seconds = Math.round((performance.now() - start) / 1000);
+      const heads = { KE: found.cost, 'exact heads': found.exactHeads };
+      const unhealed = withoutHealing(found.plan);
+      await measure(what, await apply(unhealed), { ...heads, ...(found.healing === 'not asked for' && { seconds }) });
+      if (found.healing !== 'not asked for')
+        await measure(`${what}, healed${found.healing === 'dropped' ? ' (dropped)' : ''}`, await apply(found.plan), {
+          ...heads,
+          seconds,
+          'STS-B': await sts(await apply(found.plan), pairs),
+          'STS-B, patch forced': await sts(await apply(forced(found.plan)), pairs),
+        });
+    };
+    for (const options of chosen)
+      await run(
+        `${options.keep === 0 ? 'linear' : `up to ${Math.round(72 * (options.keep ?? 0))} heads exact`}, budget ${options.budget}`,
+        options,
+      );
+    for (const { what, ...options } of ablations)
+      await run(`${what}, budget 176`, { budget: 176, keep: 0, heal: false, ...options });
+    for (const plan of plain)
+      await measure(plan, (await linearize(bytes, { plan })).bytes, { KE: plan.startsWith('window') ? 176 : 2 * 88 });
+    return rows;
+  },
+};
+
+const apply = async (saved: SavedPlan) => (await linearize(bytes, { saved })).bytes;
+
+function withoutHealing(plan: Calibrated['plan']): SavedPlan {
+  const sites = plan.sites.map(({ constants = {}, ...site }) => {
+    const kept = Object.entries(constants).filter(([name]) => name !== 'gain' && name !== 'bias');
+    return { ...site, constants: Object.fromEntries(kept) };
+  });
+  return { ...plan, sites };
+}
+
+/** In use at any length. */
+function forced(plan: SavedPlan): SavedPlan {
+  return { ...plan, sites: plan.sites.map(({ exactUpTo: _, ...site }) => site) };
+}
+
+async function outputs(model: Uint8Array, feeds: readonly Feeds[]): Promise<TensorLike[]> {
+  const session = await createSession(model);
+  try {
+    const found: TensorLike[] = [];
+    for (const one of feeds) found.push(await firstOutput(session, one));
+    return found;
+  } finally {
+    await session.release();
+  }
+}
+
+async function firstOutput(session: Session, feeds: Feeds): Promise<TensorLike> {
+  const output = (await session.run(feeds))[session.outputNames[0] ?? ''];
+  if (!output) throw new TypeError('a model has an output');
+  return output;
+}
+
+interface Pair {
+  readonly sentences: readonly [Feeds, Feeds];
+  readonly score: number;
+}
+
+async function similarityPairs(): Promise<Pair[]> {
+  const root = dirname(dirname(path));
+  Object.assign(env, { localModelPath: `${dirname(root)}/`, allowRemoteModels: false });
+  const tokenizer = await AutoTokenizer.from_pretrained(basename(root));
+  const feedsOf = (text: string): Feeds => {
+    const ids: number[] = tokenizer.encode(text);
+    const tensor = (value: (i: number) => number) => ({
+      type: 'int64',
+      dims: [1, ids.length],
+      data: BigInt64Array.from(ids, (_, i) => BigInt(value(i))),
+    });
+    return { input_ids: tensor((i) => ids[i]), attention_mask: tensor(() => 1), token_type_ids: tensor(() => 0) };
+  };
+  const lines = readFileSync(dataFile('stsb/sts-dev.csv'), 'utf8')
+    .split('\n')
+    .filter((line) => line.trim());
+  return lines.map((line) => {
+    const [, , , , score, a = '', b = ''] = line.split('\t');
+    return { sentences: [feedsOf(a), feedsOf(b)], score: Number(score) };
+  });
+}
+
+/** Spearman correlation of cosines with what people said. */
+async function sts(model: Uint8Array, pairs: readonly Pair[]): Promise<number> {
+  const session = await createSession(model);
+  try {
+    const cosines: number[] = [];
+    for (const { sentences } of pairs) {
+      const [a, b] = [pool(await firstOutput(session, sentences[0])), pool(await firstOutput(session, sentences[1]))];
+      cosines.push(dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b)));
+    }
+    return correlation(ranks(cosines), ranks(pairs.map(({ score }) => score)));
+  } finally {
+    await session.release();
+  }
+}
+
+/** Sum over tokens [1,N,D] → [D]; a cosine does not see the factor. */
+function pool({ data, dims }: TensorLike): Float64Array {
+  const width = Number(dims.at(-1));
+  const sum = new Float64Array(width);
+  for (const [i, x] of Array.from<number | bigint | string, number>(data, Number).entries()) sum[i % width] += x;
+  return sum;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  return a.reduce((sum, x, i) => sum + x * b[i], 0);
+}
