@@ -19,6 +19,8 @@ export interface Figure {
   readonly value: number;
   /** 95 % interval of a mean over inputs (percentile bootstrap, Efron 1979). */
   readonly interval?: readonly [number, number];
+  /** One an input, of a mean over inputs. */
+  readonly values?: readonly number[];
 }
 
 export interface Task {
@@ -167,7 +169,7 @@ const draws = 1000;
 
 /** A mean over inputs, with its bootstrap interval. */
 export function mean(name: string, values: readonly number[]): Figure {
-  return { name, value: average(values), interval: bootstrap(values, average) };
+  return { name, value: average(values), interval: bootstrap(values, average), values };
 }
 
 /** The 95 % interval that resampling the inputs gives. Seeded: the same every time. */

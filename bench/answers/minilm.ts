@@ -7,14 +7,17 @@ import { basename, dirname } from 'node:path';
 import { AutoTokenizer, env } from '@huggingface/transformers';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
-import { type Calibrated, type CalibrateOptions, calibrate } from '../../src/calibrate/calibrate.js';
-import { linearCandidates } from '../../src/calibrate/candidates.js';
+import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
 import { spread } from '../../src/calibrate/survey.js';
+import { surveyModel } from '../../src/calibrate/survey-model.js';
 import { linearize } from '../../src/linearize.js';
 import { correlation } from '../../src/metrics.js';
 import { decode } from '../../src/onnx/decode.js';
+import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
-import { type Plan, readPlan } from '../../src/rewrite/plan.js';
+import { applyPlans } from '../../src/rewrite/apply.js';
+import { lowerings } from '../../src/rewrite/lower/registry.js';
+import { readPlan } from '../../src/rewrite/plan.js';
 import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
 import type { Feeds, Session, TensorLike } from '../../src/session.js';
 import { ranks, tasks } from '../../src/tasks.js';
@@ -25,32 +28,24 @@ const path = modelFile('all-MiniLM-L6-v2/onnx/model.onnx');
 const bytes = new Uint8Array(readFileSync(path));
 const createSession = await nodeSessions('node', path);
 
-const only =
-  (name: string, options: object): CalibrateOptions['candidates'] =>
-  () => [readPlan({ name, ...options })];
-/** The hybrids that linearize chooses from, with one of their parts left out. */
-const without =
-  (part: object): CalibrateOptions['candidates'] =>
-  (site) => {
-    const plans = linearCandidates(site).map(({ name, options }) => readPlan({ name, ...options, ...part }));
-    return plans.filter((plan, i) => plans.findIndex((other) => same(plan, other)) === i);
-  };
-const same = (a: Plan, b: Plan) => JSON.stringify(a) === JSON.stringify(b);
+interface Chosen extends ChooseOptions {
+  readonly what: string;
+}
 
-const chosen: readonly (CalibrateOptions & { readonly budget: number })[] = [
-  { budget: 104, keep: 0 },
-  { budget: 176, keep: 0 },
-  { budget: 209, keep: 0.1, heal: false },
-  { budget: 271, keep: 15 / 72, heal: false },
+const chosen: readonly Chosen[] = [
+  { what: 'linear', budget: 104, keep: 0 },
+  { what: 'linear', budget: 176, keep: 0 },
+  { what: 'up to 7 of 72 heads exact', budget: 209, keep: 0.1, heal: false },
+  { what: 'up to 15 of 72 heads exact', budget: 271, keep: 15 / 72, heal: false },
 ];
-const uniform = { window: 64, globals: 32, sinks: 0, codes: 32, assign: 'keys' };
-const ablations: readonly (CalibrateOptions & { readonly what: string })[] = [
-  { what: 'no choice: 64 window, 32 globals, 32 codes on every head', candidates: only('hybrid', uniform) },
-  { what: 'no globals', candidates: without({ globals: 0 }) },
-  { what: 'no codebook', candidates: without({ codes: 0 }) },
-];
-/** Plans that need no calibration, at about 176 key equivalents. */
-const plain = ['window:window=176,globals=0', 'features:m=88'];
+/** The same plan on every head, then that plan with a part left out. */
+const uniform: Readonly<Record<string, string>> = {
+  'no choice, no healing': 'hybrid:window=64,globals=32,codes=32',
+  'no choice, no globals': 'hybrid:window=64,globals=0,codes=32',
+  'no choice, no codebook': 'hybrid:window=64,globals=32,codes=0',
+  'window only': 'window:window=176,globals=0',
+  'FAVOR+ only': 'features:m=88',
+};
 
 export const minilm: AnswerSuite = {
   title: 'all-MiniLM-L6-v2, passages of 512 tokens of wikitext-2 test: patched against original',
@@ -73,37 +68,44 @@ export const minilm: AnswerSuite = {
       print(row);
       rows.push(row);
     };
-    const run = async (what: string, options: CalibrateOptions) => {
-      const start = performance.now();
-      const found = await calibrate(bytes, fit, createSession, options);
-      const seconds = Math.round((performance.now() - start) / 1000);
+    const start = performance.now();
+    const seconds = () => Math.round((performance.now() - start) / 1000);
+    const survey = await surveyModel(bytes, fit, createSession);
+    print({ what: 'surveyed', seconds: seconds() });
+    for (const { what, ...options } of chosen) {
+      const found = await choosePlans(survey, createSession, options);
+      const name = `${what}, budget ${options.budget}`;
       const heads = { KE: found.cost, 'exact heads': found.exactHeads };
-      const unhealed = withoutHealing(found.plan);
-      await measure(what, await apply(unhealed), { ...heads, ...(found.healing === 'not asked for' && { seconds }) });
-      if (found.healing !== 'not asked for')
-        await measure(`${what}, healed${found.healing === 'dropped' ? ' (dropped)' : ''}`, await apply(found.plan), {
-          ...heads,
-          seconds,
-          'STS-B': await sts(await apply(found.plan), pairs),
-          'STS-B, patch forced': await sts(await apply(forced(found.plan)), pairs),
-        });
-    };
-    for (const options of chosen)
-      await run(
-        `${options.keep === 0 ? 'linear' : `up to ${Math.round(72 * (options.keep ?? 0))} heads exact`}, budget ${options.budget}`,
-        options,
-      );
-    for (const { what, ...options } of ablations)
-      await run(`${what}, budget 176`, { budget: 176, keep: 0, heal: false, ...options });
-    for (const plan of plain)
-      await measure(plan, (await linearize(bytes, { plan })).bytes, { KE: plan.startsWith('window') ? 176 : 2 * 88 });
+      await measure(name, await apply(withoutHealing(found.plan)), heads);
+      if (found.healing === 'not asked for') continue;
+      const healed = await apply(found.plan);
+      const short = {
+        'STS-B': await sts(healed, pairs),
+        'STS-B, in use on short inputs too': await sts(await apply(forced(found.plan)), pairs),
+      };
+      await measure(`${name}, healed${found.healing === 'dropped' ? ' (dropped)' : ''}`, healed, {
+        ...heads,
+        ...short,
+      });
+    }
+    for (const [what, plan] of Object.entries(uniform)) {
+      const { name, options } = readPlan(plan);
+      const all = survey.layers.map(({ site, constants }) => ({
+        site,
+        groups: [{ heads: Array.from({ length: site.heads }, (_, head) => head), plan: { name, options } }],
+        why: what,
+        constants,
+      }));
+      const KE = lowerings[name].keyEquivalents(options, survey.layers[0].keys);
+      await measure(`${what}: ${plan}`, concat(encode(applyPlans(survey.model, all).proto)), { KE, 'exact heads': 0 });
+    }
     return rows;
   },
 };
 
 const apply = async (saved: SavedPlan) => (await linearize(bytes, { saved })).bytes;
 
-function withoutHealing(plan: Calibrated['plan']): SavedPlan {
+function withoutHealing(plan: SavedPlan): SavedPlan {
   const sites = plan.sites.map(({ constants = {}, ...site }) => {
     const kept = Object.entries(constants).filter(([name]) => name !== 'gain' && name !== 'bias');
     return { ...site, constants: Object.fromEntries(kept) };

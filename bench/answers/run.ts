@@ -24,6 +24,7 @@ export interface AnswerSuite {
 /** Loaded when asked for: each opens its model. */
 const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
+  moonshine: async () => (await import('./moonshine.js')).moonshine,
 };
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
+import { type Html, html } from '../../src/cli/html.js';
 import { disturbance } from '../row.js';
 import { verdictRule } from '../verdict.js';
-import { type Html, html } from './html.js';
 import type { Page } from './page.js';
 
 /** How the figures came about, and how to get them again. */

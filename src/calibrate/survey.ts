@@ -27,6 +27,8 @@ export interface SurveyOptions {
   readonly plansFor: (site: Site) => readonly Plan[];
   readonly seed: number;
   readonly onStep: (what: string) => void;
+  /** Called with each site as soon as it is surveyed. */
+  readonly onSite: (survey: SiteSurvey) => Promise<void>;
 }
 
 /** Recorded tensors kept at a time. Layers that do not fit are recorded in further passes over the data. */
@@ -50,9 +52,8 @@ export async function surveySites(
   sites: readonly Site[],
   createSession: SessionFactory,
   options: SurveyOptions,
-): Promise<SiteSurvey[]> {
+): Promise<void> {
   const bench = openBench(createSession);
-  const surveys: SiteSurvey[] = [];
   try {
     const held = spread(options.held, measured);
     let atOnce = 1;
@@ -76,8 +77,9 @@ export async function surveySites(
           const gram = gramOf(site, weights[s]);
           const shares = await measureSite(bench, site, { plans, inputs, gram, constants });
           const keys = Math.max(...inputs.map(({ k }) => k.dims[2] ?? 0));
-          surveys.push({ site, plans, constants, shares, keys, ...(weights[s] && { outputWeight: weights[s] }) });
           options.onStep(`measure layer ${first + s}`);
+          const outputWeight = weights[s];
+          await options.onSite({ site, plans, constants, shares, keys, ...(outputWeight && { outputWeight }) });
         }
         first += some.length;
         atOnce = sitesAtOnce(bytesOf(kept[0]?.[0]), held.length);
@@ -88,7 +90,6 @@ export async function surveySites(
   } finally {
     await bench.release();
   }
-  return surveys;
 }
 
 function layers(first: number, count: number): string {

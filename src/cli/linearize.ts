@@ -1,15 +1,16 @@
+import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
 import type { Report } from '../linearize.js';
-import { checkTarget, writeFilesAtomic } from '../node/atomic-write.js';
 import type { PlanFileContent } from '../node/calibrate-file.js';
 import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import type { LayerRule } from '../rewrite/plan.js';
 import { readBound, readCount, readLayers, readPositive, readShare } from './arguments.js';
-import { count, digits, formatIndices, print, printJson, withProgress } from './output.js';
+import { count, digits, formatIndices, print, printJson, withProgress, writeText } from './output.js';
+import { renderPlanPage } from './plan-page.js';
 import { drawPlan } from './plan-picture.js';
 
 interface Options {
@@ -28,6 +29,7 @@ interface Options {
   readonly seconds?: number;
   readonly inputs?: number;
   readonly picture?: string;
+  readonly page?: string;
   readonly sampleLength?: number;
   readonly input?: string;
   readonly runtime: NodeRuntime;
@@ -61,6 +63,7 @@ export function linearizeCommand(): Command {
     .option('--inputs <count>', 'calibrate: inputs at most (default: 64)', readCount)
     .option('--seed <number>', 'calibrate: another calibration of the same data (default: 0)', readBound)
     .option('--picture <file.svg>', 'calibrate: draw the plan of every head, and cost against error')
+    .option('--page <file.html>', 'calibrate: the same with the reason for every head, as a page')
     .option('--sample-length <tokens>', 'measure on generated inputs of this length (auto: 128)', readCount)
     .option('--input <file>', 'measure on these inputs: JSON, { NAME: { type, dims, data } }')
     .addOption(new Option('--runtime <name>', 'what auto runs models on').choices(['node', 'wasm']).default('node'))
@@ -83,7 +86,8 @@ Examples:
 }
 
 async function run(path: string, options: Options): Promise<void> {
-  const { output, layers, planFile, maxError, sampleLength, input, runtime, force, report, json, picture } = options;
+  const { output, layers, planFile, maxError, sampleLength, input, runtime, force, report, json, picture, page } =
+    options;
   const file = planFile === undefined ? {} : await readPlanFile(planFile);
   const plan = options.plan ?? file.plan;
   const rules = [...(file.rules ?? []), ...(layers ?? [])];
@@ -103,7 +107,8 @@ async function run(path: string, options: Options): Promise<void> {
     }),
   );
   const content = result.plan?.content;
-  if (picture !== undefined && content) await writePicture(picture, content, force);
+  if (picture !== undefined && content) await writeText(picture, drawPlan(content), force);
+  if (page !== undefined && content) await writeText(page, renderPlanPage(content, basename(path)), force);
   if (json) {
     const files = result.reports.map(({ undo: _, ...rest }) => rest);
     const { file: planned, content: chosen } = result.plan ?? {};
@@ -128,10 +133,12 @@ async function run(path: string, options: Options): Promise<void> {
  * @throws PerformersError PF202 where plans are named as well
  */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const { data, budget, keep, heal, seed, length, size, seconds, inputs, maxError, picture } = options;
+  const { data, budget, keep, heal, seed, length, size, seconds, inputs, maxError, picture, page } = options;
   const asking = { '--data': data, '--budget': budget, '--keep': keep, '--length': length, '--size': size };
   const [asked] =
-    Object.entries({ ...asking, '--seconds': seconds, '--picture': picture }).find(([, x]) => x !== undefined) ?? [];
+    Object.entries({ ...asking, '--seconds': seconds, '--picture': picture, '--page': page }).find(
+      ([, x]) => x !== undefined,
+    ) ?? [];
   if (asked === undefined) return undefined;
   const naming = { '--plan': options.plan, '--plan-file': options.planFile, '--layers': options.layers };
   const other = Object.entries(naming).find(([, x]) => x);
@@ -140,12 +147,6 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
     at: other[0],
     mend: 'leave one of the two out; the plan file that calibration writes can be edited by hand',
   });
-}
-
-async function writePicture(path: string, content: PlanFileContent, force?: boolean): Promise<void> {
-  const chunks = [new TextEncoder().encode(drawPlan(content))];
-  await checkTarget(path, 'file', { force });
-  await writeFilesAtomic([{ path, chunks }], { force });
 }
 
 function describePlan({ file, content }: NonNullable<LinearizedFiles['plan']>): string[] {

@@ -1,10 +1,12 @@
+import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import { PerformersError } from '../errors.js';
 import { type ComparedFile, type ComparedRun, compareFiles } from '../node/compare-files.js';
 import { type IdentityFile, verifyIdentityFiles } from '../node/identity-files.js';
 import { type TaskOptions, taskSummaries, verifyTask } from '../node/task-files.js';
 import { type RuntimeChoice, readBound, readCount, readLengths, readPositive, runtimeChoices } from './arguments.js';
-import { digits, print, printJson, table, withProgress } from './output.js';
+import { digits, print, printJson, table, withProgress, writeText } from './output.js';
+import { renderTaskPage } from './task-page.js';
 
 interface Options {
   readonly identity?: true;
@@ -19,6 +21,8 @@ interface Options {
   readonly size?: number;
   readonly seconds?: number;
   readonly inputs?: number;
+  readonly page?: string;
+  readonly force?: true;
   readonly json?: true;
 }
 
@@ -49,6 +53,8 @@ export function verifyCommand(): Command {
       'with --task: join sounds to pieces of that length (default: as they are)',
       readPositive,
     )
+    .option('--page <file.html>', 'with --task: the figures with plots, as a page')
+    .option('--force', 'with --page: replace it')
     .option('--inputs <count>', 'with --task: inputs at most (default: 64)', readCount)
     .option('--json', 'print JSON')
     .addHelpText('after', `\nTasks:\n${taskHelp.join('\n')}`)
@@ -88,11 +94,12 @@ async function runPair(paths: readonly string[], options: Options): Promise<void
 }
 
 async function runTask(original: string, patched: string, task: TaskOptions['task'], options: Options): Promise<void> {
-  const { data = [], length, size, seconds, inputs, runtime, json } = options;
+  const { data = [], length, size, seconds, inputs, runtime, page, force, json } = options;
   const [first = 'node'] = runtimeChoices[runtime];
   const result = await withProgress((onProgress) =>
     verifyTask(original, patched, { task, data, length, size, seconds, inputs, runtime: first, onProgress }),
   );
+  if (page !== undefined) await writeText(page, renderTaskPage(result, basename(patched)), force);
   if (json) {
     printJson({ schema: 'performers.task/1', ...result });
     return;

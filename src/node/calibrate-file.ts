@@ -4,12 +4,15 @@ import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
+import { calibrationKey, folderCheckpoint } from './checkpoint.js';
 import { defaultData } from './default-data.js';
 
 export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
   /** Text, images, sound or folders of them, JSON lines. Default: what is built in for the kind of model. */
   readonly data?: readonly string[];
   readonly runtime?: NodeRuntime;
+  /** Folder in which measured layers are kept, for a run that goes on where this one was interrupted. */
+  readonly keepIn?: string;
 }
 
 /** A plan with what it was made from, as it is written beside a model. */
@@ -28,6 +31,8 @@ export async function calibrateFile(
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
-  const { plan, ...found } = await calibrate(bytes, feeds, createSession, options);
+  const key = calibrationKey(bytes, feeds, options.seed ?? 0);
+  const checkpoint = options.keepIn === undefined ? undefined : folderCheckpoint(options.keepIn, key);
+  const { plan, ...found } = await calibrate(bytes, feeds, createSession, { ...options, checkpoint });
   return { ...plan, calibration: { ...found, kind, what, sources, ...(!options.data && { builtIn: true }) } };
 }
