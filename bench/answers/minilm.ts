@@ -3,7 +3,8 @@
  * 512 tokens, calibrated on some of the first half, measured on some of the second; and STS-B dev.
  */
 import { readFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { AutoTokenizer, env } from '@huggingface/transformers';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
@@ -12,6 +13,7 @@ import { spread } from '../../src/calibrate/survey.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
 import { linearize } from '../../src/linearize.js';
 import { correlation } from '../../src/metrics.js';
+import { calibrationKey, folderCheckpoint } from '../../src/node/checkpoint.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
@@ -49,44 +51,35 @@ const uniform: Readonly<Record<string, string>> = {
 
 export const minilm: AnswerSuite = {
   title: 'all-MiniLM-L6-v2, passages of 512 tokens of wikitext-2 test: patched against original',
-  async run({ inputs, held, print }) {
+  async run({ inputs, held, add }) {
     const all = await readCalibrationData(openModel(decode(bytes)), path, [dataFile('text/wikitext-2-test.txt')], {
       inputs: Number.POSITIVE_INFINITY,
     });
     const half = all.feeds.length >> 1;
     const [fit, unseen] = [spread(all.feeds.slice(0, half), inputs), spread(all.feeds.slice(half), held)];
-    const pairs = await similarityPairs();
     const original = await outputs(bytes, unseen);
-    const rows: AnswerRow[] = [{ what: 'original', 'STS-B': await sts(bytes, pairs) }];
     const measure = async (what: string, patched: Uint8Array, more: AnswerRow = {}) => {
       const got = await outputs(patched, unseen);
       const runs = unseen.map((feeds, i) => ({ feeds, original: original[i], patched: got[i] }));
-      const figures = tasks.embedding
-        .measure(runs)
-        .map(({ name, value, interval }) => [name, value, interval] as const);
-      const row = { what, ...more, ...Object.fromEntries(figures.map(([name, value]) => [name, value])) };
-      print(row);
-      rows.push(row);
+      const figures = tasks.embedding.measure(runs).map(({ name, value }) => [name, value] as const);
+      add({ what, ...more, ...Object.fromEntries(figures) });
     };
     const start = performance.now();
     const seconds = () => Math.round((performance.now() - start) / 1000);
-    const survey = await surveyModel(bytes, fit, createSession);
-    print({ what: 'surveyed', seconds: seconds() });
+    // An interrupted run goes on from the layers that it had measured.
+    const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-minilm'), calibrationKey(bytes, fit, 0));
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint });
+    add({ what: 'all candidates measured', seconds: seconds() });
+    let cheapest: SavedPlan | undefined;
     for (const { what, ...options } of chosen) {
       const found = await choosePlans(survey, createSession, options);
       const name = `${what}, budget ${options.budget}`;
       const heads = { KE: found.cost, 'exact heads': found.exactHeads };
       await measure(name, await apply(withoutHealing(found.plan)), heads);
       if (found.healing === 'not asked for') continue;
-      const healed = await apply(found.plan);
-      const short = {
-        'STS-B': await sts(healed, pairs),
-        'STS-B, in use on short inputs too': await sts(await apply(forced(found.plan)), pairs),
-      };
-      await measure(`${name}, healed${found.healing === 'dropped' ? ' (dropped)' : ''}`, healed, {
-        ...heads,
-        ...short,
-      });
+      const dropped = found.healing === 'dropped' ? ' (dropped)' : '';
+      await measure(`${name}, healed${dropped}`, await apply(found.plan), heads);
+      cheapest ??= found.plan;
     }
     for (const [what, plan] of Object.entries(uniform)) {
       const { name, options } = readPlan(plan);
@@ -99,7 +92,12 @@ export const minilm: AnswerSuite = {
       const KE = lowerings[name].keyEquivalents(options, survey.layers[0].keys);
       await measure(`${what}: ${plan}`, concat(encode(applyPlans(survey.model, all).proto)), { KE, 'exact heads': 0 });
     }
-    return rows;
+    const pairs = await similarityPairs();
+    add({ what: 'original', 'STS-B': await sts(bytes, pairs) });
+    if (!cheapest) return;
+    add({ what: 'linear, budget 104, healed', 'STS-B': await sts(await apply(cheapest), pairs) });
+    const always = await apply(forced(cheapest));
+    add({ what: 'linear, budget 104, healed, in use on short inputs too', 'STS-B': await sts(always, pairs) });
   },
 };
 

@@ -25,12 +25,11 @@ const plans: readonly { readonly budget: number; readonly keep: number }[] = [
 
 export const moonshine: AnswerSuite = {
   title: 'moonshine-tiny, linear encoder (tokens: 41.5 a second): words wrong',
-  async run({ print }) {
+  async run({ add }) {
     const folder = mkdtempSync(join(tmpdir(), 'performers-speech-'));
     try {
       const all = await speech(join(folder, 'all'));
       const unseen = all.filter((file) => !calibratedOn.test(file));
-      const rows: AnswerRow[] = [];
       for (const { budget, keep } of plans) {
         const patched = join(folder, `${budget}-${keep}.onnx`);
         const { plan } = await linearizeFiles(encoder, patched, { calibration: { budget, keep, seconds: 5 } });
@@ -43,19 +42,16 @@ export const moonshine: AnswerSuite = {
         for (const [what, data, seconds] of cases) {
           const { figures, transcripts } = await transcribe(encoder, patched, { data, seconds });
           const words = transcripts.reduce((sum, { reference = '' }) => sum + reference.trim().split(/\s+/).length, 0);
-          const row = {
+          add({
             what: `${what}, ${keep === 0 ? 'linear' : '10 % of heads exact'}, budget ${budget}`,
             KE: cost,
             'exact heads': exactHeads,
             healing,
             words,
             ...Object.fromEntries(figures.map(({ name, value }) => [name, value])),
-          };
-          print(row);
-          rows.push(row);
+          });
         }
       }
-      return rows;
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -17,8 +17,8 @@ export interface AnswerSuite {
   run(options: {
     readonly inputs: number;
     readonly held: number;
-    readonly print: (row: AnswerRow) => void;
-  }): Promise<AnswerRow[]>;
+    readonly add: (row: AnswerRow) => void;
+  }): Promise<void>;
 }
 
 /** Loaded when asked for: each opens its model. */
@@ -40,7 +40,6 @@ if (positionals.length === 0 || unknown.length > 0) {
 for (const name of positionals) {
   const suite = await suites[name]();
   const [inputs, held] = [Number(values.inputs), Number(values.held)];
-  const rows = await suite.run({ inputs, held, print: (row) => console.log(JSON.stringify(row)) });
   const machine = {
     commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim(),
     date: new Date().toISOString().slice(0, 10),
@@ -51,9 +50,16 @@ for (const name of positionals) {
   };
   const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}`;
   const file = join(root, 'bench', 'results', `answers-${name}`);
-  const result = { schema: 'performers.bench.answers/1', title: suite.title, command, machine, rows };
-  writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
-  writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
+  const rows: AnswerRow[] = [];
+  // After every row: what an interrupted run has measured is measured.
+  const add = (row: AnswerRow) => {
+    console.log(JSON.stringify(row));
+    rows.push(row);
+    const result = { schema: 'performers.bench.answers/1', title: suite.title, command, machine, rows };
+    writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
+    writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
+  };
+  await suite.run({ inputs, held, add });
 }
 
 /** All rows under all the columns that some row has. */

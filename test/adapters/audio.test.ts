@@ -40,8 +40,8 @@ test('44.1 kHz, two channels: their mean at 16 kHz', async () => {
   expect(got.length).toBe(8000);
   // Away from the ends, where the filter of a resampler has all that it needs.
   const inside = (sound: ArrayLike<number>) => Array.from(sound).slice(200, 7800);
-  close(inside(got), inside(tone(16_000)), 0.02);
-  expectMutantFails(() => close(inside(tone(16_000).map((x) => 1.05 * x)), inside(tone(16_000)), 0.02));
+  close(inside(got), inside(tone(16_000)), 2e-3);
+  expectMutantFails(() => close(inside(tone(16_000).map((x) => 1.01 * x)), inside(tone(16_000)), 2e-3));
 });
 
 test('sounds behind one another in pieces; the rest is dropped', () => {

@@ -11,8 +11,8 @@ import { command, digest, listing, performers, root, scratchFolder } from './per
 const scratch = scratchFolder();
 const at = (name: string) => join(scratch, name);
 const vit = 'models/vit-s14-saliency/onnx/model.onnx';
-/** 64 patches and the class token: plans of about 60 keys are in use. */
-const small = ['--size', '112', '--inputs', '6', '--budget', '60', '--keep', '0', '--no-heal'];
+/** 144 patches and the class token, so that plans of about 110 keys are in use. */
+const small = ['--size', '168', '--inputs', '6', '--budget', '110', '--keep', '0', '--no-heal'];
 
 async function ok(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await performers(...args);
@@ -33,7 +33,7 @@ describe('without data of one’s own', () => {
       '--picture',
       at('a.svg'),
     );
-    expect(out).toMatch(/calibrated on 6 images of 112 × 112 pixels that are built in, .* 0 of 72 heads exact/);
+    expect(out).toMatch(/calibrated on 6 images of 168 × 168 pixels that are built in, .* 0 of 72 heads exact/);
     expect(out).toContain('better give some with --data');
     expect(Object.keys(listing(scratch)).filter((name) => name.startsWith('a.'))).toEqual([
       'a.html',
@@ -94,13 +94,13 @@ describe('without data of one’s own', () => {
 describe('verify --task', () => {
   test('measures on data that calibration has not seen, as text, JSON and a page', async () => {
     const task = ['verify', vit, at('a.onnx'), '--task', 'dense', '--data', 'models/vit-s14-saliency/samples'];
-    expect(await ok(...task, '--size', '112', '--page', at('task.html'))).toMatch(
-      /dense on 4 images of 112 × 112 pixels\n.*\ncorrelation +0\.9\d+ +0\.9\d+ … 0\.\d+\n/,
+    expect(await ok(...task, '--size', '168', '--page', at('task.html'))).toMatch(
+      /dense on 4 images of 168 × 168 pixels\n.*\ncorrelation +0\.9\d+ +0\.9\d+ … 0\.\d+\n/,
     );
     const page = readFileSync(at('task.html'), 'utf8');
     expect(page).toContain('mean absolute difference');
     expect(page).toContain('<svg');
-    const { figures } = JSON.parse(await ok(...task, '--size', '112', '--json'));
+    const { figures } = JSON.parse(await ok(...task, '--size', '168', '--json'));
     expect(figures[0]).toMatchObject({ name: 'correlation', values: expect.any(Array) });
   });
 
@@ -165,11 +165,15 @@ describe('data that is not fit is refused', () => {
 
   test('too few images', async () => {
     const photos = ['astronaut.png', 'coffee.png'].map((name) => `models/vit-s14-saliency/samples/${name}`);
-    expect(await calibrate(vit, '--size', '112', '--data', ...photos)).toMatchInlineSnapshot();
+    expect(await calibrate(vit, '--size', '112', '--data', ...photos)).toMatchInlineSnapshot(`
+      "PF501  calibration needs at least 3 inputs, got 2
+        at   calibration data
+        mend give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out"
+    `);
   });
 
   test('inputs of nothing but padding', async () => {
-    const tensor = (value: number) => ({ type: 'int64', dims: [1, 64], data: new Array(64).fill(value) });
+    const tensor = (value: number) => ({ type: 'int64', dims: [1, 16], data: new Array(16).fill(value) });
     const line = JSON.stringify({ input_ids: tensor(5), attention_mask: tensor(0), token_type_ids: tensor(0) });
     writeFileSync(at('padding.jsonl'), `${line}\n${line}\n${line}\n`);
     expect(await calibrate(bert, '--data', at('padding.jsonl'))).toMatchInlineSnapshot();
@@ -181,11 +185,19 @@ describe('data that is not fit is refused', () => {
   });
 
   test('a plan file of another model', async () => {
-    expect(await calibrate(bert, '--plan-file', at('a.plan.json'))).toMatchInlineSnapshot();
+    expect(await calibrate(bert, '--plan-file', at('a.plan.json'))).toMatchInlineSnapshot(`
+      "PF107  a file could not be read: ENOENT: no such file or directory, open '…/a.plan.json'
+        at   …/a.plan.json
+        mend check the path and its permissions"
+    `);
   });
 
   test('a plan, and a calibration that would choose it', async () => {
-    expect(await calibrate(bert, '--budget', '100', '--plan', 'window')).toMatchInlineSnapshot();
+    expect(await calibrate(bert, '--budget', '100', '--plan', 'window')).toMatchInlineSnapshot(`
+      "PF202  --budget chooses a plan for every head, and --plan names them
+        at   --plan
+        mend leave one of the two out; the plan file that calibration writes can be edited by hand"
+    `);
   });
 
   test('the photos that it was calibrated on, for verify', async () => {
