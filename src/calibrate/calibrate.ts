@@ -23,7 +23,10 @@ export interface ChooseOptions {
   readonly maxError?: number;
   /** Largest share of heads that may stay exact, 0 to 1. Default .1. */
   readonly keep?: number;
-  /** Fit a gain and a bias a head, and keep them if they improve held-out inputs. Default true. */
+  /**
+   * Fit a gain and a bias a head, and keep them if they improve held-out inputs. Default: true but for causal models,
+   * whose errors are of single tokens that no constant brings back.
+   */
   readonly heal?: boolean;
   readonly onProgress?: SurveyModelOptions['onProgress'];
 }
@@ -68,8 +71,8 @@ export async function choosePlans(
   createSession: SessionFactory,
   options: ChooseOptions = {},
 ): Promise<Calibrated> {
-  const { heal = true, keep = 0.1, onProgress } = options;
   const { model, sites, fit } = survey;
+  const { keep = 0.1, heal = !sites.some(({ causal }) => causal), onProgress } = options;
   const layers = survey.layers.map(layerChoice);
   const choice = chooseOrExplain(layers, { ...options, keep });
   const chosen = withOthers(sites, survey.layers, layers, choice);
@@ -99,10 +102,14 @@ export async function choosePlans(
 }
 
 /** Costs and shares of a layer, with exact attention as the last of the plans. */
-function layerChoice({ plans, shares, keys, effect }: SurveyedLayer): LayerChoice {
+function layerChoice({ site, plans, shares, keys, effect }: SurveyedLayer): LayerChoice {
   return {
     plans: [...plans, readPlan(fallback)],
-    costs: [...plans.map((plan) => lowerings[plan.name].keyEquivalents(plan.options, keys)), keys],
+    // A causal query sees half of the keys on average.
+    costs: [
+      ...plans.map((plan) => lowerings[plan.name].keyEquivalents(plan.options, keys)),
+      site.causal ? keys / 2 : keys,
+    ],
     shares: shares.map((row) => [...row, 0]),
     effect,
     exact: plans.length,
@@ -156,7 +163,8 @@ function withOthers(
         surveys[at],
         groups.map(({ plan }) => plan),
       ),
-      ...(linear.length > 0 && { exactUpTo: Math.round(mean) }),
+      // A stream is exact as long as its window holds everything, and what came before is not at hand.
+      ...(linear.length > 0 && !site.causal && { exactUpTo: Math.round(mean) }),
     };
   });
   return { plans, reasons };

@@ -55,6 +55,8 @@ export interface ModelSurvey {
 const leastInputs = 3;
 /** Held-out inputs that the effect of a layer is measured on: of one photo it may be several times that of another. */
 const probed = 4;
+/** Relative error of float32 sums: less is none. */
+const noise = 1e-7;
 
 /** @throws PerformersError as calibrate() does, but PF503 */
 export async function surveyModel(
@@ -71,8 +73,8 @@ export async function surveyModel(
   const usable = sites.filter((site) => site.subgraph === '' && candidates(site).some((plan) => canTake(plan, site)));
   const step = counter(onProgress, fit.length + 2 * usable.length);
   const outputs = await runAll(model.proto, held, createSession);
-  const errorOf = async (plans: readonly SitePlan[], count: number) =>
-    outputError(applyPlans(model, plans).proto, spread(held, count), spread(outputs, count), createSession);
+  const errorsOf = async (plans: readonly SitePlan[], count: number) =>
+    outputErrors(applyPlans(model, plans).proto, spread(held, count), spread(outputs, count), createSession);
 
   const layers = new Map<Site, SurveyedLayer>();
   for (const site of usable) {
@@ -88,7 +90,7 @@ export async function surveyModel(
     seed,
     onStep: step,
     async onSite(survey) {
-      const effect = await effectOf(survey, (plan) => errorOf([plan], probed));
+      const effect = await effectOf(survey, (plan) => errorsOf([plan], probed));
       layers.set(survey.site, { ...survey, effect });
       const { site, plans, ...record } = survey;
       await checkpoint?.save(sites.indexOf(site), { ...record, effect, plans: plans.map(formatPlan) });
@@ -96,7 +98,11 @@ export async function surveyModel(
     },
   });
   const ordered = usable.flatMap((site) => layers.get(site) ?? []);
-  return { model, sites, layers: ordered, fit, heldError: (plans) => errorOf(plans, held.length) };
+  const heldError = async (plans: readonly SitePlan[]) => {
+    const errors = await errorsOf(plans, held.length);
+    return Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
+  };
+  return { model, sites, layers: ordered, fit, heldError };
 }
 
 function checkInputs(inputs: readonly Feeds[]): void {
@@ -112,17 +118,22 @@ function canTake(plan: Plan, site: Site): boolean {
   return lowering.declines?.(site) === undefined;
 }
 
-/** What a layer's share of error does to the output, by patching it alone with one plan on all heads. */
+/**
+ * What a layer's share of error does to the output, by patching it alone with one plan on all heads: the geometric mean over
+ * inputs, or the one input on which a layer errs most (a photo of almost nothing) would decide for all.
+ */
 async function effectOf(
   { site, plans, shares, constants }: SiteSurvey,
-  errorOf: (plan: SitePlan) => Promise<number>,
+  errorsOf: (plan: SitePlan) => Promise<number[]>,
 ): Promise<number> {
   // Any plan will do as the probe; one from the middle has an error that is neither noise nor ruin.
   const probe = Math.floor(plans.length / 3);
   const heads = Array.from({ length: site.heads }, (_, head) => head);
   const share = shares.reduce((sum, row) => sum + row[probe], 0);
   if (share === 0) return 0;
-  return (await errorOf({ site, groups: [{ heads, plan: plans[probe] }], why: 'probe', constants })) ** 2 / share;
+  const errors = await errorsOf({ site, groups: [{ heads, plan: plans[probe] }], why: 'probe', constants });
+  const mean = errors.reduce((sum, error) => sum + Math.log(Math.max(error, noise)), 0) / errors.length;
+  return Math.exp(2 * mean) / share;
 }
 
 type Outputs = Awaited<ReturnType<Session['run']>>;
@@ -141,16 +152,15 @@ async function runAll(proto: ModelProto, inputs: readonly Feeds[], createSession
   }
 }
 
-/** Root mean square over inputs of the first output's relative error. */
-async function outputError(
+/** Relative error of the first output on every input. */
+async function outputErrors(
   proto: ModelProto,
   inputs: readonly Feeds[],
   wanted: readonly Outputs[],
   createSession: SessionFactory,
-): Promise<number> {
+): Promise<number[]> {
   const found = await runAll(proto, inputs, createSession);
-  const errors = found.map((got, i) => compareOutputs(got, wanted[i])[0]?.relRMS ?? Number.POSITIVE_INFINITY);
-  return Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
+  return found.map((got, i) => compareOutputs(got, wanted[i])[0]?.relRMS ?? Number.POSITIVE_INFINITY);
 }
 
 function counter(onProgress: SurveyModelOptions['onProgress'], total: number): (what: string) => void {

@@ -22,6 +22,7 @@ interface Options {
   readonly data?: readonly string[];
   readonly budget?: number;
   readonly keep?: number;
+  readonly maxCodes?: number;
   readonly heal: boolean;
   readonly seed?: number;
   readonly length?: number;
@@ -52,6 +53,7 @@ export function linearizeCommand(): Command {
     .option('--data <path...>', 'calibrate on text, images, WAV or JSON lines of inputs: a plan for every head')
     .option('--budget <keys>', 'calibrate: mean cost of a head, in key equivalents (default: 176)', readBound)
     .option('--keep <share>', 'calibrate: largest share of heads that stays exact (default: 10%)', readShare)
+    .option('--max-codes <count>', 'calibrate: largest codebook, for smaller plan files (default: any)', readCount)
     .option('--no-heal', 'calibrate: fit no gain and bias a head')
     .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
     .option('--size <pixels>', 'calibrate: height and width of images (default: what the model is fed)', readCount)
@@ -133,8 +135,15 @@ async function run(path: string, options: Options): Promise<void> {
  * @throws PerformersError PF202 where plans are named as well
  */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const { data, budget, keep, heal, seed, length, size, seconds, inputs, maxError, picture, page } = options;
-  const asking = { '--data': data, '--budget': budget, '--keep': keep, '--length': length, '--size': size };
+  const { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError, picture, page } = options;
+  const asking = {
+    '--data': data,
+    '--budget': budget,
+    '--keep': keep,
+    '--max-codes': maxCodes,
+    '--length': length,
+    '--size': size,
+  };
   const [asked] =
     Object.entries({ ...asking, '--seconds': seconds, '--picture': picture, '--page': page }).find(
       ([, x]) => x !== undefined,
@@ -142,7 +151,7 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
   if (asked === undefined) return undefined;
   const naming = { '--plan': options.plan, '--plan-file': options.planFile, '--layers': options.layers };
   const other = Object.entries(naming).find(([, x]) => x);
-  if (!other) return { data, budget, keep, heal, seed, length, size, seconds, inputs, maxError };
+  if (!other) return { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError };
   throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {
     at: other[0],
     mend: 'leave one of the two out; the plan file that calibration writes can be edited by hand',

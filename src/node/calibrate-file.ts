@@ -1,6 +1,7 @@
 import { type CalibrationData, type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
 import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/calibrate.js';
+import { linearCandidates } from '../calibrate/candidates.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
@@ -11,6 +12,8 @@ export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
   /** Text, images, sound or folders of them, JSON lines. Default: what is built in for the kind of model. */
   readonly data?: readonly string[];
   readonly runtime?: NodeRuntime;
+  /** Largest codebook that may be chosen: smaller ones make smaller plan files. Default: any. */
+  readonly maxCodes?: number;
   /** Folder in which measured layers are kept, for a run that goes on where this one was interrupted. */
   readonly keepIn?: string;
 }
@@ -28,11 +31,16 @@ export async function calibrateFile(
   options: CalibrateFileOptions,
 ): Promise<PlanFileContent> {
   const model = openModel(decode(bytes, path));
+  const { maxCodes = Number.POSITIVE_INFINITY } = options;
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
   const key = calibrationKey(bytes, feeds, options.seed ?? 0);
   const checkpoint = options.keepIn === undefined ? undefined : folderCheckpoint(options.keepIn, key);
-  const { plan, ...found } = await calibrate(bytes, feeds, createSession, { ...options, checkpoint });
+  const { plan, ...found } = await calibrate(bytes, feeds, createSession, {
+    ...options,
+    checkpoint,
+    candidates: (site) => linearCandidates(site).filter((plan) => Number(plan.options.codes) <= maxCodes),
+  });
   return { ...plan, calibration: { ...found, kind, what, sources, ...(!options.data && { builtIn: true }) } };
 }
