@@ -30,26 +30,26 @@ export const moonshine: AnswerSuite = {
     try {
       const all = await speech(join(folder, 'all'));
       const unseen = all.filter((file) => !calibratedOn.test(file));
+      const cases = [
+        ['unseen recordings', unseen, undefined],
+        ['all recordings', all, undefined],
+        ['all, joined to 20 s', all, 20],
+        ['all, joined to 60 s', all, 60],
+      ] as const;
+      const patches: { patched: string; name: string; heads: AnswerRow }[] = [];
       for (const { budget, keep } of plans) {
         const patched = join(folder, `${budget}-${keep}.onnx`);
         const { plan } = await linearizeFiles(encoder, patched, { calibration: { budget, keep, seconds: 5 } });
         const { cost = 0, exactHeads = 0, healing = '' } = plan?.content.calibration ?? {};
-        const cases = [
-          ['unseen recordings', unseen, undefined],
-          ['all recordings', all, undefined],
-          ['all, joined to 60 s', all, 60],
-        ] as const;
-        for (const [what, data, seconds] of cases) {
+        const name = `${keep === 0 ? 'linear' : '10 % of heads exact'}, budget ${budget}`;
+        patches.push({ patched, name, heads: { KE: cost, 'exact heads': exactHeads, healing } });
+      }
+      for (const [what, data, seconds] of cases) {
+        for (const { patched, name, heads } of patches) {
           const { figures, transcripts } = await transcribe(encoder, patched, { data, seconds });
           const words = transcripts.reduce((sum, { reference = '' }) => sum + reference.trim().split(/\s+/).length, 0);
-          add({
-            what: `${what}, ${keep === 0 ? 'linear' : '10 % of heads exact'}, budget ${budget}`,
-            KE: cost,
-            'exact heads': exactHeads,
-            healing,
-            words,
-            ...Object.fromEntries(figures.map(({ name, value }) => [name, value])),
-          });
+          const found = Object.fromEntries(figures.map((figure) => [figure.name, figure.value]));
+          add({ what: `${what}: ${name}`, ...heads, words, ...found });
         }
       }
     } finally {
