@@ -24,6 +24,8 @@ export default defineConfig({
   splitting: true,
   dts: true,
   clean: true,
+  // dist/default-data: what calibration falls back on (src/node/default-data.ts).
+  publicDir: 'assets',
   external: [/^node:/, /^onnxruntime/, '@huggingface/transformers', '@jax-js/jax'],
   removeNodeProtocol: false,
 });

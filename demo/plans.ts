@@ -1,4 +1,8 @@
-import { type LayerRule, linearizeChunks, lowerings } from '../src/index.js';
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { type LayerRule, linearizeChunks, lowerings, type SavedPlan } from '../src/index.js';
+import { readPlanFile } from '../src/node/plan-file.js';
+import { readPlan } from '../src/rewrite/plan.js';
 
 /** One column of the comparison. */
 export interface DemoPlan {
@@ -9,7 +13,7 @@ export interface DemoPlan {
   /** One sentence on what it computes. */
   readonly what: string;
   /** What linearize() is given; absent for the original. */
-  readonly options?: { readonly plan: string; readonly rules: readonly LayerRule[] };
+  readonly options?: { readonly plan: string; readonly rules: readonly LayerRule[] } | { readonly saved: SavedPlan };
 }
 
 export const original: DemoPlan = {
@@ -18,25 +22,52 @@ export const original: DemoPlan = {
   what: 'softmax over all tokens, as published',
 };
 
-/** The window in a few layers is the best mix of today's plans that we measured on four photos at 448 and 700 px. */
-export const defaultPlans = ['exact-blocked', 'features:m=128', 'window:window=128', 'window:window=256@0-2+10+11'];
+/** What calibration chose for a model, where its folder has that, between what every model can take. */
+export function defaultPlans(model: string): string[] {
+  const saved = join(model, 'hybrid.plan.json');
+  return ['exact-blocked', ...(existsSync(saved) ? [relative('.', saved)] : []), 'window:window=128', 'features:m=128'];
+}
 
-/** Plans of the library, or `PLAN@LAYERS`: that plan in these layers (`0-2+10`), exact-blocked in the others. */
-export function readPlans(texts: readonly string[]): DemoPlan[] {
-  return [...new Set(texts)].map((text) => {
-    const [plan = '', where] = text.split('@');
-    const label = labelOf(plan);
-    const name = plan.split(':')[0] ?? '';
-    const what = Object.entries(lowerings).find(([known]) => known === name)?.[1].summary ?? '';
-    if (where === undefined) return { text, label, what, options: { plan, rules: [] } };
-    const layers = readLayers(where, text);
-    return {
-      text,
-      label: `mix: ${label}`,
-      what: `${label} in layers ${where.replaceAll('+', ', ')}, exact-blocked in the others`,
-      options: { plan: 'exact-blocked', rules: [{ layers, plan }] },
-    };
-  });
+/**
+ * Plans of the library; `PLAN@LAYERS`: that plan in these layers (`0-2+10`), exact-blocked in the others; or a file
+ * that calibration wrote (`*.plan.json`).
+ */
+export async function readPlans(texts: readonly string[]): Promise<DemoPlan[]> {
+  return Promise.all([...new Set(texts)].map((text) => (text.endsWith('.json') ? readSaved(text) : readNamed(text))));
+}
+
+function readNamed(text: string): DemoPlan {
+  const [plan = '', where] = text.split('@');
+  const label = labelOf(plan);
+  const name = plan.split(':')[0] ?? '';
+  const what = Object.entries(lowerings).find(([known]) => known === name)?.[1].summary ?? '';
+  if (where === undefined) return { text, label, what, options: { plan, rules: [] } };
+  const layers = readLayers(where, text);
+  return {
+    text,
+    label: `mix: ${label}`,
+    what: `${label} in layers ${where.replaceAll('+', ', ')}, exact-blocked in the others`,
+    options: { plan: 'exact-blocked', rules: [{ layers, plan }] },
+  };
+}
+
+async function readSaved(text: string): Promise<DemoPlan> {
+  const { saved } = await readPlanFile(text);
+  if (!saved) throw new RangeError(`'${text}' is no plan of calibration: name rules on the command line instead`);
+  const costs = saved.sites.flatMap(({ plans }) =>
+    plans.flatMap(({ heads, plan }) => {
+      const { name, options } = readPlan(plan);
+      return heads.map(() => (name.startsWith('exact') ? undefined : lowerings[name].keyEquivalents(options, 0)));
+    }),
+  );
+  const linear = costs.filter((cost) => cost !== undefined);
+  const mean = linear.reduce((sum, cost) => sum + cost, 0) / Math.max(1, linear.length);
+  return {
+    text,
+    label: 'calibrated',
+    what: `a plan for every head, chosen on other photos: ${linear.length} of ${costs.length} heads linear, each a window, scored keys and summaries of all the rest, at the price of ${mean.toFixed(0)} keys on average`,
+    options: { saved },
+  };
 }
 
 /** Runs nothing, but finds every plan that the model cannot take. @throws PerformersError as linearize does */

@@ -42,7 +42,7 @@ const usage = 2;
 
 const examples = `
 Plans are those of the library, with their options; PLAN@LAYERS puts a plan into some layers and exact-blocked into
-the others. Default plans: ${defaultPlans.join(' ')}
+the others; a FILE.plan.json is one that calibration wrote. Default plans: ${defaultPlans(join(models, 'vit-s14-saliency')).join(' ')}
 
 Examples:
   npm start                                             the embedded model at 224, 448, 700 and 980 px, within 3 minutes
@@ -53,7 +53,7 @@ Examples:
   npm start -- --model ../my-vit --runtime node         a transformers.js folder of your own, on onnxruntime-node`;
 
 /** Reads the command line; with a wrong value it says which, and ends the process with code 2. */
-export function readSettings(argv: readonly string[]): Settings {
+export async function readSettings(argv: readonly string[]): Promise<Settings> {
   const program = new Command('npm start --')
     .description('Runs a vision transformer as published and with other attention, and writes what that costs.')
     .option('--model <folder>', 'transformers.js folder, or the name of one in models/', 'vit-s14-saliency')
@@ -99,7 +99,7 @@ export function readSettings(argv: readonly string[]): Settings {
     model,
     image,
     sizes: [...new Set(sizes)].sort((a, b) => a - b),
-    plans: plansOf(given.plans ?? defaultPlans, fail),
+    plans: await plansOf(given.plans ?? defaultPlans(model), fail),
     minutes: given.minutes ?? (given.plans || given.sizes ? Number.POSITIVE_INFINITY : 3),
     runtime: given.runtime,
     out: resolve(given.out),
@@ -108,9 +108,9 @@ export function readSettings(argv: readonly string[]): Settings {
   };
 }
 
-function plansOf(texts: readonly string[], fail: (message: string) => never): DemoPlan[] {
+async function plansOf(texts: readonly string[], fail: (message: string) => never): Promise<DemoPlan[]> {
   try {
-    return readPlans(texts);
+    return await readPlans(texts);
   } catch (error) {
     return fail(error instanceof Error ? error.message : String(error));
   }

@@ -18,7 +18,7 @@ import { readSettings, type Settings } from './settings.js';
 import { coloured, header, plain, planList, styles, tableRow } from './table.js';
 import { verdictRule } from './verdict.js';
 
-const settings = readSettings(process.argv.slice(2));
+const settings = await readSettings(process.argv.slice(2));
 const paint = process.stdout.isTTY && !process.env.NO_COLOR ? coloured : plain;
 try {
   await main(settings);

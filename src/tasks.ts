@@ -19,6 +19,8 @@ export interface Figure {
   readonly value: number;
   /** 95 % interval of a mean over inputs (percentile bootstrap, Efron 1979). */
   readonly interval?: readonly [number, number];
+  /** One an input, of a mean over inputs. */
+  readonly values?: readonly number[];
 }
 
 export interface Task {
@@ -115,18 +117,67 @@ const nextToken: Task = {
   },
 };
 
+/** One recording: what was said, and what both models made of it. */
+export interface Transcript {
+  /** Where it is known. */
+  readonly reference?: string;
+  readonly original: string;
+  readonly patched: string;
+}
+
+/**
+ * Word error rates: least number of words inserted, deleted or exchanged (Levenshtein 1966) ÷ words of the reference, all
+ * recordings together; intervals by resampling recordings. Case and punctuation do not count.
+ */
+export function measureTranscripts(transcripts: readonly Transcript[]): Figure[] {
+  const rate = (name: string, of: (one: Transcript) => { text: string; reference: string } | undefined): Figure[] => {
+    const pairs = transcripts
+      .flatMap((one) => of(one) ?? [])
+      .map(({ text, reference }) => [wordsOf(text), wordsOf(reference)]);
+    if (pairs.length === 0) return [];
+    const counts = pairs.map(([text, reference]) => ({
+      errors: editDistance(text, reference),
+      words: reference.length,
+    }));
+    const share = (some: typeof counts) =>
+      some.reduce((sum, { errors }) => sum + errors, 0) /
+      Math.max(
+        1,
+        some.reduce((sum, { words }) => sum + words, 0),
+      );
+    return [{ name, value: share(counts), interval: bootstrap(counts, share) }];
+  };
+  const known = (text: (one: Transcript) => string) => (one: Transcript) =>
+    one.reference === undefined ? undefined : { text: text(one), reference: one.reference };
+  return [
+    ...rate(
+      'words wrong, original',
+      known(({ original }) => original),
+    ),
+    ...rate(
+      'words wrong, patched',
+      known(({ patched }) => patched),
+    ),
+    ...rate('words unlike the original’s', ({ patched, original }) => ({ text: patched, reference: original })),
+  ];
+}
+
 export const tasks = { embedding, dense, classification, 'next-token': nextToken } satisfies Record<string, Task>;
 export type TaskName = keyof typeof tasks;
 
 const draws = 1000;
 
-/** A mean over inputs, with the interval that resampling the inputs gives. Seeded: the same every time. */
+/** A mean over inputs, with its bootstrap interval. */
 export function mean(name: string, values: readonly number[]): Figure {
+  return { name, value: average(values), interval: bootstrap(values, average), values };
+}
+
+/** The 95 % interval that resampling the inputs gives. Seeded: the same every time. */
+function bootstrap<T>(inputs: readonly T[], figure: (some: T[]) => number): [number, number] {
   const random = uniforms(1);
-  const means = Array.from({ length: draws }, () =>
-    average(values.map(() => values[Math.floor(random() * values.length)])),
-  );
-  return { name, value: average(values), interval: [quantile(means, 0.025), quantile(means, 0.975)] };
+  const resample = () => inputs.map(() => inputs[Math.floor(random() * inputs.length)]);
+  const figures = Array.from({ length: draws }, () => figure(resample()));
+  return [quantile(figures, 0.025), quantile(figures, 0.975)];
 }
 
 function average(values: readonly number[]): number {
@@ -177,7 +228,7 @@ function similarities(vectors: readonly Float64Array[]): number[] {
 }
 
 /** Rank of each value; ties share their mean rank. */
-function ranks(values: readonly number[]): number[] {
+export function ranks(values: readonly number[]): number[] {
   const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]);
   const rank = new Array<number>(values.length);
   for (let from = 0; from < order.length; ) {
@@ -207,4 +258,23 @@ function argmax(values: readonly number[]): number {
 
 function numbers(tensor: TensorLike | undefined): number[] {
   return Array.from(toNumbers(tensor));
+}
+
+function wordsOf(text: string): string[] {
+  return text
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}'’\s]/gu, ' ')
+    .split(/\s+/)
+    .filter(Boolean);
+}
+
+function editDistance(a: readonly string[], b: readonly string[]): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (const [i, word] of a.entries()) {
+    const next = [i + 1];
+    for (const [j, other] of b.entries())
+      next.push(Math.min(row[j] + (word === other ? 0 : 1), row[j + 1] + 1, next[j] + 1));
+    row = next;
+  }
+  return row[b.length];
 }

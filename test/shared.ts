@@ -15,6 +15,11 @@ export function modelFile(path: string): string {
   return existing(join(shared, 'models', path));
 }
 
+/** Path of a file of the data that this repository does not ship. @throws Error when it is not there */
+export function dataFile(path: string): string {
+  return existing(join(shared, 'data', path));
+}
+
 /**
  * Real models beyond the one shipped lie in ../shared/models (or under PERFORMERS_SHARED). A plain clone has none, and
  * the tests that need them are skipped, and counted as such; on CI they fail instead.

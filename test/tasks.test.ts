@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gaussians } from '../src/features/rng.js';
-import { type Figure, mean, type TaskRun, tasks } from '../src/tasks.js';
+import { type Figure, mean, measureTranscripts, type TaskRun, tasks } from '../src/tasks.js';
 
 const normal = gaussians(9);
 const tensor = (dims: readonly number[], value: () => number = normal) => ({
@@ -88,4 +88,30 @@ it('intervals hold the mean of the population as often as they say', () => {
   // 95 % of 200 is 190; a percentile bootstrap of 40 falls a little short. Of 5 % intervals there would be 10.
   expect(held).toBeGreaterThan(175);
   expect(held).toBeLessThan(200);
+});
+
+describe('transcripts', () => {
+  const reference = 'He might even have been made amiable himself';
+  it('count words inserted, deleted and exchanged, without case and punctuation', () => {
+    const figures = measureTranscripts([
+      {
+        reference,
+        original: 'He might even have been made amiable himself.',
+        patched: 'he might have been mad amiable him self',
+      },
+      { original: 'One two three', patched: 'one, two' },
+    ]);
+    // even deleted, made exchanged, himself exchanged for two: 4 of 8.
+    expect(figureOf(figures, 'words wrong, original')).toBe(0);
+    expect(figureOf(figures, 'words wrong, patched')).toBe(4 / 8);
+    expect(figureOf(figures, 'words unlike the original’s')).toBe(5 / 11);
+    for (const { interval = [1, 0], value } of figures) {
+      expect(interval[0]).toBeLessThanOrEqual(value);
+      expect(interval[1]).toBeGreaterThanOrEqual(value);
+    }
+  });
+  it('of which nobody knows the words are compared with each other only', () => {
+    const figures = measureTranscripts([{ original: 'a b', patched: '' }]);
+    expect(figures.map(({ name, value }) => [name, value])).toEqual([['words unlike the original’s', 1]]);
+  });
 });

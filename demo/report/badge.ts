@@ -1,5 +1,5 @@
+import { type Html, html } from '../../src/cli/html.js';
 import type { Verdict } from '../verdict.js';
-import { type Html, html } from './html.js';
 
 /** Verdicts are told apart without their colours. */
 const marks: Record<Verdict, string> = {

@@ -1,7 +1,7 @@
+import { type Html, html } from '../../src/cli/html.js';
 import { count, likeness, memory, percent, ratio, time } from '../format.js';
 import type { Row } from '../row.js';
 import { badge } from './badge.js';
-import { type Html, html } from './html.js';
 
 /** Every row of the run as a table that screen readers can walk. */
 export function figureTable(rows: readonly Row[]): Html {

@@ -1,6 +1,6 @@
+import { type Html, html } from '../../src/cli/html.js';
 import type { Row } from '../row.js';
 import { errorColours } from './colours.js';
-import { type Html, html } from './html.js';
 
 /** Relative output error of every head, a table of layers by heads. */
 export function headGrid(row: Row): Html {

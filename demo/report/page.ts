@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { type Html, html, Html as Markup } from '../../src/cli/html.js';
 import { type Conclusion, conclusions } from '../conclusions.js';
 import { count, likeness, memory, percent, time } from '../format.js';
 import { type DemoPlan, original } from '../plans.js';
@@ -8,7 +9,6 @@ import { badge } from './badge.js';
 import { planColour } from './colours.js';
 import { figureTable } from './figure-table.js';
 import { headGrid } from './head-grid.js';
-import { type Html, html, Html as Markup } from './html.js';
 import type { Picture } from './pictures.js';
 import { plotAgainstTokens } from './plots.js';
 import { provenance } from './provenance.js';

@@ -1,9 +1,9 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import { Html } from '../../src/cli/html.js';
 import type { DemoPlan } from '../plans.js';
 import type { Figures, Row } from '../row.js';
 import { planColour } from './colours.js';
-import { Html } from './html.js';
 
 interface Point {
   readonly tokens: number;

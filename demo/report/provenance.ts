@@ -1,8 +1,7 @@
 import { basename } from 'node:path';
-import { defaultPlans } from '../plans.js';
+import { type Html, html } from '../../src/cli/html.js';
 import { disturbance } from '../row.js';
 import { verdictRule } from '../verdict.js';
-import { type Html, html } from './html.js';
 import type { Page } from './page.js';
 
 /** How the figures came about, and how to get them again. */
@@ -28,7 +27,7 @@ export function provenance({ rows, machine, command, image, model, runtime, atOn
     ['model, photo', `${model}, ${basename(image)}`],
     ['seed', 'of random features: 0 where a plan names no other; everything else is deterministic'],
   ];
-  const defaultMix = rows.some(({ plan }) => plan.text.includes('@') && defaultPlans.includes(plan.text));
+  const calibrated = rows.some(({ plan }) => plan.options && 'saved' in plan.options);
   return html`<section id="method"><h2>How it was measured</h2>
 <p>A verdict compares a map with the original's at the same size: ${verdictRule()}. Correlation is Pearson's over all
 pixels; error is the root mean square of the difference over that of the original's map; token cosine is the mean cosine between the final
@@ -36,9 +35,9 @@ hidden states of each token. One photo shows what a plan does; it is no benchmar
 <p>Random features (FAVOR+) estimate softmax without bias, but with a variance that grows exponentially with the size of the
 scores, and a model that was trained with softmax has large ones. They are for models trained with them.</p>
 ${
-  defaultMix &&
-  html`<p>The layers of the default mix were chosen by trial on the four sample photos of vit-s14-saliency at 448 and 700 px:
-on those it looks better than on others.</p>`
+  calibrated &&
+  html`<p>The calibrated plan was chosen and its constants were fitted on other photos, at one size; no weight of the model
+was changed. The file that holds it says on which photos, and why each head has its plan. Inputs of fewer tokens than a layer's plan costs keys are attended exactly.</p>`
 }
 <dl class="facts">${facts.map(([name, text]) => html`<div><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
 <p>Again: <code>${command}</code></p>

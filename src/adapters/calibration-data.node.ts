@@ -1,39 +1,48 @@
 import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { basename, dirname, extname, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { basename, extname, join, resolve } from 'node:path';
+import { spread } from '../calibrate/survey.js';
 import { PerformersError } from '../errors.js';
 import { parseInputs } from '../node/input-file.js';
 import { generateInputs } from '../node/inputs.js';
 import { readBytes } from '../node/model-folder.js';
 import type { Model } from '../onnx/graph.js';
 import type { Feeds, TensorLike } from '../session.js';
+import { cutSound, readSound } from './audio.node.js';
+import { fromFolder, rootOf, type Transformers, transformers } from './local-transformers.node.js';
 
 export interface DataOptions {
   /** Tokens of a passage of text. Default: what the model takes at most, up to 512. */
   readonly length?: number;
   /** Height and width of an image in pixels. Default: what the model's processor makes. */
   readonly size?: number;
+  /** Sounds are joined and cut into pieces of so many seconds. Default: every file as it is. */
+  readonly seconds?: number;
   /** Inputs at most, spread over the data. Default 64. */
   readonly inputs?: number;
 }
 
 export interface CalibrationData {
   readonly feeds: readonly Feeds[];
-  readonly kind: 'text' | 'images' | 'inputs';
+  readonly kind: 'text' | 'images' | 'audio' | 'inputs';
   /** For people: `48 passages of 512 tokens`. */
   readonly what: string;
   /** SHA-256 of every file read. */
-  readonly sources: readonly { readonly file: string; readonly sha256: string }[];
+  readonly sources: readonly Source[];
+}
+
+export interface Source {
+  readonly file: string;
+  readonly sha256: string;
 }
 
 const images = ['.png', '.jpg', '.jpeg', '.webp', '.gif', '.bmp'];
 const texts = ['.txt', '.md', '.text'];
+const sounds = ['.wav'];
 
 /**
- * Inputs for a model from files that people have: text (cut into passages), images, or JSON lines of model inputs, read
- * as transformers.js reads them with the tokenizer or processor in the model's folder.
+ * Inputs for a model from files that people have: text (cut into passages), images, sound, or JSON lines of model inputs,
+ * read as transformers.js reads them with the tokenizer or processor in the model's folder.
  *
  * @throws PerformersError PF107 (unreadable), PF301 (transformers.js is needed and not there), PF501 (empty, of mixed or
  * unknown kinds, or not what the model takes)
@@ -51,19 +60,24 @@ export async function readCalibrationData(
     const found = kind ? [...kinds].join(' and ') : 'nothing in it';
     throw unfit(`calibration data must be of one kind, got ${found}`, paths.join(', '));
   }
-  const sources = [];
-  for (const file of files)
-    sources.push({
-      file: basename(file),
-      sha256: createHash('sha256')
-        .update(await readBytes(file))
-        .digest('hex'),
-    });
+  const sources = await hashFiles(files);
   const most = options.inputs ?? 64;
-  const read = { text: readText, images: readImages, inputs: readLines }[kind];
+  const read = { text: readText, images: readImages, audio: readAudio, inputs: readLines }[kind];
   const { feeds, what } = await read({ model, root: rootOf(modelPath), files, most, ...options });
   if (feeds.length === 0) throw unfit('the calibration data is empty, or shorter than one passage', paths.join(', '));
   return { feeds, kind, what, sources };
+}
+
+/** SHA-256 of files, by which data is known again. @throws PerformersError PF107 */
+export async function hashFiles(files: readonly string[]): Promise<Source[]> {
+  const sources: Source[] = [];
+  for (const file of files) {
+    const sha256 = createHash('sha256')
+      .update(await readBytes(file))
+      .digest('hex');
+    sources.push({ file: basename(file), sha256 });
+  }
+  return sources;
 }
 
 interface Reading extends DataOptions {
@@ -139,6 +153,30 @@ async function readImages({ model, root, files, most, size }: Reading): Promise<
   return { feeds, what: `${feeds.length} images of ${width} × ${height} pixels` };
 }
 
+async function readAudio({ model, root, files, most, seconds }: Reading): Promise<Read> {
+  const names = ['input_values', 'input_features', 'audio_values'].filter((name) => takes(model, name));
+  if (names.length === 0) throw unfit('this model takes no sound', inputNames(model));
+  const { AutoProcessor } = await transformers();
+  const processor = await fromFolder(root, (name) => AutoProcessor.from_pretrained(name, { local_files_only: true }));
+  const extract = processor.feature_extractor ?? processor;
+  const rate = Number(extract.config?.sampling_rate ?? 16_000);
+  const whole = [];
+  for (const file of files) whole.push(await readSound(file, rate));
+  const pieces = seconds === undefined ? whole : cutSound(whole, Math.round(seconds * rate));
+  const feeds: Feeds[] = [];
+  for (const piece of spread(pieces, most)) {
+    const features: Readonly<Record<string, { dims: number[]; data: Iterable<number> }>> = await extract(piece);
+    const known = Object.entries(features).filter(([name]) => names.includes(name));
+    const tensor = ({ dims, data }: { dims: number[]; data: Iterable<number> }): TensorLike => ({
+      type: 'float32',
+      dims: [...dims],
+      data: Float32Array.from(data),
+    });
+    feeds.push(Object.fromEntries(known.map(([name, value]) => [name, tensor(value)])));
+  }
+  return { feeds, what: `${feeds.length} sounds${seconds === undefined ? '' : ` of ${seconds} s`} at ${rate} Hz` };
+}
+
 async function readLines({ files, most }: Reading): Promise<Read> {
   const all: Feeds[] = [];
   for (const file of files) {
@@ -150,17 +188,12 @@ async function readLines({ files, most }: Reading): Promise<Read> {
   return { feeds, what: `${feeds.length} inputs` };
 }
 
-/** At most so many of them, from the first to the last. */
-function spread<T>(all: readonly T[], most: number): T[] {
-  if (all.length <= most) return [...all];
-  return Array.from({ length: most }, (_, i) => all[Math.floor((i * all.length) / most)]);
-}
-
-async function listData(path: string): Promise<string[]> {
+/** The files that a path names, of a folder those whose endings are known. @throws PerformersError PF107 */
+export async function listData(path: string): Promise<string[]> {
   const info = await stat(path).catch((cause: unknown) => {
     throw new PerformersError('PF107', `there is no ${basename(path)}, or it can't be read`, {
       at: path,
-      mend: 'pass a text file, images or a folder of them, or JSON lines of model inputs',
+      mend: 'pass text, images, sound or a folder of them, or JSON lines of model inputs',
       cause,
     });
   });
@@ -174,6 +207,7 @@ async function listData(path: string): Promise<string[]> {
 const kinds: readonly { readonly kind: CalibrationData['kind']; readonly endings: readonly string[] }[] = [
   { kind: 'text', endings: texts },
   { kind: 'images', endings: images },
+  { kind: 'audio', endings: sounds },
   { kind: 'inputs', endings: ['.jsonl'] },
 ];
 
@@ -181,18 +215,12 @@ function kindOf(file: string): CalibrationData['kind'] {
   const found = kinds.find(({ endings }) => endings.includes(ending(file)));
   if (found) return found.kind;
   throw unfit(
-    `${basename(file)} is neither text (${texts.join(' ')}), an image (${images.join(' ')}) nor .jsonl`,
+    `${basename(file)} is neither text (${texts.join(' ')}), an image (${images.join(' ')}), sound (${sounds.join(' ')}) nor .jsonl`,
     file,
   );
 }
 
 const ending = (file: string) => extname(file).toLowerCase();
-
-/** The folder with config.json: the model's own, or that above onnx/. */
-function rootOf(modelPath: string): string {
-  const folder = dirname(resolve(modelPath));
-  return basename(folder) === 'onnx' ? dirname(folder) : folder;
-}
 
 const inputNames = (model: Model) => `inputs ${model.proto.graph?.input.map(({ name }) => name).join(', ')}`;
 const takes = (model: Model, name: string) => model.proto.graph?.input.some((input) => input.name === name) ?? false;
@@ -200,41 +228,8 @@ const takes = (model: Model, name: string) => model.proto.graph?.input.some((inp
 function unfit(what: string, at: string): PerformersError {
   return new PerformersError('PF501', what, {
     at,
-    mend: 'text for a model of text, images for one of images; anything else as JSON lines of its inputs',
+    mend: 'text for a model of text, images for one of images, WAV for one of sound; anything else as JSON lines of its inputs',
   });
 }
 
-type Transformers = typeof import('@huggingface/transformers');
 type Tokenizer = Awaited<ReturnType<Transformers['AutoTokenizer']['from_pretrained']>>;
-
-async function transformers(): Promise<Transformers> {
-  for (const from of [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href]) {
-    try {
-      return await import(pathToFileURL(createRequire(from).resolve('@huggingface/transformers')).href);
-    } catch {
-      // Not installed there.
-    }
-  }
-  throw new PerformersError('PF301', 'reading text and images needs @huggingface/transformers, which was not found', {
-    at: '--data',
-    mend: 'npm install @huggingface/transformers, or give JSON lines of model inputs',
-  });
-}
-
-/** transformers.js looks local models up by name below one folder. */
-async function fromFolder<T>(root: string, load: (name: string) => Promise<T>): Promise<T> {
-  const { env } = await transformers();
-  const { localModelPath, allowRemoteModels, allowLocalModels } = env;
-  Object.assign(env, { localModelPath: `${dirname(root)}/`, allowRemoteModels: false, allowLocalModels: true });
-  try {
-    return await load(basename(root));
-  } catch (cause) {
-    throw new PerformersError('PF501', `the folder of the model has no tokenizer or processor that can be read`, {
-      at: root,
-      mend: 'use a model folder as transformers.js has it, or give JSON lines of model inputs',
-      cause,
-    });
-  } finally {
-    Object.assign(env, { localModelPath, allowRemoteModels, allowLocalModels });
-  }
-}

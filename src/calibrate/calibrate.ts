@@ -5,25 +5,18 @@
  * measured on inputs that had no part in them, and a healing that does not improve those is dropped.
  */
 import { PerformersError } from '../errors.js';
-import { compareOutputs } from '../metrics.js';
-import { decode } from '../onnx/decode.js';
-import { concat, encode } from '../onnx/encode.js';
-import type { ModelProto } from '../onnx/gen/onnx.js';
-import { openModel } from '../onnx/graph.js';
-import { applyPlans } from '../rewrite/apply.js';
-import { findAttention } from '../rewrite/find.js';
 import type { Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { assignPlans, fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
 import { type SavedPlan, savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
-import type { Feeds, Session, SessionFactory } from '../session.js';
-import { linearCandidates } from './candidates.js';
+import type { Feeds, SessionFactory } from '../session.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
 import { healLayers } from './heal-layers.js';
-import { type SiteSurvey, surveySites } from './survey.js';
+import type { SiteSurvey } from './survey.js';
+import { type ModelSurvey, type SurveyedLayer, type SurveyModelOptions, surveyModel } from './survey-model.js';
 
-export interface CalibrateOptions {
+export interface ChooseOptions {
   /** Mean key equivalents a head. Default 176 when no `maxError` is given. */
   readonly budget?: number;
   /** Largest predicted relative RMS error of the first output. */
@@ -35,10 +28,10 @@ export interface CalibrateOptions {
    * whose errors are of single tokens that no constant brings back.
    */
   readonly heal?: boolean;
-  /** Default 0. */
-  readonly seed?: number;
-  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly what: string }) => void;
+  readonly onProgress?: SurveyModelOptions['onProgress'];
 }
+
+export interface CalibrateOptions extends ChooseOptions, SurveyModelOptions {}
 
 export interface Calibrated {
   readonly plan: SavedPlan;
@@ -51,7 +44,6 @@ export interface Calibrated {
   readonly healing: 'kept' | 'dropped' | 'not asked for';
 }
 
-const leastInputs = 3;
 const defaultBudget = 176;
 
 /**
@@ -60,8 +52,9 @@ const defaultBudget = 176;
  *
  * @param bytes the ONNX model; not changed
  * @param inputs what the model will be used on: 8 to 64 inputs, 3 at least, of the length it will be used at
- * @throws PerformersError PF101–PF103 (bytes), PF501 (fewer than 3 inputs), PF503 (no choice meets the limits; says the
- * nearest that does), PF504 (activations that are not finite), PF302 (the model does not run on an input)
+ * @throws PerformersError PF101–PF103 (bytes), PF501 (fewer than 3 inputs, or nothing but padding), PF503 (no choice meets
+ * the limits; says the nearest that does), PF504 (activations that are not finite), PF302 (the model does not run on an
+ * input)
  */
 export async function calibrate(
   bytes: Uint8Array,
@@ -69,129 +62,47 @@ export async function calibrate(
   createSession: SessionFactory,
   options: CalibrateOptions = {},
 ): Promise<Calibrated> {
-  const model = openModel(decode(bytes));
-  const { sites } = findAttention(model);
-  const { seed = 0, keep = 0.1, heal = !sites.some(({ causal }) => causal) } = options;
-  checkInputs(inputs);
-  const held = inputs.filter((_, i) => i % 3 === 2);
-  const fit = inputs.filter((_, i) => i % 3 !== 2);
-  const usable = sites.filter(
-    (site) => site.subgraph === '' && linearCandidates(site).some((plan) => canTake(plan, site)),
-  );
-  if (usable.length === 0) throw nothingLinear(sites);
-  const progress = counter(options.onProgress, fit.length + 2 * usable.length + (heal ? usable.length : 0) + 4);
-
-  const surveys = await surveySites(model, usable, createSession, {
-    fit,
-    held,
-    plansFor: linearCandidates,
-    seed,
-    onStep: progress,
-  });
-  const original = await openModelSession(model.proto, createSession);
-  try {
-    const outputs: Awaited<ReturnType<Session['run']>>[] = [];
-    for (const feeds of held) outputs.push(await original.run(feeds));
-    const errorOf = async (chosen: readonly SitePlan[], count: number) =>
-      outputError(applyPlans(model, chosen).proto, held.slice(0, count), outputs, createSession);
-
-    const layers: LayerChoice[] = [];
-    for (const survey of surveys) {
-      layers.push(await layerChoice(survey, (plan) => errorOf([plan], 1)));
-      progress(`effect of layer ${sites.indexOf(survey.site)}`);
-    }
-    const choice = chooseOrExplain(layers, { ...options, keep });
-    const chosen = withOthers(sites, surveys, layers, choice);
-    const error = { predicted: choice.error, chosen: await errorOf(chosen.plans, held.length) };
-    progress('check on held-out inputs');
-    const result = {
-      cost: choice.cost,
-      exactHeads: choice.exactHeads,
-      curve: paretoCurve(layers, keep).map(({ cost, error, exactHeads }) => ({ cost, error, exactHeads })),
-    };
-    if (!heal) return { ...result, plan: savePlan(chosen.plans, chosen.reasons), error, healing: 'not asked for' };
-    const healedPlans = await healLayers(model, chosen.plans, {
-      surveys,
-      inputs: fit,
-      createSession,
-      onStep: progress,
-    });
-    const healed = await errorOf(healedPlans, held.length);
-    const kept = healed < error.chosen;
-    return {
-      ...result,
-      plan: savePlan(kept ? healedPlans : chosen.plans, chosen.reasons),
-      error: { ...error, healed },
-      healing: kept ? 'kept' : 'dropped',
-    };
-  } finally {
-    await original.release();
-  }
+  return choosePlans(await surveyModel(bytes, inputs, createSession, options), createSession, options);
 }
 
-function checkInputs(inputs: readonly Feeds[]): void {
-  if (inputs.length >= leastInputs) return;
-  throw new PerformersError('PF501', `calibration needs at least ${leastInputs} inputs, got ${inputs.length}`, {
-    at: 'calibration data',
-    mend: 'give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out',
-  });
-}
-
-function nothingLinear(sites: readonly Site[]): PerformersError {
-  const reasons = sites.flatMap((site) => {
-    if (site.subgraph) return [`it lies in the subgraph ${site.subgraph}`];
-    return linearCandidates(site)
-      .slice(0, 1)
-      .map((plan) => (lowerings[plan.name] as Lowering).declines?.(site) ?? '');
-  });
-  return new PerformersError('PF503', 'no attention of this model can be made linear', {
-    at: [...new Set(reasons)].join('; ') || 'no attention was found',
-    mend: 'performers inspect says what there is; --plan exact-blocked makes any of it linear in memory',
-  });
-}
-
-function canTake(plan: Plan, site: Site): boolean {
-  const lowering: Lowering = lowerings[plan.name];
-  return lowering.declines?.(site) === undefined;
-}
-
-function openModelSession(proto: ModelProto, createSession: SessionFactory): Promise<Session> {
-  return createSession(concat(encode(proto)));
-}
-
-/** Root mean square over inputs of the first output's relative error. */
-async function outputError(
-  proto: ModelProto,
-  inputs: readonly Feeds[],
-  wanted: readonly Awaited<ReturnType<Session['run']>>[],
+/** The second half of calibrate(): another budget from what was measured once. @throws PerformersError PF503, PF302 */
+export async function choosePlans(
+  survey: ModelSurvey,
   createSession: SessionFactory,
-): Promise<number> {
-  const session = await openModelSession(proto, createSession);
-  try {
-    const [name = ''] = session.outputNames;
-    let sum = 0;
-    for (const [i, feeds] of inputs.entries()) {
-      const want = wanted[i]?.[name];
-      const got = (await session.run(feeds))[name];
-      const [error] = want && got ? compareOutputs({ [name]: got }, { [name]: want }) : [];
-      sum += (error?.relRMS ?? Number.POSITIVE_INFINITY) ** 2;
-    }
-    return Math.sqrt(sum / inputs.length);
-  } finally {
-    await session.release();
-  }
+  options: ChooseOptions = {},
+): Promise<Calibrated> {
+  const { model, sites, fit } = survey;
+  const { keep = 0.1, heal = !sites.some(({ causal }) => causal), onProgress } = options;
+  const layers = survey.layers.map(layerChoice);
+  const choice = chooseOrExplain(layers, { ...options, keep });
+  const chosen = withOthers(sites, survey.layers, layers, choice);
+  const error = { predicted: choice.error, chosen: await survey.heldError(chosen.plans) };
+  const result = {
+    cost: choice.cost,
+    exactHeads: choice.exactHeads,
+    curve: paretoCurve(layers, keep).map(({ cost, error, exactHeads }) => ({ cost, error, exactHeads })),
+  };
+  if (!heal) return { ...result, plan: savePlan(chosen.plans, chosen.reasons), error, healing: 'not asked for' };
+  let done = 0;
+  const onStep = (what: string) => onProgress?.({ done: ++done, total: survey.layers.length, what });
+  const healedPlans = await healLayers(model, chosen.plans, {
+    surveys: survey.layers,
+    inputs: fit,
+    createSession,
+    onStep,
+  });
+  const healed = await survey.heldError(healedPlans);
+  const kept = healed < error.chosen;
+  return {
+    ...result,
+    plan: savePlan(kept ? healedPlans : chosen.plans, chosen.reasons),
+    error: { ...error, healed },
+    healing: kept ? 'kept' : 'dropped',
+  };
 }
 
-/** Costs, shares and the effect of a layer, with exact attention as the last of the plans. */
-async function layerChoice(
-  { site, plans, shares, keys, constants }: SiteSurvey,
-  errorOf: (plan: SitePlan) => Promise<number>,
-): Promise<LayerChoice> {
-  // Any plan will do as the probe; one from the middle has an error that is neither noise nor ruin.
-  const probe = Math.floor(plans.length / 3);
-  const heads = Array.from({ length: site.heads }, (_, head) => head);
-  const alone = await errorOf({ site, groups: [{ heads, plan: plans[probe] }], why: 'probe', constants });
-  const share = shares.reduce((sum, row) => sum + row[probe], 0);
+/** Costs and shares of a layer, with exact attention as the last of the plans. */
+function layerChoice({ site, plans, shares, keys, effect }: SurveyedLayer): LayerChoice {
   return {
     plans: [...plans, readPlan(fallback)],
     // A causal query sees half of the keys on average.
@@ -200,12 +111,12 @@ async function layerChoice(
       site.causal ? keys / 2 : keys,
     ],
     shares: shares.map((row) => [...row, 0]),
-    effect: share > 0 ? alone ** 2 / share : 0,
+    effect,
     exact: plans.length,
   };
 }
 
-function chooseOrExplain(layers: readonly LayerChoice[], options: CalibrateOptions & { keep: number }): Choice {
+function chooseOrExplain(layers: readonly LayerChoice[], options: ChooseOptions & { keep: number }): Choice {
   const { maxError, keep } = options;
   const budget = options.budget ?? (maxError === undefined ? defaultBudget : undefined);
   const choice = choose(layers, { budget, maxError, keep });
@@ -280,12 +191,4 @@ function explain(
   }
   const best = shares.reduce((least, s, p) => (p !== exact && s < shares[least] ? p : least), 0);
   return `exact: the best linear plan, ${formatPlan(candidates[best])}, errs by ${share(best)} of what the layer adds`;
-}
-
-function counter(onProgress: CalibrateOptions['onProgress'], total: number): (what: string) => void {
-  let done = 0;
-  return (what) => {
-    done += 1;
-    onProgress?.({ done, total: Math.max(total, done), what });
-  };
 }

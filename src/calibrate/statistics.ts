@@ -48,7 +48,11 @@ export function emptyStatistics(
   };
 }
 
-/** Takes in one input. @throws PerformersError PF504 when the activations hold NaN or an infinity */
+/**
+ * Takes in one input.
+ *
+ * @throws PerformersError PF501 when it is nothing but padding, PF504 when the activations hold NaN or an infinity
+ */
 export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadInputs, seed: number): void {
   const { heads, headDim: D, valueDim: E } = statistics;
   const [B = 1, , N = 0] = q.dims;
@@ -56,6 +60,12 @@ export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadI
   const random = uniforms(seed);
   for (let b = 0; b < B; b++) {
     const visible = visibleKeys(keyBias, b, S).filter((j) => j >= statistics.prefix);
+    if (visible.length === 0) {
+      throw new PerformersError('PF501', 'an input is nothing but padding: no token of it may be seen', {
+        at: 'calibration data',
+        mend: 'give inputs whose attention_mask is 1 where there is text',
+      });
+    }
     const aligned = N === S;
     for (let h = 0; h < heads; h++) {
       const at = b * heads + h;
@@ -68,8 +78,9 @@ export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadI
     }
     statistics.tokens += aligned ? visible.length : N;
   }
-  if (statistics.querySum.some((sum) => !Number.isFinite(sum))) {
-    throw new PerformersError('PF504', 'queries of this model are not finite numbers on the calibration data', {
+  const taken = statistics.samples.flatMap((own) => own.slice(-B));
+  if ([statistics.querySum, ...taken].some((some) => some.some((x) => !Number.isFinite(x)))) {
+    throw new PerformersError('PF504', 'activations of this model are not finite numbers on the calibration data', {
       at: 'calibration',
       mend: 'check that the original runs on these inputs; float16 models may overflow, so calibrate the float32 one',
     });

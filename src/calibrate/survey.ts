@@ -27,12 +27,20 @@ export interface SurveyOptions {
   readonly plansFor: (site: Site) => readonly Plan[];
   readonly seed: number;
   readonly onStep: (what: string) => void;
+  /** Called with each site as soon as it is surveyed. */
+  readonly onSite: (survey: SiteSurvey) => Promise<void>;
 }
 
 /** Recorded tensors kept at a time. Layers that do not fit are recorded in further passes over the data. */
 const memory = 256 * 2 ** 20;
 /** Held-out inputs that candidates are measured on. */
-const measured = 3;
+const measured = 6;
+
+/** At most so many of them, from the first to the last. */
+export function spread<T>(all: readonly T[], most: number): T[] {
+  if (all.length <= most) return [...all];
+  return Array.from({ length: most }, (_, i) => all[Math.floor((i * all.length) / most)]);
+}
 
 /** Passes over the data for so many sites, each `bytes` an input. */
 function sitesAtOnce(bytes: number, inputs: number): number {
@@ -44,11 +52,10 @@ export async function surveySites(
   sites: readonly Site[],
   createSession: SessionFactory,
   options: SurveyOptions,
-): Promise<SiteSurvey[]> {
+): Promise<void> {
   const bench = openBench(createSession);
-  const surveys: SiteSurvey[] = [];
   try {
-    const held = options.held.slice(0, measured);
+    const held = spread(options.held, measured);
     let atOnce = 1;
     for (let first = 0; first < sites.length; ) {
       const some = sites.slice(first, first + atOnce);
@@ -70,8 +77,9 @@ export async function surveySites(
           const gram = gramOf(site, weights[s]);
           const shares = await measureSite(bench, site, { plans, inputs, gram, constants });
           const keys = Math.max(...inputs.map(({ k }) => k.dims[2] ?? 0));
-          surveys.push({ site, plans, constants, shares, keys, ...(weights[s] && { outputWeight: weights[s] }) });
           options.onStep(`measure layer ${first + s}`);
+          const outputWeight = weights[s];
+          await options.onSite({ site, plans, constants, shares, keys, ...(outputWeight && { outputWeight }) });
         }
         first += some.length;
         atOnce = sitesAtOnce(bytesOf(kept[0]?.[0]), held.length);
@@ -82,7 +90,6 @@ export async function surveySites(
   } finally {
     await bench.release();
   }
-  return surveys;
 }
 
 function layers(first: number, count: number): string {

@@ -1,15 +1,15 @@
+import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
 import type { Report } from '../linearize.js';
-import { checkTarget, writeFilesAtomic } from '../node/atomic-write.js';
-import type { PlanFileContent } from '../node/calibrate-file.js';
 import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import type { LayerRule } from '../rewrite/plan.js';
-import { readBound, readCount, readLayers, readShare } from './arguments.js';
-import { count, digits, formatIndices, print, printJson, withProgress } from './output.js';
+import { readBound, readCount, readLayers, readPositive, readShare } from './arguments.js';
+import { count, digits, formatIndices, print, printJson, withProgress, writeText } from './output.js';
+import { renderPlanPage } from './plan-page.js';
 import { drawPlan } from './plan-picture.js';
 
 interface Options {
@@ -21,12 +21,15 @@ interface Options {
   readonly data?: readonly string[];
   readonly budget?: number;
   readonly keep?: number;
+  readonly maxCodes?: number;
   readonly heal?: boolean;
   readonly seed?: number;
   readonly length?: number;
   readonly size?: number;
+  readonly seconds?: number;
   readonly inputs?: number;
   readonly picture?: string;
+  readonly page?: string;
   readonly sampleLength?: number;
   readonly input?: string;
   readonly runtime: NodeRuntime;
@@ -46,16 +49,23 @@ export function linearizeCommand(): Command {
     .option('--layers <rule>', 'LAYERS[/HEADS]=PLAN, an exception; may be repeated', readLayers)
     .option('--plan-file <file>', 'JSON with plan and rules')
     .option('--max-error <number>', 'largest relative RMS error of the output (auto: 0.05)', readBound)
-    .option('--data <path...>', 'calibrate on text, images or JSON lines of inputs: a plan for every head')
-    .option('--budget <keys>', 'with --data: mean cost of a head, in key equivalents (default: 176)', readBound)
-    .option('--keep <share>', 'with --data: largest share of heads that stays exact (default: 10%)', readShare)
-    .option('--heal', 'with --data: fit a gain and a bias a head (default but for causal models)')
-    .option('--no-heal', 'with --data: fit none')
-    .option('--length <tokens>', 'with --data: tokens of a passage of text (default: up to 512)', readCount)
-    .option('--size <pixels>', 'with --data: height and width of images (default: what the model is fed)', readCount)
-    .option('--inputs <count>', 'with --data: inputs at most (default: 64)', readCount)
-    .option('--seed <number>', 'with --data: another calibration of the same data (default: 0)', readBound)
-    .option('--picture <file.svg>', 'with --data: draw the plan of every head, and cost against error')
+    .option('--data <path...>', 'calibrate on text, images, WAV or JSON lines of inputs: a plan for every head')
+    .option('--budget <keys>', 'calibrate: mean cost of a head, in key equivalents (default: 176)', readBound)
+    .option('--keep <share>', 'calibrate: largest share of heads that stays exact (default: 10%)', readShare)
+    .option('--max-codes <count>', 'calibrate: largest codebook, for smaller plan files (default: any)', readCount)
+    .option('--heal', 'calibrate: fit a gain and a bias a head (default but for causal models)')
+    .option('--no-heal', 'calibrate: fit none')
+    .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
+    .option('--size <pixels>', 'calibrate: height and width of images (default: what the model is fed)', readCount)
+    .option(
+      '--seconds <seconds>',
+      'calibrate: join sounds, cut them into such pieces (default: as they are)',
+      readPositive,
+    )
+    .option('--inputs <count>', 'calibrate: inputs at most (default: 64)', readCount)
+    .option('--seed <number>', 'calibrate: another calibration of the same data (default: 0)', readBound)
+    .option('--picture <file.svg>', 'calibrate: draw the plan of every head, and cost against error')
+    .option('--page <file.html>', 'calibrate: the same with the reason for every head, as a page')
     .option('--sample-length <tokens>', 'measure on generated inputs of this length (auto: 128)', readCount)
     .option('--input <file>', 'measure on these inputs: JSON, { NAME: { type, dims, data } }')
     .addOption(new Option('--runtime <name>', 'what auto runs models on').choices(['node', 'wasm']).default('node'))
@@ -70,6 +80,7 @@ Examples:
   performers linearize model.onnx -o linear.onnx
   performers linearize models/MiniLM -o models/MiniLM-linear --plan auto --max-error 0.02
   performers linearize model.onnx -o out.onnx --plan window:window=128 --layers 0-1,11=exact-blocked
+  performers linearize MiniLM/onnx/model.onnx -o linear.onnx --budget 176
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --data texts.txt --budget 104 --keep 0 --picture plan.svg
   performers linearize MiniLM/onnx/model.onnx -o again.onnx --plan-file linear.plan.json`,
     )
@@ -77,7 +88,8 @@ Examples:
 }
 
 async function run(path: string, options: Options): Promise<void> {
-  const { output, layers, planFile, maxError, sampleLength, input, runtime, force, report, json, picture } = options;
+  const { output, layers, planFile, maxError, sampleLength, input, runtime, force, report, json, picture, page } =
+    options;
   const file = planFile === undefined ? {} : await readPlanFile(planFile);
   const plan = options.plan ?? file.plan;
   const rules = [...(file.rules ?? []), ...(layers ?? [])];
@@ -97,7 +109,8 @@ async function run(path: string, options: Options): Promise<void> {
     }),
   );
   const content = result.plan?.content;
-  if (picture !== undefined && content) await writePicture(picture, content, force);
+  if (picture !== undefined && content) await writeText(picture, drawPlan(content), force);
+  if (page !== undefined && content) await writeText(page, renderPlanPage(content, basename(path)), force);
   if (json) {
     const files = result.reports.map(({ undo: _, ...rest }) => rest);
     const { file: planned, content: chosen } = result.plan ?? {};
@@ -116,40 +129,44 @@ async function run(path: string, options: Options): Promise<void> {
     print('plan: exact-blocked, the default: same answers, less memory. Linear time: --plan auto');
 }
 
-/** The options of calibration, when there is data. @throws PerformersError PF202 where they say nothing without it */
+/**
+ * The options of calibration, when one of them is given: without data of one's own it is on what is built in.
+ *
+ * @throws PerformersError PF202 where plans are named as well
+ */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const { data, budget, keep, heal, seed, length, size, inputs, maxError, picture, plan, planFile, layers } = options;
-  if (data) {
-    const other = Object.entries({ '--plan': plan, '--plan-file': planFile, '--layers': layers }).find(([, x]) => x);
-    if (!other) return { data, budget, keep, heal, seed, length, size, inputs, maxError };
-    throw new PerformersError('PF202', `--data chooses a plan for every head, and ${other[0]} names them`, {
-      at: other[0],
-      mend: 'leave one of the two out; the plan file that calibration writes can be edited by hand',
-    });
-  }
-  const needy = { '--budget': budget, '--keep': keep, '--length': length, '--size': size, '--picture': picture };
-  const lone = Object.entries(needy).find(([, value]) => value !== undefined);
-  if (!lone) return undefined;
-  throw new PerformersError('PF501', `${lone[0]} says how to calibrate, and there is no data`, {
-    at: lone[0],
-    mend: 'add --data FILE: text, images or JSON lines of model inputs',
+  const { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError, picture, page } = options;
+  const asking = {
+    '--data': data,
+    '--budget': budget,
+    '--keep': keep,
+    '--max-codes': maxCodes,
+    '--length': length,
+    '--size': size,
+  };
+  const [asked] =
+    Object.entries({ ...asking, '--seconds': seconds, '--picture': picture, '--page': page }).find(
+      ([, x]) => x !== undefined,
+    ) ?? [];
+  if (asked === undefined) return undefined;
+  const naming = { '--plan': options.plan, '--plan-file': options.planFile, '--layers': options.layers };
+  const other = Object.entries(naming).find(([, x]) => x);
+  if (!other) return { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError };
+  throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {
+    at: other[0],
+    mend: 'leave one of the two out; the plan file that calibration writes can be edited by hand',
   });
 }
 
-async function writePicture(path: string, content: PlanFileContent, force?: boolean): Promise<void> {
-  const chunks = [new TextEncoder().encode(drawPlan(content))];
-  await checkTarget(path, 'file', { force });
-  await writeFilesAtomic([{ path, chunks }], { force });
-}
-
 function describePlan({ file, content }: NonNullable<LinearizedFiles['plan']>): string[] {
-  const { what, cost, exactHeads, error, healing } = content.calibration;
+  const { what, cost, exactHeads, error, healing, builtIn } = content.calibration;
   const heads = content.sites.reduce((sum, site) => sum + site.heads, 0);
   const percent = (share: number) => `${digits(100 * share)} %`;
   const healed = error.healed === undefined ? '' : `, ${percent(error.healed)} healed (${healing})`;
   return [
-    `calibrated on ${what}, a third of them held out: ${cost.toFixed(0)} key equivalents a head, ${exactHeads} of ${heads} heads exact`,
+    `calibrated on ${what}${builtIn ? ' that are built in' : ''}, a third of them held out: ${cost.toFixed(0)} key equivalents a head, ${exactHeads} of ${heads} heads exact`,
     `relative error of the output on the held-out inputs: ${percent(error.chosen)}${healed}; predicted ${percent(error.predicted)}`,
+    ...(builtIn ? ['what the model is used on may be unlike the built-in data: better give some with --data'] : []),
     `plan of every head, with why, in ${file}: edit it, or use it again with --plan-file`,
   ];
 }

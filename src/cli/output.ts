@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress';
+import { checkTarget, writeFilesAtomic } from '../node/atomic-write.js';
 import { recordError } from '../node/error-record.js';
 import type { Progress } from '../verify.js';
 
@@ -11,6 +12,12 @@ export function printJson(value: unknown): void {
   const finite = (_: string, item: unknown) =>
     typeof item === 'number' && !Number.isFinite(item) ? String(item) : item;
   print(JSON.stringify(value, finite, 2));
+}
+
+/** Writes a file whole, or not at all. @throws PerformersError PF108 */
+export async function writeText(path: string, text: string, force?: boolean): Promise<void> {
+  await checkTarget(path, 'file', { force });
+  await writeFilesAtomic([{ path, chunks: [new TextEncoder().encode(text)] }], { force });
 }
 
 /** An error as its three lines on stderr, or as JSON where the caller reads JSON. */

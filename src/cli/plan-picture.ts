@@ -13,19 +13,11 @@ interface Cell {
   readonly plan: string;
 }
 
-const width = 640;
+export const width = 640;
 const style = { background: 'white', color: '#222', fontFamily: 'system-ui, sans-serif', fontSize: '12px' };
 
 export function drawPlan(content: PlanFileContent): string {
-  const cells = content.sites.flatMap(({ layer, plans }) =>
-    plans.flatMap(({ heads, plan }) => {
-      const read = readPlan(plan);
-      const exact = read.name === fallback;
-      const cost = exact ? 0 : lowerings[read.name].keyEquivalents(read.options, 0);
-      return heads.map((head): Cell => ({ layer, head, cost, exact, plan }));
-    }),
-  );
-  const map = drawMap(cells);
+  const map = drawMap(content);
   const curve = drawCurve(content);
   const heights = [map, curve].map((svg) => Number(/height="(\d+)"/.exec(svg)?.[1]));
   const [first = 0, second = 0] = heights;
@@ -37,7 +29,16 @@ export function drawPlan(content: PlanFileContent): string {
   ].join('\n');
 }
 
-function drawMap(cells: readonly Cell[]): string {
+/** Rows are layers, columns heads. */
+export function drawMap({ sites }: PlanFileContent): string {
+  const cells = sites.flatMap(({ layer, plans }) =>
+    plans.flatMap(({ heads, plan }) => {
+      const read = readPlan(plan);
+      const exact = read.name === fallback;
+      const cost = exact ? 0 : lowerings[read.name].keyEquivalents(read.options, 0);
+      return heads.map((head): Cell => ({ layer, head, cost, exact, plan }));
+    }),
+  );
   const layers = 1 + Math.max(...cells.map(({ layer }) => layer));
   const linear = cells.filter(({ exact }) => !exact);
   return draw({
@@ -73,7 +74,7 @@ function drawMap(cells: readonly Cell[]): string {
   });
 }
 
-function drawCurve({ calibration }: PlanFileContent): string {
+export function drawCurve({ calibration }: PlanFileContent): string {
   const { curve, cost, error } = calibration;
   return draw({
     height: 300,
@@ -113,7 +114,8 @@ function drawCurve({ calibration }: PlanFileContent): string {
   });
 }
 
-function draw(options: Plot.PlotOptions): string {
+/** A plot as SVG that stands by itself. */
+export function draw(options: Plot.PlotOptions): string {
   const { document } = parseHTML('<html><body></body></html>');
   const svg = Plot.plot({ document, width, style, ...options });
   svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg');

@@ -1,11 +1,12 @@
+import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import { PerformersError } from '../errors.js';
 import { type ComparedFile, type ComparedRun, compareFiles } from '../node/compare-files.js';
 import { type IdentityFile, verifyIdentityFiles } from '../node/identity-files.js';
-import { verifyTask } from '../node/task-files.js';
-import { type TaskName, tasks } from '../tasks.js';
-import { type RuntimeChoice, readBound, readCount, readLengths, runtimeChoices } from './arguments.js';
-import { digits, print, printJson, table, withProgress } from './output.js';
+import { type TaskOptions, taskSummaries, verifyTask } from '../node/task-files.js';
+import { type RuntimeChoice, readBound, readCount, readLengths, readPositive, runtimeChoices } from './arguments.js';
+import { digits, print, printJson, table, withProgress, writeText } from './output.js';
+import { renderTaskPage } from './task-page.js';
 
 interface Options {
   readonly identity?: true;
@@ -14,15 +15,18 @@ interface Options {
   readonly batch?: number;
   readonly runtime: RuntimeChoice;
   readonly maxError?: number;
-  readonly task?: TaskName;
+  readonly task?: TaskOptions['task'];
   readonly data?: readonly string[];
   readonly length?: number;
   readonly size?: number;
+  readonly seconds?: number;
   readonly inputs?: number;
+  readonly page?: string;
+  readonly force?: true;
   readonly json?: true;
 }
 
-const taskHelp = Object.entries(tasks).map(([name, { summary }]) => `  ${name.padEnd(16)}${summary}`);
+const taskHelp = Object.entries(taskSummaries).map(([name, summary]) => `  ${name.padEnd(16)}${summary}`);
 
 export function verifyCommand(): Command {
   return new Command('verify')
@@ -37,11 +41,20 @@ export function verifyCommand(): Command {
     )
     .option('--max-error <number>', 'exit 1 above this relRMS (default: 1e-3; identity 1e-5, float16 2e-3)', readBound)
     .addOption(
-      new Option('--task <name>', 'measure what the model is for (below) on --data').choices(Object.keys(tasks)),
+      new Option('--task <name>', 'measure what the model is for (below) on --data').choices(
+        Object.keys(taskSummaries),
+      ),
     )
-    .option('--data <path...>', 'with --task: text, images or JSON lines of inputs that calibration has not seen')
+    .option('--data <path...>', 'with --task: text, images, WAV or JSON lines of inputs that calibration has not seen')
     .option('--length <tokens>', 'with --task: tokens of a passage of text (default: up to 512)', readCount)
     .option('--size <pixels>', 'with --task: height and width of images (default: what the model is fed)', readCount)
+    .option(
+      '--seconds <seconds>',
+      'with --task: join sounds to pieces of that length (default: as they are)',
+      readPositive,
+    )
+    .option('--page <file.html>', 'with --task: the figures with plots, as a page')
+    .option('--force', 'with --page: replace it')
     .option('--inputs <count>', 'with --task: inputs at most (default: 64)', readCount)
     .option('--json', 'print JSON')
     .addHelpText('after', `\nTasks:\n${taskHelp.join('\n')}`)
@@ -80,12 +93,13 @@ async function runPair(paths: readonly string[], options: Options): Promise<void
   await (options.task ? runTask(original, patched, options.task, options) : runCompare(original, patched, options));
 }
 
-async function runTask(original: string, patched: string, task: TaskName, options: Options): Promise<void> {
-  const { data = [], length, size, inputs, runtime, json } = options;
+async function runTask(original: string, patched: string, task: TaskOptions['task'], options: Options): Promise<void> {
+  const { data = [], length, size, seconds, inputs, runtime, page, force, json } = options;
   const [first = 'node'] = runtimeChoices[runtime];
   const result = await withProgress((onProgress) =>
-    verifyTask(original, patched, { task, data, length, size, inputs, runtime: first, onProgress }),
+    verifyTask(original, patched, { task, data, length, size, seconds, inputs, runtime: first, onProgress }),
   );
+  if (page !== undefined) await writeText(page, renderTaskPage(result, basename(patched)), force);
   if (json) {
     printJson({ schema: 'performers.task/1', ...result });
     return;

@@ -1,19 +1,27 @@
 import { type CalibrationData, type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
 import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/calibrate.js';
+import { linearCandidates } from '../calibrate/candidates.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
+import { calibrationKey, folderCheckpoint } from './checkpoint.js';
+import { defaultData } from './default-data.js';
 
 export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
-  /** Text files, images or folders of them, JSON lines. */
-  readonly data: readonly string[];
+  /** Text, images, sound or folders of them, JSON lines. Default: what is built in for the kind of model. */
+  readonly data?: readonly string[];
   readonly runtime?: NodeRuntime;
+  /** Largest codebook that may be chosen: smaller ones make smaller plan files. Default: any. */
+  readonly maxCodes?: number;
+  /** Folder in which measured layers are kept, for a run that goes on where this one was interrupted. */
+  readonly keepIn?: string;
 }
 
 /** A plan with what it was made from, as it is written beside a model. */
 export interface PlanFileContent extends SavedPlan {
-  readonly calibration: Omit<Calibrated, 'plan'> & Pick<CalibrationData, 'kind' | 'what' | 'sources'>;
+  readonly calibration: Omit<Calibrated, 'plan'> &
+    Pick<CalibrationData, 'kind' | 'what' | 'sources'> & { readonly builtIn?: true };
 }
 
 /** Calibrates a model in a file on data in files. @throws PerformersError PF101–PF107, PF301, PF302, PF501–PF504 */
@@ -23,8 +31,16 @@ export async function calibrateFile(
   options: CalibrateFileOptions,
 ): Promise<PlanFileContent> {
   const model = openModel(decode(bytes, path));
-  const { feeds, kind, what, sources } = await readCalibrationData(model, path, options.data, options);
+  const { maxCodes = Number.POSITIVE_INFINITY } = options;
+  const data = options.data ?? [defaultData(model)];
+  const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
-  const { plan, ...found } = await calibrate(bytes, feeds, createSession, options);
-  return { ...plan, calibration: { ...found, kind, what, sources } };
+  const key = calibrationKey(bytes, feeds, options.seed ?? 0);
+  const checkpoint = options.keepIn === undefined ? undefined : folderCheckpoint(options.keepIn, key);
+  const { plan, ...found } = await calibrate(bytes, feeds, createSession, {
+    ...options,
+    checkpoint,
+    candidates: (site) => linearCandidates(site).filter((plan) => Number(plan.options.codes) <= maxCodes),
+  });
+  return { ...plan, calibration: { ...found, kind, what, sources, ...(!options.data && { builtIn: true }) } };
 }

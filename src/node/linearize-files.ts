@@ -10,6 +10,7 @@ import { loaded } from '../onnx/lazy-bytes.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
 import { checkTarget, reportName, writeChunks, writeFilesAtomic, writeFolderAtomic } from './atomic-write.js';
 import { type CalibrateFileOptions, calibrateFile, type PlanFileContent } from './calibrate-file.js';
+import { removeCheckpoint } from './checkpoint.js';
 import { readInputFile } from './input-file.js';
 import { generateInputs } from './inputs.js';
 import { onDisk, openModelBytes } from './model-bytes.js';
@@ -22,7 +23,7 @@ export interface LinearizeFilesOptions extends Pick<LinearizeOptions, 'plan' | '
   /** Default 'node'. */
   readonly runtime?: NodeRuntime;
   /** Calibrate on this data: every head gets a plan of its own (one model at a time). */
-  readonly calibration?: Omit<CalibrateFileOptions, 'runtime' | 'onProgress'>;
+  readonly calibration?: Omit<CalibrateFileOptions, 'runtime' | 'onProgress' | 'keepIn'>;
   /** Plans of an earlier calibration. */
   readonly saved?: SavedPlan;
   readonly force?: boolean;
@@ -77,6 +78,7 @@ async function linearizeFile(
   const path = join(root, model);
   for (const target of [output, reportFile]) await checkTarget(target, 'file', options);
   const planFile = `${output.slice(0, -'.onnx'.length)}.plan.json`;
+  const keepIn = `${output.slice(0, -'.onnx'.length)}.calibration`;
   if (options.calibration) await checkTarget(planFile, 'file', options);
   const source = openModelBytes(path);
   try {
@@ -85,7 +87,7 @@ async function linearizeFile(
     for (const { to } of moves) await checkTarget(to, 'file', options);
     const { calibration, runtime, onProgress } = options;
     const content =
-      calibration && (await calibrateFile(loaded(source.bytes), path, { ...calibration, runtime, onProgress }));
+      calibration && (await calibrateFile(loaded(source.bytes), path, { ...calibration, keepIn, runtime, onProgress }));
     const { chunks, report } = await linearizeModel(source.bytes, path, model, {
       ...options,
       ...(content && { saved: content }),
@@ -97,6 +99,7 @@ async function linearizeFile(
       ...moves.map(({ from, to }) => ({ path: to, chunks: createReadStream(from) })),
     ];
     await writeFilesAtomic(files, options);
+    if (calibration) await removeCheckpoint(keepIn);
     return { output, reportFile, reports: [report], copied: [], ...(content && { plan: { file: planFile, content } }) };
   } finally {
     source.close();

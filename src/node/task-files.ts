@@ -1,5 +1,11 @@
 import { existsSync } from 'node:fs';
-import { type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
+import {
+  type DataOptions,
+  hashFiles,
+  listData,
+  readCalibrationData,
+  type Source,
+} from '../adapters/calibration-data.node.js';
 import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
@@ -9,19 +15,27 @@ import { type Figure, type Task, type TaskName, type TaskRun, tasks } from '../t
 import type { Progress } from '../verify.js';
 import { readBytes } from './model-folder.js';
 import { readPlanFile } from './plan-file.js';
+import { type Transcription, transcribe } from './transcribe.js';
+
+/** Tasks on one output of a model, and one on a whole pipeline. */
+export const taskSummaries = {
+  ...Object.fromEntries(Object.entries(tasks).map(([name, { summary }]) => [name, summary])),
+  transcription: 'speech: words wrong (encoders of recognisers; WAV files, their words in a .txt of the same name)',
+};
 
 export interface TaskOptions extends DataOptions {
-  readonly task: TaskName;
+  readonly task: TaskName | 'transcription';
   readonly data: readonly string[];
   readonly runtime?: NodeRuntime;
   readonly onProgress?: Progress;
 }
 
 export interface TaskResult {
-  readonly task: TaskName;
+  readonly task: TaskOptions['task'];
   /** For people: `200 passages of 512 tokens`. */
   readonly what: string;
   readonly figures: readonly Figure[];
+  readonly transcripts?: Transcription['transcripts'];
 }
 
 /**
@@ -31,6 +45,10 @@ export interface TaskResult {
  * @throws PerformersError PF101–PF107, PF301, PF302, PF501 (data that does not fit, too little, or seen in calibration)
  */
 export async function verifyTask(original: string, patched: string, options: TaskOptions): Promise<TaskResult> {
+  if (options.task === 'transcription') {
+    await refuseSeen(await hashFiles((await Promise.all(options.data.map(listData))).flat()), patched);
+    return { task: options.task, ...(await transcribe(original, patched, options)) };
+  }
   const task: Task = tasks[options.task];
   const bytes = await readBytes(original);
   const { feeds, what, sources } = await readCalibrationData(
@@ -45,18 +63,7 @@ export async function verifyTask(original: string, patched: string, options: Tas
       mend: 'give more data',
     });
   }
-  const seen = await calibratedOn(patched);
-  const overlap = sources.filter(({ sha256 }) => seen.includes(sha256));
-  if (overlap.length > 0) {
-    throw new PerformersError(
-      'PF501',
-      `the patched model was calibrated on ${overlap.map(({ file }) => file).join(', ')}`,
-      {
-        at: '--data',
-        mend: 'verify on data that calibration has not seen',
-      },
-    );
-  }
+  await refuseSeen(sources, patched);
   let done = 0;
   const run = async (path: string, what: string) => {
     const createSession = await nodeSessions(options.runtime ?? 'node', path);
@@ -75,6 +82,22 @@ export async function verifyTask(original: string, patched: string, options: Tas
   const [want, got] = [await run(original, 'original'), await run(patched, 'patched')];
   const runs = feeds.map((one: Feeds, i): TaskRun => ({ feeds: one, original: want[i], patched: got[i] }));
   return { task: options.task, what, figures: task.measure(runs) };
+}
+
+/** @throws PerformersError PF501 when one of the files was calibrated on */
+async function refuseSeen(sources: readonly Source[], patched: string): Promise<void> {
+  const seen = await calibratedOn(patched);
+  const overlap = sources.filter(({ sha256 }) => seen.includes(sha256));
+  if (overlap.length > 0) {
+    throw new PerformersError(
+      'PF501',
+      `the patched model was calibrated on ${overlap.map(({ file }) => file).join(', ')}`,
+      {
+        at: '--data',
+        mend: 'verify on data that calibration has not seen',
+      },
+    );
+  }
 }
 
 function firstOutput(outputs: Readonly<Record<string, TensorLike>>, names: readonly string[]): TensorLike {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { makeBudget } from '../../demo/budget.js';
 import { original, readPlans } from '../../demo/plans.js';
 
-const [window = original] = readPlans(['window:window=128']);
+const [window = original] = await readPlans(['window:window=128']);
 
 test('what fits is run, what does not is left out with its reason', () => {
   let now = 0;

@@ -4,7 +4,7 @@ import { original, readPlans } from '../../demo/plans.js';
 import { renderPage } from '../../demo/report/page.js';
 import type { Row } from '../../demo/row.js';
 
-const [exact = original, features = original] = readPlans(['exact-blocked', 'features:m=16']);
+const [exact = original, features = original] = await readPlans(['exact-blocked', 'features:m=16']);
 const map = { data: Float32Array.of(0, 1, 2, 3), width: 2, height: 2 };
 const heads = [
   [0.001, 0.02],

@@ -1,0 +1,188 @@
+/**
+ * all-MiniLM-L6-v2 with linear attention, on passages that calibration has not seen: wikitext-2 test cut into passages of
+ * 512 tokens, calibrated on some of the first half, measured on some of the second; and STS-B dev.
+ */
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { AutoTokenizer, env } from '@huggingface/transformers';
+import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
+import { nodeSessions } from '../../src/adapters/runtime.node.js';
+import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
+import { spread } from '../../src/calibrate/survey.js';
+import { surveyModel } from '../../src/calibrate/survey-model.js';
+import { linearize } from '../../src/linearize.js';
+import { correlation } from '../../src/metrics.js';
+import { calibrationKey, folderCheckpoint } from '../../src/node/checkpoint.js';
+import { decode } from '../../src/onnx/decode.js';
+import { concat, encode } from '../../src/onnx/encode.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { applyPlans } from '../../src/rewrite/apply.js';
+import { lowerings } from '../../src/rewrite/lower/registry.js';
+import { readPlan } from '../../src/rewrite/plan.js';
+import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
+import type { Feeds, Session, TensorLike } from '../../src/session.js';
+import { ranks, tasks } from '../../src/tasks.js';
+import { dataFile, modelFile } from '../../test/shared.js';
+import type { AnswerRow, AnswerSuite } from './run.js';
+
+const path = modelFile('all-MiniLM-L6-v2/onnx/model.onnx');
+const bytes = new Uint8Array(readFileSync(path));
+const createSession = await nodeSessions('node', path);
+
+interface Chosen extends ChooseOptions {
+  readonly what: string;
+}
+
+const chosen: readonly Chosen[] = [
+  { what: 'linear', budget: 104, keep: 0 },
+  { what: 'linear', budget: 176, keep: 0 },
+  { what: 'up to 7 of 72 heads exact', budget: 209, keep: 0.1, heal: false },
+  { what: 'up to 15 of 72 heads exact', budget: 271, keep: 15 / 72, heal: false },
+];
+/** The same plan on every head, then that plan with a part left out. */
+const uniform: Readonly<Record<string, string>> = {
+  'no choice, no healing': 'hybrid:window=64,globals=32,codes=32',
+  'no choice, no globals': 'hybrid:window=64,globals=0,codes=32',
+  'no choice, no codebook': 'hybrid:window=64,globals=32,codes=0',
+  'window only': 'window:window=176,globals=0',
+  'FAVOR+ only': 'features:m=88',
+};
+
+export const minilm: AnswerSuite = {
+  title: 'all-MiniLM-L6-v2, passages of 512 tokens of wikitext-2 test: patched against original',
+  async run({ inputs, held, add }) {
+    const all = await readCalibrationData(openModel(decode(bytes)), path, [dataFile('text/wikitext-2-test.txt')], {
+      inputs: Number.POSITIVE_INFINITY,
+    });
+    const half = all.feeds.length >> 1;
+    const [fit, unseen] = [spread(all.feeds.slice(0, half), inputs), spread(all.feeds.slice(half), held)];
+    const original = await outputs(bytes, unseen);
+    const measure = async (what: string, patched: Uint8Array, more: AnswerRow = {}) => {
+      const got = await outputs(patched, unseen);
+      const runs = unseen.map((feeds, i) => ({ feeds, original: original[i], patched: got[i] }));
+      const figures = tasks.embedding.measure(runs).map(({ name, value }) => [name, value] as const);
+      add({ what, ...more, ...Object.fromEntries(figures) });
+    };
+    const start = performance.now();
+    const seconds = () => Math.round((performance.now() - start) / 1000);
+    // An interrupted run goes on from the layers that it had measured.
+    const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-minilm'), calibrationKey(bytes, fit, 0));
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint });
+    add({ what: 'all candidates measured', seconds: seconds() });
+    let cheapest: SavedPlan | undefined;
+    for (const { what, ...options } of chosen) {
+      const found = await choosePlans(survey, createSession, options);
+      const name = `${what}, budget ${options.budget}`;
+      const heads = { KE: found.cost, 'exact heads': found.exactHeads };
+      await measure(name, await apply(withoutHealing(found.plan)), heads);
+      if (found.healing === 'not asked for') continue;
+      const dropped = found.healing === 'dropped' ? ' (dropped)' : '';
+      await measure(`${name}, healed${dropped}`, await apply(found.plan), heads);
+      cheapest ??= found.plan;
+    }
+    for (const [what, plan] of Object.entries(uniform)) {
+      const { name, options } = readPlan(plan);
+      const all = survey.layers.map(({ site, constants }) => ({
+        site,
+        groups: [{ heads: Array.from({ length: site.heads }, (_, head) => head), plan: { name, options } }],
+        why: what,
+        constants,
+      }));
+      const KE = lowerings[name].keyEquivalents(options, survey.layers[0].keys);
+      await measure(`${what}: ${plan}`, concat(encode(applyPlans(survey.model, all).proto)), { KE, 'exact heads': 0 });
+    }
+    const pairs = await similarityPairs();
+    add({ what: 'original', 'STS-B': await sts(bytes, pairs) });
+    if (!cheapest) return;
+    add({ what: 'linear, budget 104, healed', 'STS-B': await sts(await apply(cheapest), pairs) });
+    const always = await apply(forced(cheapest));
+    add({ what: 'linear, budget 104, healed, in use on short inputs too', 'STS-B': await sts(always, pairs) });
+  },
+};
+
+const apply = async (saved: SavedPlan) => (await linearize(bytes, { saved })).bytes;
+
+function withoutHealing(plan: SavedPlan): SavedPlan {
+  const sites = plan.sites.map(({ constants = {}, ...site }) => {
+    const kept = Object.entries(constants).filter(([name]) => name !== 'gain' && name !== 'bias');
+    return { ...site, constants: Object.fromEntries(kept) };
+  });
+  return { ...plan, sites };
+}
+
+/** In use at any length. */
+function forced(plan: SavedPlan): SavedPlan {
+  return { ...plan, sites: plan.sites.map(({ exactUpTo: _, ...site }) => site) };
+}
+
+async function outputs(model: Uint8Array, feeds: readonly Feeds[]): Promise<TensorLike[]> {
+  const session = await createSession(model);
+  try {
+    const found: TensorLike[] = [];
+    for (const one of feeds) found.push(await firstOutput(session, one));
+    return found;
+  } finally {
+    await session.release();
+  }
+}
+
+async function firstOutput(session: Session, feeds: Feeds): Promise<TensorLike> {
+  const output = (await session.run(feeds))[session.outputNames[0] ?? ''];
+  if (!output) throw new TypeError('a model has an output');
+  return output;
+}
+
+interface Pair {
+  readonly sentences: readonly [Feeds, Feeds];
+  readonly score: number;
+}
+
+async function similarityPairs(): Promise<Pair[]> {
+  const root = dirname(dirname(path));
+  Object.assign(env, { localModelPath: `${dirname(root)}/`, allowRemoteModels: false });
+  const tokenizer = await AutoTokenizer.from_pretrained(basename(root));
+  const feedsOf = (text: string): Feeds => {
+    const ids: number[] = tokenizer.encode(text);
+    const tensor = (value: (i: number) => number) => ({
+      type: 'int64',
+      dims: [1, ids.length],
+      data: BigInt64Array.from(ids, (_, i) => BigInt(value(i))),
+    });
+    return { input_ids: tensor((i) => ids[i]), attention_mask: tensor(() => 1), token_type_ids: tensor(() => 0) };
+  };
+  const lines = readFileSync(dataFile('stsb/sts-dev.csv'), 'utf8')
+    .split('\n')
+    .filter((line) => line.trim());
+  return lines.map((line) => {
+    const [, , , , score, a = '', b = ''] = line.split('\t');
+    return { sentences: [feedsOf(a), feedsOf(b)], score: Number(score) };
+  });
+}
+
+/** Spearman correlation of cosines with what people said. */
+async function sts(model: Uint8Array, pairs: readonly Pair[]): Promise<number> {
+  const session = await createSession(model);
+  try {
+    const cosines: number[] = [];
+    for (const { sentences } of pairs) {
+      const [a, b] = [pool(await firstOutput(session, sentences[0])), pool(await firstOutput(session, sentences[1]))];
+      cosines.push(dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b)));
+    }
+    return correlation(ranks(cosines), ranks(pairs.map(({ score }) => score)));
+  } finally {
+    await session.release();
+  }
+}
+
+/** Sum over tokens [1,N,D] → [D]; a cosine does not see the factor. */
+function pool({ data, dims }: TensorLike): Float64Array {
+  const width = Number(dims.at(-1));
+  const sum = new Float64Array(width);
+  for (const [i, x] of Array.from<number | bigint | string, number>(data, Number).entries()) sum[i % width] += x;
+  return sum;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  return a.reduce((sum, x, i) => sum + x * b[i], 0);
+}

@@ -1,0 +1,81 @@
+/**
+ * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200]: what calibrated plans keep of a real model's answers, on data
+ * that calibration has not seen. Writes bench/results/answers-SUITE.json and .md. Models and data lie in ../shared or
+ * under PERFORMERS_SHARED.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+export type AnswerRow = Readonly<Record<string, string | number>>;
+
+export interface AnswerSuite {
+  readonly title: string;
+  run(options: {
+    readonly inputs: number;
+    readonly held: number;
+    readonly add: (row: AnswerRow) => void;
+  }): Promise<void>;
+}
+
+/** Loaded when asked for: each opens its model. */
+const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
+  minilm: async () => (await import('./minilm.js')).minilm,
+  moonshine: async () => (await import('./moonshine.js')).moonshine,
+};
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { inputs: { type: 'string', default: '64' }, held: { type: 'string', default: '200' } },
+});
+const unknown = positionals.filter((name) => !Object.hasOwn(suites, name));
+if (positionals.length === 0 || unknown.length > 0) {
+  console.error(`name a suite: ${Object.keys(suites).join(', ')}`);
+  process.exit(2);
+}
+for (const name of positionals) {
+  const suite = await suites[name]();
+  const [inputs, held] = [Number(values.inputs), Number(values.held)];
+  const machine = {
+    commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim(),
+    date: new Date().toISOString().slice(0, 10),
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    load: Number(loadavg()[2].toFixed(1)),
+    node: process.version,
+  };
+  const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}`;
+  const file = join(root, 'bench', 'results', `answers-${name}`);
+  const rows: AnswerRow[] = [];
+  // After every row: what an interrupted run has measured is measured.
+  const add = (row: AnswerRow) => {
+    console.log(JSON.stringify(row));
+    rows.push(row);
+    const result = { schema: 'performers.bench.answers/1', title: suite.title, command, machine, rows };
+    writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
+    writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
+  };
+  await suite.run({ inputs, held, add });
+}
+
+/** All rows under all the columns that some row has. */
+function markdown(title: string, command: string, rows: readonly AnswerRow[]): string {
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const cell = (value: string | number | undefined) =>
+    typeof value === 'number'
+      ? String(Number.isInteger(value) ? value : value >= 10 ? value.toFixed(0) : value.toFixed(4))
+      : (value ?? '');
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [
+    `${title}; calibration has seen none of it. Made by \`${command}\`.`,
+    '',
+    line(columns.map((name) => (name === 'what' ? '' : name))),
+    line(columns.map(() => '---')),
+    ...rows.map((row) => line(columns.map((name) => cell(row[name])))),
+    '',
+  ].join('\n');
+}

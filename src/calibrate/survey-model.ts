@@ -1,0 +1,186 @@
+/**
+ * All that is measured of a model before anything is chosen: what every candidate does to every head, and what such errors
+ * of a layer do to the model's output. A third of the inputs is held out for both.
+ */
+import { PerformersError } from '../errors.js';
+import { compareOutputs } from '../metrics.js';
+import { decode } from '../onnx/decode.js';
+import { concat, encode } from '../onnx/encode.js';
+import type { ModelProto } from '../onnx/gen/onnx.js';
+import { type Model, openModel } from '../onnx/graph.js';
+import { applyPlans } from '../rewrite/apply.js';
+import { findAttention } from '../rewrite/find.js';
+import type { Lowering } from '../rewrite/lower/lowering.js';
+import { lowerings } from '../rewrite/lower/registry.js';
+import { formatPlan, type Plan, type SitePlan } from '../rewrite/plan.js';
+import type { Site } from '../rewrite/site.js';
+import type { Feeds, Session, SessionFactory } from '../session.js';
+import { linearCandidates } from './candidates.js';
+import { type SiteSurvey, spread, surveySites } from './survey.js';
+
+export interface SurveyedLayer extends SiteSurvey {
+  /** Squared relative error of the model's output for a share of 1 (choose.ts). */
+  readonly effect: number;
+}
+
+/** What is kept of a layer between an interrupted run and the next one; its plans as formatPlan writes them. */
+export interface LayerRecord extends Omit<SurveyedLayer, 'site' | 'plans'> {
+  readonly plans: readonly string[];
+}
+
+/** Where layers are kept. What it gives back must be of the same model, inputs and seed. */
+export interface Checkpoint {
+  load(layer: number): Promise<LayerRecord | undefined>;
+  save(layer: number, record: LayerRecord): Promise<void>;
+}
+
+export interface SurveyModelOptions {
+  /** What a head of a site may get beside exact attention. Default: linearCandidates (candidates.ts). */
+  readonly candidates?: (site: Site) => readonly Plan[];
+  /** Default 0. */
+  readonly seed?: number;
+  readonly checkpoint?: Checkpoint;
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly what: string }) => void;
+}
+
+export interface ModelSurvey {
+  readonly model: Model;
+  readonly sites: readonly Site[];
+  readonly layers: readonly SurveyedLayer[];
+  readonly fit: readonly Feeds[];
+  /** Root mean square over the held-out inputs of the first output's relative error under these plans. */
+  heldError(plans: readonly SitePlan[]): Promise<number>;
+}
+
+const leastInputs = 3;
+/** Held-out inputs that the effect of a layer is measured on: of one photo it may be several times that of another. */
+const probed = 4;
+/** Relative error of float32 sums: less is none. */
+const noise = 1e-7;
+
+/** @throws PerformersError as calibrate() does, but PF503 */
+export async function surveyModel(
+  bytes: Uint8Array,
+  inputs: readonly Feeds[],
+  createSession: SessionFactory,
+  { candidates = linearCandidates, seed = 0, checkpoint, onProgress }: SurveyModelOptions = {},
+): Promise<ModelSurvey> {
+  const model = openModel(decode(bytes));
+  const { sites } = findAttention(model);
+  checkInputs(inputs);
+  const held = inputs.filter((_, i) => i % 3 === 2);
+  const fit = inputs.filter((_, i) => i % 3 !== 2);
+  const usable = sites.filter((site) => site.subgraph === '' && candidates(site).some((plan) => canTake(plan, site)));
+  if (usable.length === 0) throw nothingLinear(sites, candidates);
+  const step = counter(onProgress, fit.length + 2 * usable.length);
+  const outputs = await runAll(model.proto, held, createSession);
+  const errorsOf = async (plans: readonly SitePlan[], count: number) =>
+    outputErrors(applyPlans(model, plans).proto, spread(held, count), spread(outputs, count), createSession);
+
+  const layers = new Map<Site, SurveyedLayer>();
+  for (const site of usable) {
+    const record = await checkpoint?.load(sites.indexOf(site));
+    const plans = candidates(site);
+    if (record && record.plans.join() === plans.map(formatPlan).join()) layers.set(site, { ...record, site, plans });
+  }
+  const missing = usable.filter((site) => !layers.has(site));
+  await surveySites(model, missing, createSession, {
+    fit,
+    held,
+    plansFor: candidates,
+    seed,
+    onStep: step,
+    async onSite(survey) {
+      const effect = await effectOf(survey, (plan) => errorsOf([plan], probed));
+      layers.set(survey.site, { ...survey, effect });
+      const { site, plans, ...record } = survey;
+      await checkpoint?.save(sites.indexOf(site), { ...record, effect, plans: plans.map(formatPlan) });
+      step(`effect of layer ${sites.indexOf(site)}`);
+    },
+  });
+  const ordered = usable.flatMap((site) => layers.get(site) ?? []);
+  const heldError = async (plans: readonly SitePlan[]) => {
+    const errors = await errorsOf(plans, held.length);
+    return Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
+  };
+  return { model, sites, layers: ordered, fit, heldError };
+}
+
+function nothingLinear(sites: readonly Site[], candidates: (site: Site) => readonly Plan[]): PerformersError {
+  const reasons = sites.flatMap((site) => {
+    if (site.subgraph) return [`it lies in the subgraph ${site.subgraph}`];
+    const [plan] = candidates(site);
+    const lowering: Lowering | undefined = plan && lowerings[plan.name];
+    return lowering?.declines?.(site) ?? [];
+  });
+  return new PerformersError('PF503', 'no attention of this model can be made linear', {
+    at: [...new Set(reasons)].join('; ') || 'no attention was found',
+    mend: 'performers inspect says what there is; --plan exact-blocked makes any of it linear in memory',
+  });
+}
+
+function checkInputs(inputs: readonly Feeds[]): void {
+  if (inputs.length >= leastInputs) return;
+  throw new PerformersError('PF501', `calibration needs at least ${leastInputs} inputs, got ${inputs.length}`, {
+    at: 'calibration data',
+    mend: 'give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out',
+  });
+}
+
+function canTake(plan: Plan, site: Site): boolean {
+  const lowering: Lowering = lowerings[plan.name];
+  return lowering.declines?.(site) === undefined;
+}
+
+/**
+ * What a layer's share of error does to the output, by patching it alone with one plan on all heads: the geometric mean over
+ * inputs, or the one input on which a layer errs most (a photo of almost nothing) would decide for all.
+ */
+async function effectOf(
+  { site, plans, shares, constants }: SiteSurvey,
+  errorsOf: (plan: SitePlan) => Promise<number[]>,
+): Promise<number> {
+  // Any plan will do as the probe; one from the middle has an error that is neither noise nor ruin.
+  const probe = Math.floor(plans.length / 3);
+  const heads = Array.from({ length: site.heads }, (_, head) => head);
+  const share = shares.reduce((sum, row) => sum + row[probe], 0);
+  if (share === 0) return 0;
+  const errors = await errorsOf({ site, groups: [{ heads, plan: plans[probe] }], why: 'probe', constants });
+  const mean = errors.reduce((sum, error) => sum + Math.log(Math.max(error, noise)), 0) / errors.length;
+  return Math.exp(2 * mean) / share;
+}
+
+type Outputs = Awaited<ReturnType<Session['run']>>;
+
+async function runAll(proto: ModelProto, inputs: readonly Feeds[], createSession: SessionFactory): Promise<Outputs[]> {
+  const session = await createSession(concat(encode(proto)));
+  try {
+    const outputs: Outputs[] = [];
+    for (const feeds of inputs) {
+      const [name = ''] = session.outputNames;
+      outputs.push({ [name]: (await session.run(feeds))[name] });
+    }
+    return outputs;
+  } finally {
+    await session.release();
+  }
+}
+
+/** Relative error of the first output on every input. */
+async function outputErrors(
+  proto: ModelProto,
+  inputs: readonly Feeds[],
+  wanted: readonly Outputs[],
+  createSession: SessionFactory,
+): Promise<number[]> {
+  const found = await runAll(proto, inputs, createSession);
+  return found.map((got, i) => compareOutputs(got, wanted[i])[0]?.relRMS ?? Number.POSITIVE_INFINITY);
+}
+
+function counter(onProgress: SurveyModelOptions['onProgress'], total: number): (what: string) => void {
+  let done = 0;
+  return (what) => {
+    done += 1;
+    onProgress?.({ done, total: Math.max(total, done), what });
+  };
+}
