@@ -119,10 +119,23 @@ export function originOf(scope: Scope, value: string): Origin {
 
 /**
  * Self-attention: keys come from what the queries come from, or from something computed from it nearby (SegFormer
- * shrinks its keys with a strided convolution first).
+ * shrinks its keys with a strided convolution first), or both from one picture by convolutions of their own (CvT).
  */
-export function isSelf(scope: Scope, q: Origin, k: Origin): boolean {
-  return sharesSource(q, k) || [...k.sources].some((source) => leadsTo(scope.graph, source, q.sources, 10));
+export function isSelf({ graph }: Scope, q: Origin, k: Origin): boolean {
+  const targets = new Set([...q.sources].flatMap((source) => beforeConvolutions(graph, source)));
+  return sharesSource(q, k) || [...k.sources].some((source) => leadsTo(graph, source, targets, 10));
+}
+
+/** A value, and what convolutions and changes of layout made it from. */
+function beforeConvolutions(graph: Graph, value: string): string[] {
+  const passed = [value];
+  for (let at = value; passed.length < 12; ) {
+    const node = producerOf(graph, at);
+    if (!isLayout(node) && !isOp(node, 'Conv', 'BatchNormalization', 'AveragePool', 'MaxPool')) break;
+    at = node?.input[0] ?? '';
+    passed.push(at);
+  }
+  return passed;
 }
 
 export function sharesSource(q: Origin, k: Origin): boolean {

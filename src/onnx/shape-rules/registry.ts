@@ -44,7 +44,7 @@ import {
   unsqueeze,
 } from './movement.js';
 import {
-  conv,
+  argReduce,
   einsum,
   embedLayerNorm,
   fusedMatmul,
@@ -56,6 +56,7 @@ import {
   skipLayerNorm,
 } from './products.js';
 import { type Context, type Rule, sameAsFirst, upTo } from './rule.js';
+import { blocks, conv, convTranspose, globalPool, pad, pool, resize } from './spatial.js';
 
 /** The types of a node's outputs, as far as its operator is known. Never throws: what is odd is unknown. */
 export function inferNode(node: NodeProto, context: Context): (ValueType | undefined)[] {
@@ -81,7 +82,8 @@ const rules: ReadonlyMap<string, Rule> = new Map(
       (
         'Identity Dropout Relu Erf Tanh Sigmoid Exp Log Abs Sin Cos Softmax LogSoftmax LayerNormalization RMSNormalization SimplifiedLayerNormalization ' +
         'LayerNorm BatchNormalization InstanceNormalization Gelu Clip Elu LeakyRelu HardSigmoid Softplus Round Ceil Reciprocal CumSum ScatterND ' +
-        'ScatterElements Tan Sign HardSwish Mish GroupNormalization Celu Selu ThresholdedRelu'
+        'ScatterElements Tan Sign HardSwish Mish GroupNormalization Celu Selu ThresholdedRelu Sinh Cosh Asin Acos Atan Asinh Acosh Atanh ' +
+        'Softsign Hardmax Shrink Swish LpNormalization MeanVarianceNormalization LRN ReverseSequence RandomNormalLike RandomUniformLike Bernoulli'
       )
         .split(' ')
         .map((op): [string, Rule] => [op, sameAsFirst]),
@@ -183,22 +185,27 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     ReduceMax: reduce,
     ReduceMin: reduce,
     ReduceProd: reduce,
+    ReduceL1: reduce,
     ReduceL2: reduce,
+    ReduceLogSum: reduce,
     ReduceLogSumExp: reduce,
+    ReduceSumSquare: reduce,
+    ArgMax: argReduce,
+    ArgMin: argReduce,
     Range: range,
     Trilu: sameAsFirst,
     TopK: topK,
     If: ifRule,
-    Pad: (_, { inputs: [x], fresh }) => [
-      { elemType: x?.elemType ?? 0, shape: x?.shape?.map((_dim, axis) => fresh(axis)) },
-    ],
-    Resize: (_, { inputs: [x, , scales, sizes], fresh }) => [
-      {
-        elemType: x?.elemType ?? 0,
-        shape: x?.shape?.map(
-          (_dim, axis) => sizes?.data?.[axis] ?? (toNumber(scales?.data?.[axis]) === 1 ? _dim : fresh(axis)),
-        ),
-      },
-    ],
+    Pad: pad,
+    Resize: resize,
+    ConvTranspose: convTranspose,
+    'com.microsoft.FusedConv': conv,
+    AveragePool: pool,
+    MaxPool: pool,
+    LpPool: pool,
+    GlobalAveragePool: globalPool,
+    GlobalMaxPool: globalPool,
+    DepthToSpace: blocks,
+    SpaceToDepth: blocks,
   }),
 );
