@@ -129,11 +129,11 @@ export function isSelf({ graph }: Scope, q: Origin, k: Origin): boolean {
 /** A value, and what convolutions and changes of layout made it from. */
 function beforeConvolutions(graph: Graph, value: string): string[] {
   const passed = [value];
-  for (let at = value; passed.length < 12; ) {
+  for (const at of passed) {
     const node = producerOf(graph, at);
-    if (!isLayout(node) && !isOp(node, 'Conv', 'BatchNormalization', 'AveragePool', 'MaxPool')) break;
-    at = node?.input[0] ?? '';
-    passed.push(at);
+    const local = isLayout(node) || isOp(node, 'Conv', 'BatchNormalization', 'AveragePool', 'MaxPool');
+    const inputs = isOp(node, 'Concat') ? node?.input : local ? node?.input.slice(0, 1) : undefined;
+    if (inputs && passed.length < 24) passed.push(...inputs);
   }
   return passed;
 }

@@ -16,16 +16,7 @@ import {
 import { TensorProto_DataType as DataType } from '../gen/onnx.js';
 import { attribute, intAttribute, intsAttribute } from '../graph.js';
 import { readSmall, readTensor } from '../tensor.js';
-import {
-  axesOf,
-  broadcastShapes,
-  dataLimit,
-  fromStart,
-  knownNumbers,
-  type Rule,
-  resolveAxis,
-  type Scalar,
-} from './rule.js';
+import { axesOf, dataLimit, fromStart, knownNumbers, type Rule, resolveAxis, type Scalar } from './rule.js';
 
 export const shapeRule: Rule = (node, { inputs: [x], fresh }) => {
   if (!x?.shape) return [{ elemType: DataType.INT64, shape: [fresh(0)] }];
@@ -91,6 +82,7 @@ export const slice: Rule = (node, context) => {
   for (const [i, given] of axes.entries()) {
     if (given === undefined) return [{ elemType: x.elemType, shape: x.shape.map((_, axis) => context.fresh(axis)) }];
     const axis = resolveAxis(given, rank);
+    if (axis < 0 || axis >= rank) return [{ elemType: x.elemType }];
     const size = toNumber(shape[axis]);
     const [start, end, step] = [starts?.[i], ends?.[i], steps?.[i]];
     if (start === undefined || end === undefined || step === undefined || step < 1) {

@@ -1,5 +1,5 @@
 /** Shape rules by operator. */
-import { add, constant, equal, multiply, toNumber } from '../dims.js';
+import { add, constant, equal, multiply } from '../dims.js';
 import { TensorProto_DataType as DataType, type NodeProto } from '../gen/onnx.js';
 import { operatorName } from '../graph.js';
 import type { ValueType } from '../value-type.js';
