@@ -15,6 +15,8 @@ export interface Graph {
   readonly path: string;
   readonly outer?: Graph;
   readonly nodes: readonly NodeProto[];
+  /** The same nodes, each behind those that it reads from. Files have them so, but for what converters append. */
+  readonly sorted: readonly NodeProto[];
   readonly inner: readonly Graph[];
   /** Subgraphs by the node that holds them, in attribute order. */
   subgraphs(node: NodeProto): readonly Graph[];
@@ -57,6 +59,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
   const inner: Graph[] = [];
   const paths = new Set<string>();
   const initializers = new Map<string, Tensor>();
+  const order: NodeProto[] = [];
   for (const bytes of proto.initializer) {
     const tensor = readTensor(bytes);
     initializers.set(tensor.name, tensor);
@@ -68,6 +71,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
     path,
     outer,
     nodes: proto.node,
+    sorted: order,
     inner,
     subgraphs: (node) => held.get(node) ?? [],
     producer: (value) => producers.get(value),
@@ -99,7 +103,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
     }
     if (children.length > 0) held.set(node, children);
   }
-  checkAcyclic(graph);
+  for (const node of inOrder(graph)) order.push(node);
   return graph;
 }
 
@@ -115,7 +119,7 @@ function freshPath(outer: string, node: NodeProto, { name }: AttributeProto, tak
 }
 
 /** Kahn's algorithm. What walks the graph afterwards need not fear to walk in circles. */
-function checkAcyclic(graph: Graph): void {
+function inOrder(graph: Graph): readonly NodeProto[] {
   const waiting = new Map<NodeProto, number>();
   for (const node of graph.nodes) waiting.set(node, 0);
   for (const node of graph.nodes) {
@@ -136,6 +140,7 @@ function checkAcyclic(graph: Graph): void {
   }
   const [stuck] = graph.nodes.filter((node) => waiting.get(node) !== 0);
   if (stuck) throw invalid(`'${stuck.output[0]}' is computed from itself`, graph.path);
+  return ready;
 }
 
 function invalid(what: string, path: string): PerformersError {

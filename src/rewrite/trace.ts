@@ -63,7 +63,9 @@ function isProjection(graph: Graph, node: NodeProto): boolean {
     return node.input.some((input) => isWeight(graph, input));
   return (
     node.domain === 'com.microsoft' &&
-    ['MatMulNBits', 'FusedMatMul', 'DynamicQuantizeMatMul', 'MatMulIntegerToFloat', 'QGemm'].includes(node.opType ?? '')
+    ['MatMulNBits', 'MatMulBnb4', 'FusedMatMul', 'DynamicQuantizeMatMul', 'MatMulIntegerToFloat', 'QGemm'].includes(
+      node.opType ?? '',
+    )
   );
 }
 

@@ -70,6 +70,38 @@ const cases: Readonly<Record<string, readonly [known: number, nodes: readonly No
       node('Expand', ['x', 'target'], 'y'),
     ],
   ],
+  'Tile, of which one count is not known': [
+    3,
+    [
+      node('NonZero', ['x'], 'found'),
+      node('Shape', ['found'], 'sizes'),
+      ints('one', 1),
+      node('Gather', ['sizes', 'one'], 'many', { axis: 0 }),
+      node('Min', ['many', 'one'], 'unknown'),
+      ints('first', 1, 2),
+      ints('last', 3),
+      node('Concat', ['first', 'unknown', 'last'], 'repeats', { axis: 0 }),
+      node('Tile', ['x', 'repeats'], 'y'),
+    ],
+  ],
+  'ConvInteger is of whole numbers': [
+    4,
+    [
+      node('Cast', ['x'], 'xq', { to: 2 }),
+      ...weight(6, 8, 1, 1),
+      node('Cast', ['w'], 'wq', { to: 2 }),
+      node('ConvInteger', ['xq', 'wq'], 'i'),
+      node('Cast', ['i'], 'y', { to: 1 }),
+    ],
+  ],
+  'nodes behind those that read from them, as converters to float16 append them': [
+    4,
+    [
+      node('Softmax', ['b'], 'y', { axis: 1 }),
+      node('Transpose', ['a'], 'b', { perm: [0, 3, 2, 1] }),
+      node('Relu', ['x'], 'a'),
+    ],
+  ],
   'Einsum with an ellipsis': [4, [node('Einsum', ['x', 'x'], 'y', { equation: '...nd, ...md -> ...nm' })]],
   'the parts of an axis cut where it may end': [
     4,

@@ -219,12 +219,13 @@ export const split: Rule = (node, context) => {
   });
 };
 
-export const tile: Rule = (_, { inputs: [x, repeats] }) => [
+export const tile: Rule = (_, { inputs: [x, repeats], fresh }) => [
   {
     elemType: x?.elemType ?? 0,
-    shape: x?.shape?.every((_dim, axis) => repeats?.data?.[axis])
-      ? x.shape.map((dim, axis) => multiply(dim, repeats?.data?.[axis] ?? constant(1)))
-      : undefined,
+    shape: x?.shape?.map((dim, axis) => {
+      const count = repeats?.data?.[axis];
+      return count ? multiply(dim, count) : fresh(axis);
+    }),
   },
 ];
 

@@ -100,9 +100,6 @@ export const matMulNBits: Rule = (node, { inputs: [x] }) => {
   ];
 };
 
-export const matMulInteger: Rule = (node, context) =>
-  matmul(node, context).map((out) => out && { ...out, elemType: DataType.INT32 });
-
 export const embedLayerNorm: Rule = (_, { inputs: [ids, , table] }) => {
   const [batch, width] = [ids?.shape?.[0], table?.shape?.[1]];
   return [

@@ -22,6 +22,7 @@ import {
   groupQueryAttention,
   microsoftAttention,
   multiHeadAttention,
+  relativePositionBias,
 } from './attention.js';
 import {
   concat,
@@ -49,7 +50,6 @@ import {
   embedLayerNorm,
   fusedMatmul,
   gemm,
-  matMulInteger,
   matMulNBits,
   matmul,
   reduce,
@@ -75,6 +75,17 @@ const ifRule: Rule = (node, { branches: [then, otherwise] }) =>
       a.shape.every((dim, axis) => equal(dim, b.shape?.[axis]));
     return a && { elemType: a.elemType, shape: same ? a.shape : undefined };
   });
+
+const typedAs =
+  (elemType: DataType, rule: Rule): Rule =>
+  (node, context) =>
+    rule(node, context).map((type) => type && { ...type, elemType });
+
+/** Of a product whose operands each come with a scale and a zero point. */
+const quantised =
+  (rule: Rule): Rule =>
+  (node, context) =>
+    rule(node, { ...context, inputs: [context.inputs[0], context.inputs[3]] });
 
 const rules: ReadonlyMap<string, Rule> = new Map(
   Object.entries<Rule>({
@@ -160,6 +171,7 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     MatMul: matmul,
     'com.microsoft.FusedMatMul': fusedMatmul,
     'com.microsoft.MatMulNBits': matMulNBits,
+    'com.microsoft.MatMulBnb4': matMulNBits,
     'com.microsoft.Gelu': sameAsFirst,
     'com.microsoft.FastGelu': sameAsFirst,
     'com.microsoft.BiasGelu': sameAsFirst,
@@ -174,7 +186,7 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     'com.microsoft.GroupQueryAttention': groupQueryAttention,
     Attention: attention,
     RotaryEmbedding: sameAsFirst,
-    MatMulInteger: matMulInteger,
+    MatMulInteger: typedAs(DataType.INT32, matmul),
     DequantizeLinear: dequantize,
     QuantizeLinear: quantize,
     DynamicQuantizeLinear: dynamicQuantize,
@@ -200,6 +212,12 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     Resize: resize,
     ConvTranspose: convTranspose,
     'com.microsoft.FusedConv': conv,
+    ConvInteger: typedAs(DataType.INT32, conv),
+    QLinearConv: quantised(conv),
+    QLinearMatMul: quantised(matmul),
+    'com.microsoft.MatMulIntegerToFloat': typedAs(DataType.FLOAT, matmul),
+    'com.microsoft.DynamicQuantizeMatMul': typedAs(DataType.FLOAT, matmul),
+    'com.microsoft.RelativePositionBias': relativePositionBias,
     AveragePool: pool,
     MaxPool: pool,
     LpPool: pool,

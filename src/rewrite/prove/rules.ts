@@ -1,6 +1,6 @@
 /** How the operators that make and move the elements of masks look up one element. Elementwise operators need no rule. */
 import { add, constant, type Dim, divideExactly, equal, multiply, toNumber } from '../../onnx/dims.js';
-import { attribute, floatAttribute, intsAttribute } from '../../onnx/graph.js';
+import { attribute, floatAttribute, intsAttribute, stringAttribute } from '../../onnx/graph.js';
 import { fromStart, resolveAxis } from '../../onnx/shape-rules/rule.js';
 import { readSmall, readTensor } from '../../onnx/tensor.js';
 import { divideIndex, reindex, signOf } from './affine.js';
@@ -152,12 +152,8 @@ const gatherND: Rule = (view, at) => {
 /** Where every element is written, each to its own place (`x[:, :, :, :n] = y` over the whole of x). */
 const scatterND: Rule = (view, at) => {
   const [data, index] = [view.shape(0), view.shape(1)];
-  if (
-    !data ||
-    index?.length !== data.length + 1 ||
-    (view.node.attribute.length > 0 && attribute(view.node, 'reduction'))
-  )
-    return undefined;
+  const reduction = stringAttribute(view.node, 'reduction') ?? 'none';
+  if (!data || index?.length !== data.length + 1 || reduction !== 'none') return undefined;
   const whole = data.every((size, axis) => equal(size, index[axis]));
   const places = whole ? tuple(view, at) : undefined;
   return places?.every((place, axis) => equal(place, at[axis])) ? view.read(2, at) : undefined;
