@@ -6,6 +6,7 @@ import {
   type ModelProto,
   type NodeProto,
 } from './gen/onnx.js';
+import { type Inlined, inlineFunctions } from './inline.js';
 import { readSmall, readTensor, type Tensor } from './tensor.js';
 
 /** One graph or subgraph with look-ups by value name. Subgraphs see the values of the graphs around them. */
@@ -31,7 +32,10 @@ export interface Graph {
 }
 
 export interface Model {
+  /** With the calls of model-local functions inlined. */
   readonly proto: ModelProto;
+  /** The calls that were, where there were any. */
+  readonly inlined?: Inlined;
   readonly graph: Graph;
   /** Opset version by domain; the standard domain is ''. */
   readonly opsets: ReadonlyMap<string, number>;
@@ -40,9 +44,16 @@ export interface Model {
 /**
  * Indexes a decoded model. Node and value look-ups are O(1) afterwards; nothing is copied.
  *
- * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor
+ * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor or
+ * function, PF110 for a function nested too deeply
  */
-export function openModel(proto: ModelProto): Model {
+export function openModel(given: ModelProto): Model {
+  const inlined = inlineFunctions(given);
+  return inlined ? { ...openAsWritten(inlined.proto), inlined } : openAsWritten(given);
+}
+
+/** openModel() with calls of functions left as they are. @throws PerformersError PF109, PF102 */
+export function openAsWritten(proto: ModelProto): Model {
   if (!proto.graph) throw new TypeError('decode() lets no model without a graph through');
   const opsets = new Map(
     proto.opsetImport.map(
