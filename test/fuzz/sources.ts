@@ -7,12 +7,6 @@ import { delimited, type Field, parse, serialize, text } from './tree.js';
 
 const names = readdirSync(graphFile('.')).filter((name) => name.endsWith('.onnx'));
 
-/**
- * Names of cases' files. Cut ones are met a hundred times as often: they are a tenth as long, and more of what is changed
- * in them is attention.
- */
-export const sources: readonly string[] = names.flatMap((name) => [...new Array<string>(100).fill(`${name}#0`), name]);
-
 const files = new Map<string, File>();
 
 export function fileOf(name: string): File {
@@ -114,3 +108,12 @@ function textsOf(fields: readonly Field[], number: number): string[] {
     part.number === number && part.body instanceof Uint8Array ? new TextDecoder().decode(part.body) : [],
   );
 }
+
+/**
+ * Names of cases' files, each as often as it is small: time is shared among the graphs, not cases. Whole files are met a
+ * thousand times more seldom than what is cut from them, where more of what is changed is attention.
+ */
+export const sources: readonly string[] = names.flatMap((name) => {
+  const often = Math.ceil(1_000_000 / fileOf(`${name}#0`).bytes.length);
+  return [...new Array<string>(often).fill(`${name}#0`), name];
+});
