@@ -170,6 +170,12 @@ export function divide(a: Dim, b: Dim): Dim {
   return divideExactly(a, b) ?? symbol(`⌊(${a.key})÷(${b.key})⌋`);
 }
 
+/** The lesser of two sizes; an unknown of its own where it is not known which that is. */
+export function minimum(a: Dim, b: Dim): Dim {
+  if (isNonNegative(add(b, a, -1))) return a;
+  return isNonNegative(add(a, b, -1)) ? b : symbol(`min(${a.key},${b.key})`);
+}
+
 /** The size two dims broadcast to: the other one where one is 1, else the larger known, else the first. */
 export function broadcast(a: Dim, b: Dim): Dim {
   if (toNumber(a) === 1) return b;

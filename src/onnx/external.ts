@@ -1,5 +1,5 @@
 import type { ModelProto } from './gen/onnx.js';
-import { allGraphs, openModel } from './graph.js';
+import { allGraphs, openAsWritten } from './graph.js';
 import { readTensor } from './tensor.js';
 
 /** A file that holds weights of a model, as the model writes it, and the first tensor that lies there. */
@@ -10,7 +10,7 @@ export interface ExternalFile {
 
 /** The files that a model refers to for its weights: initializers and constants of all graphs, each file once. */
 export function externalFiles(proto: ModelProto): ExternalFile[] {
-  const tensors = allGraphs(openModel(proto).graph).flatMap(({ proto: graph }) => [
+  const tensors = allGraphs(openAsWritten(proto).graph).flatMap(({ proto: graph }) => [
     ...graph.initializer,
     ...graph.node.flatMap(({ attribute }) => attribute.flatMap(({ t }) => t ?? [])),
   ]);

@@ -6,6 +6,7 @@ import {
   type ModelProto,
   type NodeProto,
 } from './gen/onnx.js';
+import { type Inlined, inlineFunctions } from './inline.js';
 import { readSmall, readTensor, type Tensor } from './tensor.js';
 
 /** One graph or subgraph with look-ups by value name. Subgraphs see the values of the graphs around them. */
@@ -15,6 +16,8 @@ export interface Graph {
   readonly path: string;
   readonly outer?: Graph;
   readonly nodes: readonly NodeProto[];
+  /** The same nodes, each behind those that it reads from. Files have them so, but for what converters append. */
+  readonly sorted: readonly NodeProto[];
   readonly inner: readonly Graph[];
   /** Subgraphs by the node that holds them, in attribute order. */
   subgraphs(node: NodeProto): readonly Graph[];
@@ -29,7 +32,10 @@ export interface Graph {
 }
 
 export interface Model {
+  /** With the calls of model-local functions inlined. */
   readonly proto: ModelProto;
+  /** The calls that were, where there were any. */
+  readonly inlined?: Inlined;
   readonly graph: Graph;
   /** Opset version by domain; the standard domain is ''. */
   readonly opsets: ReadonlyMap<string, number>;
@@ -38,9 +44,16 @@ export interface Model {
 /**
  * Indexes a decoded model. Node and value look-ups are O(1) afterwards; nothing is copied.
  *
- * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor
+ * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor or
+ * function, PF110 for a function nested too deeply
  */
-export function openModel(proto: ModelProto): Model {
+export function openModel(given: ModelProto): Model {
+  const inlined = inlineFunctions(given);
+  return inlined ? { ...openAsWritten(inlined.proto), inlined } : openAsWritten(given);
+}
+
+/** openModel() with calls of functions left as they are. @throws PerformersError PF109, PF102 */
+export function openAsWritten(proto: ModelProto): Model {
   if (!proto.graph) throw new TypeError('decode() lets no model without a graph through');
   const opsets = new Map(
     proto.opsetImport.map(
@@ -57,6 +70,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
   const inner: Graph[] = [];
   const paths = new Set<string>();
   const initializers = new Map<string, Tensor>();
+  const order: NodeProto[] = [];
   for (const bytes of proto.initializer) {
     const tensor = readTensor(bytes);
     initializers.set(tensor.name, tensor);
@@ -68,6 +82,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
     path,
     outer,
     nodes: proto.node,
+    sorted: order,
     inner,
     subgraphs: (node) => held.get(node) ?? [],
     producer: (value) => producers.get(value),
@@ -99,7 +114,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
     }
     if (children.length > 0) held.set(node, children);
   }
-  checkAcyclic(graph);
+  for (const node of inOrder(graph)) order.push(node);
   return graph;
 }
 
@@ -115,7 +130,7 @@ function freshPath(outer: string, node: NodeProto, { name }: AttributeProto, tak
 }
 
 /** Kahn's algorithm. What walks the graph afterwards need not fear to walk in circles. */
-function checkAcyclic(graph: Graph): void {
+function inOrder(graph: Graph): readonly NodeProto[] {
   const waiting = new Map<NodeProto, number>();
   for (const node of graph.nodes) waiting.set(node, 0);
   for (const node of graph.nodes) {
@@ -136,6 +151,7 @@ function checkAcyclic(graph: Graph): void {
   }
   const [stuck] = graph.nodes.filter((node) => waiting.get(node) !== 0);
   if (stuck) throw invalid(`'${stuck.output[0]}' is computed from itself`, graph.path);
+  return ready;
 }
 
 function invalid(what: string, path: string): PerformersError {

@@ -28,7 +28,7 @@ export function inferShapes(model: Model): Shapes {
     const table = new Map<string, ValueType>();
     tables.set(graph, table);
     if (!graph.outer) for (const input of graph.proto.input) table.set(input.name ?? '', declaredType(input));
-    for (const node of graph.nodes) {
+    for (const node of graph.sorted) {
       for (const inner of graph.subgraphs(node)) visit(inner);
       const inputs = node.input.map((value) => (value ? shapes(graph, value) : undefined));
       const branches = graph

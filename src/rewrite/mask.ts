@@ -112,11 +112,15 @@ function readScores(reader: Reader, { addends }: MaskedScores, head: Dim): Term 
   return addends
     .map(({ expr, at }) => {
       const shape = reader.shape(expr);
-      return shape
-        ? reader.element(expr, aligned(shape, at(head)))
-        : reader.terms.leaf('value' in expr ? expr.value : '', at(head), false);
+      return shape ? reader.element(expr, aligned(shape, at(head))) : reader.terms.leaf(valueIn(expr), at(head), false);
     })
     .reduce((a, b) => reader.terms.apply('Add', a, b));
+}
+
+/** What an expression is made from, first of all. */
+function valueIn(expr: Expr): string {
+  if ('value' in expr) return expr.value;
+  return 'op' in expr ? (expr.inputs.map((input) => input && valueIn(input)).find((value) => value) ?? '') : '';
 }
 
 /** Keys that a query sees before and after itself; undefined on a side where it sees all. */

@@ -63,7 +63,9 @@ function isProjection(graph: Graph, node: NodeProto): boolean {
     return node.input.some((input) => isWeight(graph, input));
   return (
     node.domain === 'com.microsoft' &&
-    ['MatMulNBits', 'FusedMatMul', 'DynamicQuantizeMatMul', 'MatMulIntegerToFloat', 'QGemm'].includes(node.opType ?? '')
+    ['MatMulNBits', 'MatMulBnb4', 'FusedMatMul', 'DynamicQuantizeMatMul', 'MatMulIntegerToFloat', 'QGemm'].includes(
+      node.opType ?? '',
+    )
   );
 }
 
@@ -119,10 +121,23 @@ export function originOf(scope: Scope, value: string): Origin {
 
 /**
  * Self-attention: keys come from what the queries come from, or from something computed from it nearby (SegFormer
- * shrinks its keys with a strided convolution first).
+ * shrinks its keys with a strided convolution first), or both from one picture by convolutions of their own (CvT).
  */
-export function isSelf(scope: Scope, q: Origin, k: Origin): boolean {
-  return sharesSource(q, k) || [...k.sources].some((source) => leadsTo(scope.graph, source, q.sources, 10));
+export function isSelf({ graph }: Scope, q: Origin, k: Origin): boolean {
+  const targets = new Set([...q.sources].flatMap((source) => beforeConvolutions(graph, source)));
+  return sharesSource(q, k) || [...k.sources].some((source) => leadsTo(graph, source, targets, 10));
+}
+
+/** A value, and what convolutions and changes of layout made it from. */
+function beforeConvolutions(graph: Graph, value: string): string[] {
+  const passed = [value];
+  for (const at of passed) {
+    const node = producerOf(graph, at);
+    const local = isLayout(node) || isOp(node, 'Conv', 'BatchNormalization', 'AveragePool', 'MaxPool');
+    const inputs = isOp(node, 'Concat') ? node?.input : local ? node?.input.slice(0, 1) : undefined;
+    if (inputs && passed.length < 24) passed.push(...inputs);
+  }
+  return passed;
 }
 
 export function sharesSource(q: Origin, k: Origin): boolean {

@@ -83,6 +83,18 @@ describe('shapes', () => {
     );
   });
 
+  it('a slice along an axis that the tensor has not', () => {
+    const ints = (...values: bigint[]) => [makeAttribute({ name: 'value_ints', type: 7, ints: values })];
+    const nodes = [
+      node('Constant', [], 'start', { attribute: ints(0n) }),
+      node('Constant', [], 'end', { attribute: ints(2n) }),
+      node('Constant', [], 'axes', { attribute: ints(5n) }),
+      node('Slice', ['x', 'start', 'end', 'axes'], 'y'),
+    ];
+    const opened = openModel(decode(model(...nodes)));
+    expect(inferShapes(opened)(opened.graph, 'y').shape).toBeUndefined();
+  });
+
   it('are the same for a graph that is only long', () => {
     const nodes = [node('Relu', ['x'], 'v0')];
     for (let i = 0; i < 20_000; i++) nodes.push(node('Add', [`v${i}`, 'x'], `v${i + 1}`));

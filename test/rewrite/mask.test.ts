@@ -7,9 +7,11 @@ import { describe, expect, it } from 'vitest';
 import { gaussians } from '../../src/features/rng.js';
 import { inspect, linearize } from '../../src/linearize.js';
 import { close } from '../close.js';
-import { forms, headDim, heads, maskModel, mutants, slopes } from './masks.js';
+import { headDim, heads, maskModel, mutants, forms as plainForms, slopes } from './masks.js';
+import { movedForms } from './masks-moved.js';
 
 const batch = 2;
+const forms = { ...plainForms, ...movedForms };
 
 interface Lengths {
   readonly past: number;

@@ -28,7 +28,7 @@ export type Form = (site: Site) => { readonly bias: string } | { readonly masked
 const lowest = -3.4028234663852886e38;
 
 /** Builders of small subgraphs, named after what they write. */
-function tools({ build, n, p, s, mask }: Site) {
+export function tools({ build, n, p, s, mask }: Site) {
   const num = (value: number) => build.float([value], []);
   const int = (value: number) => build.int64([value], []);
   const op = (type: string, ...inputs: string[]) => build.op(type, inputs);
@@ -83,7 +83,7 @@ function tools({ build, n, p, s, mask }: Site) {
 }
 type Tools = ReturnType<typeof tools>;
 
-interface Claim {
+export interface Claim {
   readonly mask: string;
   readonly sliding?: { readonly left: number; readonly right: number };
   /** ALiBi with `slopes`. */
@@ -91,10 +91,10 @@ interface Claim {
   /** Made for queries and keys of one length: no cache. */
   readonly fresh?: true;
 }
-const bias =
+export const bias =
   (make: (t: Tools) => string): Form =>
   (site) => ({ bias: make(tools(site)) });
-const both = (t: Tools, visible: string) => t.op('And', visible, t.keep());
+export const both = (t: Tools, visible: string) => t.op('And', visible, t.keep());
 
 /** Forms that are proven. Where a name stands before the colon, it is who writes it so. */
 export const forms: Readonly<Record<string, Claim & { readonly form: Form }>> = {

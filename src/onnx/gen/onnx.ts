@@ -110,6 +110,23 @@ export interface ModelProto {
   readonly unknown?: readonly Uint8Array[];
 }
 
+export interface FunctionProto {
+  readonly name?: string | undefined;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attribute: readonly string[];
+  readonly node: readonly NodeProto[];
+  readonly docString?: string | undefined;
+  readonly opsetImport: readonly OperatorSetIdProto[];
+  readonly domain?: string | undefined;
+  readonly attributeProto: readonly AttributeProto[];
+  readonly valueInfo: readonly ValueInfoProto[];
+  readonly overload?: string | undefined;
+  readonly metadataProps: readonly Uint8Array[];
+  /** Fields that the schema does not know, as they stand in the file. */
+  readonly unknown?: readonly Uint8Array[];
+}
+
 export interface StringStringEntryProto {
   readonly key?: string | undefined;
   readonly value?: string | undefined;
@@ -180,6 +197,7 @@ export interface Messages {
   ValueInfoProto: ValueInfoProto;
   NodeProto: NodeProto;
   ModelProto: ModelProto;
+  FunctionProto: FunctionProto;
   StringStringEntryProto: StringStringEntryProto;
   GraphProto: GraphProto;
   TensorShapeProto: TensorShapeProto;
@@ -194,6 +212,7 @@ AttributeProto name=1s f=2f i=3i s=4b t=5b g=6GraphProto floats=7f* ints=8i* str
 ValueInfoProto name=1s type=2TypeProto docString=3s metadataProps=4b*
 NodeProto input=1s* output=2s* name=3s opType=4s attribute=5AttributeProto* docString=6s domain=7s overload=8s metadataProps=9b* deviceConfigurations=10b*
 ModelProto irVersion=1i producerName=2s producerVersion=3s domain=4s modelVersion=5i docString=6s graph=7GraphProto opsetImport=8OperatorSetIdProto* metadataProps=14StringStringEntryProto* trainingInfo=20b* functions=25b* configuration=26b*
+FunctionProto name=1s input=4s* output=5s* attribute=6s* node=7NodeProto* docString=8s opsetImport=9OperatorSetIdProto* domain=10s attributeProto=11AttributeProto* valueInfo=12ValueInfoProto* overload=13s metadataProps=14b*
 StringStringEntryProto key=1s value=2s
 GraphProto node=1NodeProto* name=2s initializer=5b* docString=10s input=11ValueInfoProto* output=12ValueInfoProto* valueInfo=13ValueInfoProto* quantizationAnnotation=14b* sparseInitializer=15b* metadataProps=16b*
 TensorShapeProto dim=1TensorShapeProto_Dimension*

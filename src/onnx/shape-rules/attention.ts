@@ -72,3 +72,7 @@ export const groupQueryAttention: Rule = (node, { inputs: [q, k, , past], fresh 
   const present = known([batch, constant(kvHeads), fresh(2), width]);
   return typed(q, known([batch, queries, width && multiply(width, constant(heads))]), present, present);
 };
+
+/** A table [buckets, heads] and two lengths → [1, heads, queries, keys]. */
+export const relativePositionBias: Rule = (_, { inputs: [table, queries, keys] }) =>
+  typed(table, known([constant(1), table?.shape?.[1], queries?.data?.[0], keys?.data?.[0]]));

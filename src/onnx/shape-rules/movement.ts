@@ -1,13 +1,25 @@
 /** Operators that make, cut, join and move tensors. */
 
-import { add, constant, type Dim, divide, divideExactly, isNonNegative, multiply, product, toNumber } from '../dims.js';
+import {
+  add,
+  broadcast,
+  constant,
+  type Dim,
+  divide,
+  divideExactly,
+  isNonNegative,
+  minimum,
+  multiply,
+  product,
+  toNumber,
+} from '../dims.js';
 import { TensorProto_DataType as DataType } from '../gen/onnx.js';
 import { attribute, intAttribute, intsAttribute } from '../graph.js';
 import { readSmall, readTensor } from '../tensor.js';
-import { axesOf, broadcastShapes, dataLimit, knownNumbers, type Rule, resolveAxis, type Scalar } from './rule.js';
+import { axesOf, dataLimit, fromStart, knownNumbers, type Rule, resolveAxis, type Scalar } from './rule.js';
 
-export const shapeRule: Rule = (node, { inputs: [x] }) => {
-  if (!x?.shape) return [{ elemType: DataType.INT64 }];
+export const shapeRule: Rule = (node, { inputs: [x], fresh }) => {
+  if (!x?.shape) return [{ elemType: DataType.INT64, shape: [fresh(0)] }];
   const rank = x.shape.length;
   const clamp = (axis: number) => Math.max(0, Math.min(rank, resolveAxis(axis, rank)));
   const data = x.shape.slice(clamp(intAttribute(node, 'start') ?? 0), clamp(intAttribute(node, 'end') ?? rank));
@@ -70,6 +82,7 @@ export const slice: Rule = (node, context) => {
   for (const [i, given] of axes.entries()) {
     if (given === undefined) return [{ elemType: x.elemType, shape: x.shape.map((_, axis) => context.fresh(axis)) }];
     const axis = resolveAxis(given, rank);
+    if (axis < 0 || axis >= rank) return [{ elemType: x.elemType }];
     const size = toNumber(shape[axis]);
     const [start, end, step] = [starts?.[i], ends?.[i], steps?.[i]];
     if (start === undefined || end === undefined || step === undefined || step < 1) {
@@ -91,12 +104,19 @@ export const slice: Rule = (node, context) => {
   return [{ elemType: x.elemType, shape, data }];
 };
 
-/** Length of x[start:end] where both are sizes, proven to lie within the axis. */
-function span([start, end]: readonly Scalar[], size: Scalar): Dim | undefined {
-  if (!start || !end || !size) return undefined;
-  const stop = (toNumber(end) ?? 0) > 2 ** 31 ? size : end;
+/**
+ * Length of x[start:end] where both are sizes: proven to lie within the axis, or one of the parts that an axis is cut
+ * into at a place that may be beyond its end. Both parts together are the axis then, as in a partial rotation.
+ */
+function span([given, end]: readonly Scalar[], size: Scalar): Dim | undefined {
+  if (!given || !end || !size) return undefined;
+  const start = fromStart(given, size) ?? given;
+  const toEnd = (toNumber(end) ?? 0) > 2 ** 31;
+  const stop = toEnd ? size : end;
   const inside = [start, add(stop, start, -1), add(size, stop, -1)].every(isNonNegative);
-  return inside ? add(stop, start, -1) : undefined;
+  if (inside) return add(stop, start, -1);
+  if (toNumber(start) === 0 && isNonNegative(stop)) return minimum(stop, size);
+  return toEnd && isNonNegative(start) ? add(size, minimum(start, size), -1) : undefined;
 }
 
 export const gatherND: Rule = (node, { inputs: [x, index] }) => {
@@ -169,16 +189,21 @@ export const transpose: Rule = (node, { inputs: [x] }) => {
   return [{ elemType: x.elemType, shape: shape.every((dim) => dim !== undefined) ? shape : undefined }];
 };
 
-export const expand: Rule = (_, { inputs: [x, target] }) => {
-  const wanted = target?.data;
-  const known = wanted?.every((dim) => dim !== undefined) ? (wanted as Dim[]) : undefined;
-  return [
-    {
-      elemType: x?.elemType ?? 0,
-      shape: known && x?.shape ? broadcastShapes([x.shape, known]) : undefined,
-      data: toNumber(product(known ?? [constant(0)])) === 1 ? x?.data : undefined,
-    },
-  ];
+/** Where one of the sizes is not known, the tensor's own is the result's if it is more than 1. */
+export const expand: Rule = (_, { inputs: [x, target], fresh }) => {
+  const length = toNumber(target?.shape?.[0]) ?? Number.POSITIVE_INFINITY;
+  const rank = Math.max(x?.shape?.length ?? 0, length);
+  const shape =
+    x?.shape && rank <= dataLimit
+      ? Array.from({ length: rank }, (_, axis) => {
+          const own = x.shape?.[axis - rank + (x.shape?.length ?? 0)] ?? constant(1);
+          const asked = axis < rank - length ? constant(1) : target?.data?.[axis - rank + length];
+          if (asked) return broadcast(own, asked);
+          return (toNumber(own) ?? 1) > 1 ? own : fresh(axis);
+        })
+      : undefined;
+  const one = target?.data?.every((dim) => toNumber(dim) === 1);
+  return [{ elemType: x?.elemType ?? 0, shape, data: one ? x?.data : undefined }];
 };
 
 export const split: Rule = (node, context) => {
@@ -194,12 +219,13 @@ export const split: Rule = (node, context) => {
   });
 };
 
-export const tile: Rule = (_, { inputs: [x, repeats] }) => [
+export const tile: Rule = (_, { inputs: [x, repeats], fresh }) => [
   {
     elemType: x?.elemType ?? 0,
-    shape: x?.shape?.every((_dim, axis) => repeats?.data?.[axis])
-      ? x.shape.map((dim, axis) => multiply(dim, repeats?.data?.[axis] ?? constant(1)))
-      : undefined,
+    shape: x?.shape?.map((dim, axis) => {
+      const count = repeats?.data?.[axis];
+      return count ? multiply(dim, count) : fresh(axis);
+    }),
   },
 ];
 

@@ -1,7 +1,7 @@
-/** Products, convolutions, reductions and the fused operators around attention. */
-import { add, constant, type Dim, divide, divideExactly, product, toNumber } from '../dims.js';
+/** Products, reductions and the fused operators around attention. */
+import { broadcast, constant, type Dim, product } from '../dims.js';
 import { TensorProto_DataType as DataType } from '../gen/onnx.js';
-import { attribute, intAttribute, intsAttribute, stringAttribute } from '../graph.js';
+import { intAttribute, stringAttribute } from '../graph.js';
 import type { ValueType } from '../value-type.js';
 import { axesOf, broadcastShapes, type Rule, resolveAxis } from './rule.js';
 
@@ -23,46 +23,50 @@ export const fusedMatmul: Rule = (node, context) => {
   return matmul(node, { ...context, inputs: [flip(a, 'transA'), flip(b, 'transB')] });
 };
 
-/** Sizes by letter, for the equations that name every axis. */
+/** Sizes by letter. What an ellipsis stands for is named by `spelled`, so that every axis has a letter. */
 export const einsum: Rule = (node, { inputs }) => {
-  const equation = (stringAttribute(node, 'equation') ?? '').replaceAll(' ', '');
-  const [left = '', out = ''] = equation.split('->');
+  const elemType = inputs[0]?.elemType ?? 0;
+  const ranks = inputs.map((input) => input?.shape?.length);
+  const equation = spelled(stringAttribute(node, 'equation') ?? '', ranks);
+  if (!equation) return [{ elemType }];
   const sizes = new Map<string, Dim>();
-  for (const [i, term] of left.split(',').entries()) {
+  for (const [i, term] of equation.terms.entries()) {
     const shape = inputs[i]?.shape;
-    if (!shape || shape.length !== term.length) return [{ elemType: inputs[0]?.elemType ?? 0 }];
-    for (const [axis, dim] of shape.entries()) sizes.set(term[axis] ?? '', dim);
+    if (!shape || shape.length !== term.length) return [{ elemType }];
+    for (const [axis, dim] of shape.entries()) {
+      const before = sizes.get(term[axis] ?? '');
+      sizes.set(term[axis] ?? '', before ? broadcast(before, dim) : dim);
+    }
   }
-  const shape = [...out].map((axis) => sizes.get(axis));
-  const known = /^[a-zA-Z,]+->[a-zA-Z]+$/.test(equation) && shape.every((dim) => dim !== undefined);
-  return [{ elemType: inputs[0]?.elemType ?? 0, shape: known ? shape : undefined }];
+  const shape = [...equation.out].map((axis) => sizes.get(axis));
+  return [{ elemType, shape: shape.every((dim) => dim !== undefined) ? shape : undefined }];
 };
+
+/** An equation of Einsum with one letter an axis, or undefined where its output is not given or a rank not known. */
+export function spelled(
+  equation: string,
+  ranks: readonly (number | undefined)[],
+): { terms: readonly string[]; out: string } | undefined {
+  const [left = '', right] = equation.replaceAll(' ', '').split('->');
+  const given = left.split(',');
+  if (right === undefined || given.length !== ranks.length) return undefined;
+  const free = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'].filter((letter) => !equation.includes(letter));
+  const covered = given.flatMap((term, i) =>
+    term.includes('...') ? [(ranks[i] ?? Number.NaN) - term.length + 3] : [],
+  );
+  const most = Math.max(0, ...covered);
+  if (covered.some((count) => !(count >= 0)) || most > free.length) return undefined;
+  const letters = (count: number) => free.slice(most - count, most).join('');
+  let ellipsis = 0;
+  const terms = given.map((term) => term.replace('...', () => letters(covered[ellipsis++] ?? 0)));
+  const out = right.replace('...', letters(most));
+  return [...terms, out].every((term) => /^[a-zA-Z]*$/.test(term)) ? { terms, out } : undefined;
+}
 
 export const gemm: Rule = (node, { inputs: [a, b] }) => {
   const rows = a?.shape?.[intAttribute(node, 'transA') ? 1 : 0];
   const columns = b?.shape?.[intAttribute(node, 'transB') ? 0 : 1];
   return [{ elemType: a?.elemType ?? 0, shape: rows && columns ? [rows, columns] : undefined }];
-};
-
-export const conv: Rule = (node, { inputs: [x, weight], fresh }) => {
-  const [batch, , ...space] = x?.shape ?? [];
-  const channels = weight?.shape?.[0];
-  if (!batch || !channels) return [{ elemType: x?.elemType ?? 0 }];
-  const kernel = weight?.shape?.slice(2).map(toNumber) ?? [];
-  const strides = intsAttribute(node, 'strides') ?? kernel.map(() => 1);
-  const dilations = intsAttribute(node, 'dilations') ?? kernel.map(() => 1);
-  const pads = intsAttribute(node, 'pads') ?? kernel.flatMap(() => [0, 0]);
-  const plain = !attribute(node, 'auto_pad') || new TextDecoder().decode(attribute(node, 'auto_pad')?.s) === 'NOTSET';
-  const sizes = space.map((dim, i) => {
-    const [k, stride] = [kernel[i], strides[i]];
-    if (!plain || k === undefined || stride === undefined) return fresh(i + 2);
-    const around = (pads[i] ?? 0) + (pads[i + space.length] ?? 0) - (dilations[i] ?? 1) * (k - 1) - 1;
-    const out = divide(add(dim, constant(around)), constant(stride));
-    return toNumber(out) === undefined && !divideExactly(add(dim, constant(around)), constant(stride))
-      ? fresh(i + 2)
-      : add(out, constant(1));
-  });
-  return [{ elemType: x?.elemType ?? 0, shape: [batch, channels, ...sizes] }];
 };
 
 export const reduce: Rule = (node, context) => {
@@ -78,6 +82,14 @@ export const reduce: Rule = (node, context) => {
   return [{ elemType: x.elemType, shape, data: total }];
 };
 
+/** The largest or least along one axis, by its index. */
+export const argReduce: Rule = (node, { inputs: [x] }) => {
+  const axis = resolveAxis(intAttribute(node, 'axis') ?? 0, x?.shape?.length ?? 0);
+  const keep = (intAttribute(node, 'keepdims') ?? 1) === 1;
+  const shape = x?.shape?.flatMap((dim, i) => (i === axis ? (keep ? [constant(1)] : []) : [dim]));
+  return [{ elemType: DataType.INT64, shape }];
+};
+
 export const matMulNBits: Rule = (node, { inputs: [x] }) => {
   const columns = intAttribute(node, 'N');
   return [
@@ -87,9 +99,6 @@ export const matMulNBits: Rule = (node, { inputs: [x] }) => {
     },
   ];
 };
-
-export const matMulInteger: Rule = (node, context) =>
-  matmul(node, context).map((out) => out && { ...out, elemType: DataType.INT32 });
 
 export const embedLayerNorm: Rule = (_, { inputs: [ids, , table] }) => {
   const [batch, width] = [ids?.shape?.[0], table?.shape?.[1]];

@@ -1,5 +1,5 @@
 /** Shape rules by operator. */
-import { add, constant, equal, multiply, toNumber } from '../dims.js';
+import { add, constant, equal, multiply } from '../dims.js';
 import { TensorProto_DataType as DataType, type NodeProto } from '../gen/onnx.js';
 import { operatorName } from '../graph.js';
 import type { ValueType } from '../value-type.js';
@@ -22,6 +22,7 @@ import {
   groupQueryAttention,
   microsoftAttention,
   multiHeadAttention,
+  relativePositionBias,
 } from './attention.js';
 import {
   concat,
@@ -44,18 +45,18 @@ import {
   unsqueeze,
 } from './movement.js';
 import {
-  conv,
+  argReduce,
   einsum,
   embedLayerNorm,
   fusedMatmul,
   gemm,
-  matMulInteger,
   matMulNBits,
   matmul,
   reduce,
   skipLayerNorm,
 } from './products.js';
 import { type Context, type Rule, sameAsFirst, upTo } from './rule.js';
+import { blocks, conv, convTranspose, globalPool, pad, pool, resize } from './spatial.js';
 
 /** The types of a node's outputs, as far as its operator is known. Never throws: what is odd is unknown. */
 export function inferNode(node: NodeProto, context: Context): (ValueType | undefined)[] {
@@ -75,13 +76,25 @@ const ifRule: Rule = (node, { branches: [then, otherwise] }) =>
     return a && { elemType: a.elemType, shape: same ? a.shape : undefined };
   });
 
+const typedAs =
+  (elemType: DataType, rule: Rule): Rule =>
+  (node, context) =>
+    rule(node, context).map((type) => type && { ...type, elemType });
+
+/** Of a product whose operands each come with a scale and a zero point. */
+const quantised =
+  (rule: Rule): Rule =>
+  (node, context) =>
+    rule(node, { ...context, inputs: [context.inputs[0], context.inputs[3]] });
+
 const rules: ReadonlyMap<string, Rule> = new Map(
   Object.entries<Rule>({
     ...Object.fromEntries(
       (
         'Identity Dropout Relu Erf Tanh Sigmoid Exp Log Abs Sin Cos Softmax LogSoftmax LayerNormalization RMSNormalization SimplifiedLayerNormalization ' +
         'LayerNorm BatchNormalization InstanceNormalization Gelu Clip Elu LeakyRelu HardSigmoid Softplus Round Ceil Reciprocal CumSum ScatterND ' +
-        'ScatterElements Tan Sign HardSwish Mish GroupNormalization Celu Selu ThresholdedRelu'
+        'ScatterElements Tan Sign HardSwish Mish GroupNormalization Celu Selu ThresholdedRelu Sinh Cosh Asin Acos Atan Asinh Acosh Atanh ' +
+        'Softsign Hardmax Shrink Swish LpNormalization MeanVarianceNormalization LRN ReverseSequence RandomNormalLike RandomUniformLike Bernoulli'
       )
         .split(' ')
         .map((op): [string, Rule] => [op, sameAsFirst]),
@@ -158,6 +171,7 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     MatMul: matmul,
     'com.microsoft.FusedMatMul': fusedMatmul,
     'com.microsoft.MatMulNBits': matMulNBits,
+    'com.microsoft.MatMulBnb4': matMulNBits,
     'com.microsoft.Gelu': sameAsFirst,
     'com.microsoft.FastGelu': sameAsFirst,
     'com.microsoft.BiasGelu': sameAsFirst,
@@ -172,7 +186,7 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     'com.microsoft.GroupQueryAttention': groupQueryAttention,
     Attention: attention,
     RotaryEmbedding: sameAsFirst,
-    MatMulInteger: matMulInteger,
+    MatMulInteger: typedAs(DataType.INT32, matmul),
     DequantizeLinear: dequantize,
     QuantizeLinear: quantize,
     DynamicQuantizeLinear: dynamicQuantize,
@@ -183,22 +197,33 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     ReduceMax: reduce,
     ReduceMin: reduce,
     ReduceProd: reduce,
+    ReduceL1: reduce,
     ReduceL2: reduce,
+    ReduceLogSum: reduce,
     ReduceLogSumExp: reduce,
+    ReduceSumSquare: reduce,
+    ArgMax: argReduce,
+    ArgMin: argReduce,
     Range: range,
     Trilu: sameAsFirst,
     TopK: topK,
     If: ifRule,
-    Pad: (_, { inputs: [x], fresh }) => [
-      { elemType: x?.elemType ?? 0, shape: x?.shape?.map((_dim, axis) => fresh(axis)) },
-    ],
-    Resize: (_, { inputs: [x, , scales, sizes], fresh }) => [
-      {
-        elemType: x?.elemType ?? 0,
-        shape: x?.shape?.map(
-          (_dim, axis) => sizes?.data?.[axis] ?? (toNumber(scales?.data?.[axis]) === 1 ? _dim : fresh(axis)),
-        ),
-      },
-    ],
+    Pad: pad,
+    Resize: resize,
+    ConvTranspose: convTranspose,
+    'com.microsoft.FusedConv': conv,
+    ConvInteger: typedAs(DataType.INT32, conv),
+    QLinearConv: quantised(conv),
+    QLinearMatMul: quantised(matmul),
+    'com.microsoft.MatMulIntegerToFloat': typedAs(DataType.FLOAT, matmul),
+    'com.microsoft.DynamicQuantizeMatMul': typedAs(DataType.FLOAT, matmul),
+    'com.microsoft.RelativePositionBias': relativePositionBias,
+    AveragePool: pool,
+    MaxPool: pool,
+    LpPool: pool,
+    GlobalAveragePool: globalPool,
+    GlobalMaxPool: globalPool,
+    DepthToSpace: blocks,
+    SpaceToDepth: blocks,
   }),
 );

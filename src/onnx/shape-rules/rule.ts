@@ -1,5 +1,5 @@
 /** What every shape rule is made of. A rule never throws: what is odd is unknown. */
-import { broadcast, constant, type Dim, toNumber } from '../dims.js';
+import { add, broadcast, constant, type Dim, equal, isNonNegative, multiply, toNumber } from '../dims.js';
 import type { NodeProto } from '../gen/onnx.js';
 import { intsAttribute } from '../graph.js';
 import type { ValueType } from '../value-type.js';
@@ -27,6 +27,16 @@ export function upTo<T>(list: readonly T[] | undefined): readonly T[] | undefine
 
 export function resolveAxis(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;
+}
+
+/**
+ * Where a slice starts that may be counted from the end. x[-n:] begins at size − n unless n is 0, when it is all of x:
+ * undefined unless n is the size or surely more than 0. Other starts are taken to lie within the axis.
+ */
+export function fromStart(start: Dim, size: Dim): Dim | undefined {
+  const back = multiply(start, constant(-1));
+  if (start.terms.size === 0 || !isNonNegative(back)) return start;
+  return (back.terms.get('') ?? 0) > 0 || equal(back, size) ? add(size, start) : undefined;
 }
 
 /** Axes given as an attribute (before opset 13 or 18) or as a constant input. */

@@ -18,6 +18,7 @@ import {
   producerOf,
   stringAttribute,
 } from '../../onnx/graph.js';
+import { spelled } from '../../onnx/shape-rules/products.js';
 import type { Layout, NearSteps } from '../site.js';
 import { constantFactor, isWeight } from '../trace.js';
 import type { Scope } from './pattern.js';
@@ -80,12 +81,12 @@ interface Terms {
 
 /** The product as an einsum with one letter an axis. */
 function termsOf(node: NodeProto, { graph, shapes }: Scope): Terms | string {
+  const ranks = node.input.map((input) => shapes(graph, input).shape?.length);
   if (isOp(node, 'Einsum')) {
-    const equation = (stringAttribute(node, 'equation') ?? '').replaceAll(' ', '');
-    const [, left = '', right = '', out = ''] = /^([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)$/.exec(equation) ?? [];
+    const equation = stringAttribute(node, 'equation') ?? '';
+    const { terms: [left = '', right = ''] = [], out } = spelled(equation, ranks) ?? {};
     return out ? { left, right, out } : `Einsum ${equation}`;
   }
-  const ranks = node.input.map((input) => shapes(graph, input).shape?.length);
   const batch = ranks[0] === 4 ? 'bh' : ranks[0] === 3 ? 'f' : undefined;
   if (!batch || ranks[1] !== ranks[0]) return `ranks ${ranks.map((rank) => rank ?? 'unknown').join(' and ')}`;
   const flipped = (axes: string, flip: boolean) => batch + (flip ? [...axes].reverse().join('') : axes);

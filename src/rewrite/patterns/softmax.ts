@@ -64,13 +64,11 @@ export const softmax = definePattern<Match>({
     const product = readScores(up.scores, scope);
     const result = readContext(down.context, scope);
     const relative = up.steps.flatMap(({ addend }) => (addend && fromProduct(addend, scope)) ?? []);
-    // Terms like those of DeBERTa say more about a site than a size that could not be proven.
-    const short = (expected: string, but: string) => {
-      const [term] = relative;
-      return term
-        ? { refused: `${term} is computed from the queries or keys and added to the scores: relative-position terms` }
-        : { expected, but };
-    };
+    // Terms like those of DeBERTa say more about a site than a size that could not be proven, or a view.
+    const terms = relative[0]
+      ? `${relative[0]} is computed from the queries or keys and added to the scores: relative-position terms`
+      : undefined;
+    const short = (expected: string, but: string) => (terms ? { refused: terms } : { expected, but });
     if (typeof product === 'string') return short('Q·Kᵀ over [batch, heads, tokens, width]', product);
     if (typeof result === 'string') return short('P·V over [batch, heads, tokens, width]', result);
     const { q } = product;
@@ -82,17 +80,16 @@ export const softmax = definePattern<Match>({
       return short('a fixed head width', `width ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V`);
     }
     const contextValue = down.context.output[0] ?? '';
-    const counts = [
-      qSizes.folded ? foldedHeads(contextValue, valueDim, scope) : toNumber(qSizes.heads),
-      ...[kSizes, vSizes].flatMap((sizes) => (sizes.folded ? [] : [toNumber(sizes.heads)])),
-    ];
-    const [heads] = counts;
-    if (heads === undefined || counts.some((count) => count !== heads)) {
-      const found = `heads ${counts.map((count) => count ?? 'not fixed').join(', ')}`;
+    const heads = qSizes.folded ? foldedHeads(contextValue, valueDim, scope) : toNumber(qSizes.heads);
+    const keyCounts = [kSizes, vSizes].flatMap((sizes) => (sizes.folded ? [] : [toNumber(sizes.heads)]));
+    // The products broadcast one head of keys and values to all queries.
+    const shared = keyCounts.length === 2 && keyCounts.every((count) => count === 1);
+    if (heads === undefined || (!shared && keyCounts.some((count) => count !== heads))) {
+      const found = `heads ${[heads, ...keyCounts].map((count) => count ?? 'not fixed').join(', ')}`;
       return short('one fixed number of heads on Q, K and V', found);
     }
     const chain = readChain(up, { folded: qSizes.folded !== undefined, heads }, scope);
-    if (typeof chain === 'string') return { refused: chain };
+    if (typeof chain === 'string') return { refused: terms ?? chain };
     if (!sameView(down.steps, scope))
       return { expected: 'probabilities laid out as the Softmax gives them', but: 'a Transpose before P·V' };
     const quantised = [...up.steps.map((step) => step.node), ...down.steps].some((step) =>
@@ -101,7 +98,9 @@ export const softmax = definePattern<Match>({
     if (quantised && chain.addends.length > 0)
       return { refused: `a mask beside quantised scores (${up.scores.name}): exact plans could not round as it does` };
 
-    const [kGroup, vGroup] = [ungrouped(k, heads, scope), ungrouped(result.v, heads, scope)];
+    const [kGroup, vGroup] = [k, result.v].map((side) =>
+      shared ? { operand: operand(side), heads: 1, factor: 1 } : ungrouped(side, heads, scope),
+    );
     const grouped =
       kGroup && vGroup && kGroup.heads === vGroup.heads && vGroup.factor === 1 ? { k: kGroup, v: vGroup } : undefined;
     const keys = grouped?.k.operand ?? operand(k);

@@ -55,13 +55,15 @@ export function signOf(dim: Dim, ranges: Ranges): boolean | undefined {
 }
 
 /**
- * index = quotient · size + remainder with 0 ≤ remainder < size. A single index variable counts as less than the size
- * of an axis that it walks along: beyond it the graph itself would read another row.
+ * index = quotient · size + remainder with 0 ≤ remainder < size. What is left of a row's index, a single index variable,
+ * counts as less than the size of the axis that it walks along: beyond it the graph itself would read another row. An
+ * index that is a single variable walks along more than the one axis.
  */
 export function divideIndex(dim: Dim, size: Dim, ranges: Ranges): { quotient: Dim; remainder: Dim } | undefined {
   const { quotient, rest: remainder } = divideWithRest(dim, size);
   const within = signOf(add(add(size, constant(-1)), remainder, -1), ranges);
-  const lone = remainder.terms.size === 1 && remainder.key.startsWith('1*') && isIndex(remainder.key.slice(2));
+  const single = remainder.terms.size === 1 && remainder.key.startsWith('1*') && isIndex(remainder.key.slice(2));
+  const lone = single && toNumber(quotient) !== 0;
   const isOpen = toNumber(size) === undefined || toNumber(ranges.get(remainder.key.slice(2))) === undefined;
   const fits =
     toNumber(remainder) === 0 ||

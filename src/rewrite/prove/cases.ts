@@ -1,10 +1,13 @@
 /** A bias case by case: what it is for each way its conditions on positions can turn out. */
 import { add, constant, type Dim } from '../../onnx/dims.js';
 import { signOf } from './affine.js';
-import { boundsOf, factorOf, type Term, type Terms } from './term.js';
+import { boundsOf, factorOf, numberOf, type Term, type Terms } from './term.js';
 
 /** Scores at or below this are meant as "not attended": exporters use -1e4, -3.4e38 (or -65504) and -Infinity. */
 export const maskedBelow = -5000;
+
+/** Added to numbers like this, what a mask or ALiBi adds is lost in rounding. */
+const swallowing = -1e30;
 
 /** Conditions on positions that one mask may have: 2ⁿ cases are looked at. */
 const mostConditions = 8;
@@ -59,7 +62,7 @@ function splitBias(terms: Terms, bias: Term): Omit<Case, 'conditions'> {
   let byPosition = constant(0);
   let [counted, most] = [0, 0];
   const rest: Term[] = [];
-  for (const addend of addendsOf(bias)) {
+  for (const addend of addendsOf(terms, bias)) {
     const [factor, base] = factorOf(addend);
     if ('poly' in addend) {
       // Of a polynomial, what is far below any position times slope is a mask.
@@ -76,8 +79,16 @@ function splitBias(terms: Terms, bias: Term): Omit<Case, 'conditions'> {
   return { hidden: most <= maskedBelow, byPosition, counted, rest: sum };
 }
 
-function addendsOf(term: Term): Term[] {
-  return 'op' in term && term.op === 'Add' ? term.inputs.flatMap(addendsOf) : [term];
+/** Where(c, lowest, x) is Where(c, lowest, 0) + x: the lowest numbers there are swallow what is added to them. */
+function addendsOf(terms: Terms, term: Term): Term[] {
+  if (!('op' in term)) return [term];
+  if (term.op === 'Add') return term.inputs.flatMap((input) => addendsOf(terms, input));
+  const [test, ...branches] = term.op === 'Where' ? term.inputs : [];
+  const low = branches.find((branch) => (numberOf(branch) ?? 0) <= swallowing);
+  const other = branches.find((branch) => branch !== low && numberOf(branch) === undefined);
+  if (!test || !low || !other) return [term];
+  const zeroed = branches.map((branch) => (branch === low ? low : terms.number(0)));
+  return [terms.apply('Where', test, ...zeroed), ...addendsOf(terms, other)];
 }
 
 /** Positions among the keys that are kept: a running sum of the padding mask, as BLOOM counts them. */

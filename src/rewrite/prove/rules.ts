@@ -1,7 +1,7 @@
 /** How the operators that make and move the elements of masks look up one element. Elementwise operators need no rule. */
 import { add, constant, type Dim, divideExactly, equal, multiply, toNumber } from '../../onnx/dims.js';
-import { attribute, floatAttribute, intsAttribute } from '../../onnx/graph.js';
-import { resolveAxis } from '../../onnx/shape-rules/rule.js';
+import { attribute, floatAttribute, intsAttribute, stringAttribute } from '../../onnx/graph.js';
+import { fromStart, resolveAxis } from '../../onnx/shape-rules/rule.js';
 import { readSmall, readTensor } from '../../onnx/tensor.js';
 import { divideIndex, reindex, signOf } from './affine.js';
 import type { Rule, View } from './rule.js';
@@ -85,20 +85,21 @@ const slice: Rule = ({ node, read, shape, data, has, equate, output }, at) => {
   const steps = has(4) ? list(4, 'steps') : undefined;
   if (!from || !starts || !axes || (steps ?? []).some((step) => toNumber(step) !== 1)) return undefined;
   const places = [...at];
-  for (const [i, given] of axes.entries()) {
-    const axis = resolveAxis(toNumber(given) ?? Number.NaN, from.length);
-    const [start, size] = [starts[i], from[axis]];
-    if (!start || !size) return undefined;
-    const number = toNumber(start);
-    const [end, length] = [ends?.[i], output?.[axis]];
+  for (const [i, at] of axes.entries()) {
+    const axis = resolveAxis(toNumber(at) ?? Number.NaN, from.length);
+    const [size, given, last] = [from[axis], starts[i], ends?.[i]];
+    if (!size || !given) return undefined;
+    // x[a - b:] counts from the start: a ≥ b is what makes it a mask at all. Of x[-n:], what is read has n elements.
+    const start = fromStart(given, size) ?? add(size, given);
+    const end = last && fromStart(last, size);
+    const length = output?.[axis];
     if (end && length && toNumber(end) === undefined) {
       // Where a table is shorter than what is cut from it, what it is added to would not fit.
       equate(length, add(end, start, -1));
       // A mask cut to the keys of a layer is as long as they are: caches of all layers are of one length.
-      if (number === 0 && toNumber(size) === undefined) equate(end, size);
+      if (toNumber(start) === 0 && toNumber(size) === undefined) equate(end, size);
     }
-    // Python's x[-n:] of unknown length, and x[a - b:] where a ≥ b is what makes it a mask at all.
-    places[axis] = add(places[axis] ?? zero, number !== undefined && number < 0 ? add(size, start) : start);
+    places[axis] = add(places[axis] ?? zero, start);
   }
   return read(0, places);
 };
@@ -151,12 +152,8 @@ const gatherND: Rule = (view, at) => {
 /** Where every element is written, each to its own place (`x[:, :, :, :n] = y` over the whole of x). */
 const scatterND: Rule = (view, at) => {
   const [data, index] = [view.shape(0), view.shape(1)];
-  if (
-    !data ||
-    index?.length !== data.length + 1 ||
-    (view.node.attribute.length > 0 && attribute(view.node, 'reduction'))
-  )
-    return undefined;
+  const reduction = stringAttribute(view.node, 'reduction') ?? 'none';
+  if (!data || index?.length !== data.length + 1 || reduction !== 'none') return undefined;
   const whole = data.every((size, axis) => equal(size, index[axis]));
   const places = whole ? tuple(view, at) : undefined;
   return places?.every((place, axis) => equal(place, at[axis])) ? view.read(2, at) : undefined;

@@ -152,11 +152,11 @@ export function makeTerms(ranges: Ranges): Terms {
     if (!b) return unary(op, a);
     const [x, y] = numbers;
     const [p, q] = [polynomial(a), polynomial(b)];
-    if (compute && op !== 'Where' && isBranching(p ? b : a) && (p || q)) {
+    if (compute && op !== 'Where' && (p || q)) {
       // What is done to every branch of a case distinction folds there.
       const [of, spread] = p ? [b, (x: Term) => terms.apply(op, a, x)] : [a, (x: Term) => terms.apply(op, x, b)];
-      const [test = of, then = of, otherwise = of] = 'op' in of ? of.inputs : [];
-      return terms.apply('Where', test, spread(then), spread(otherwise));
+      const [test, then, otherwise] = isBranching(of) || (isChoice(of) && (x ?? y) !== undefined) ? of.inputs : [];
+      if (test && then && otherwise) return terms.apply('Where', test, spread(then), spread(otherwise));
     }
     switch (op) {
       case 'Add':
@@ -180,14 +180,16 @@ export function makeTerms(ranges: Ranges): Terms {
       case 'Min':
         return a === b ? a : undefined;
       case 'Where':
-        return x !== undefined ? (x ? b : c) : b === c ? b : undefined;
+        if (x !== undefined || b === c) return x === 0 ? c : b;
+        if (!isLogical(a) || !c || y === undefined) return undefined;
+        return y === 1 && numberOf(c) === 0 ? a : y === 0 && numberOf(c) === 1 ? terms.apply('Not', a) : undefined;
     }
     return undefined;
   }
 
   function unary(op: string, a: Term): Term | undefined {
-    if (Object.hasOwn(numeric, op) && op !== 'Not' && isBranching(a)) {
-      const [test = a, then = a, otherwise = a] = 'op' in a ? a.inputs : [];
+    if (Object.hasOwn(numeric, op) && op !== 'Not' && (isBranching(a) || isChoice(a))) {
+      const [test = a, then = a, otherwise = a] = a.inputs;
       return terms.apply('Where', test, terms.apply(op, then), terms.apply(op, otherwise));
     }
     if (op === 'Not' && 'op' in a && a.op === 'Not') return a.inputs[0];
@@ -200,8 +202,15 @@ export function makeTerms(ranges: Ranges): Terms {
   return terms;
 }
 
+type Choice = Extract<Term, { op: string }>;
+
+/** A choice between two numbers. */
+function isChoice(term: Term): term is Choice {
+  return 'op' in term && term.op === 'Where' && term.inputs.slice(1).every((x) => numberOf(x) !== undefined);
+}
+
 /** A choice between polynomials, made by position alone. */
-function isBranching(term: Term): boolean {
+function isBranching(term: Term): term is Choice {
   if (!('op' in term) || term.op !== 'Where') return false;
   const [test, ...branches] = term.inputs;
   return test !== undefined && isPositional(test) && branches.every((x) => 'poly' in x || isBranching(x));
