@@ -1,11 +1,11 @@
 /**
  * GORF at m = 2,048 against the exact indefinite kernel in one SVM solver, C of each machine chosen on a third of the training rows held out.
  * On features there are two machines: the linear one, whose weights absorb the signs, and the dual of K̂ with the signs kept, which
- * is the exact kernel's own problem but for the error of K̂.
+ * is the exact kernel's own problem but for the error of K̂. 'fit, no sampling' is the exact machine on the kernel that a fitted measure has.
  */
-import { gram, type Kernel } from '../../src/features/kernels/kernel.js';
+import { distance, gram, type Kernel } from '../../src/features/kernels/kernel.js';
 import { type KernelFactory, kernels } from '../../src/features/kernels/registry.js';
-import { gorf } from '../../src/features/signed/methods.js';
+import { gorf, gorfMeasure } from '../../src/features/signed/methods.js';
 import { signedGram } from '../../src/features/signed/signed-map.js';
 import { scalingFor } from '../../src/machines/compare-features.js';
 import { prepareRows } from '../../src/machines/prepare-rows.js';
@@ -70,30 +70,59 @@ export const indefinite: FeatureSuite<IndefiniteRow> = {
 };
 
 async function machines(name: string, data: string): Promise<IndefiniteRow[]> {
+  const problem = await problemOf(name, data);
+  return [...exactMachines(problem), ...featureMachines(problem)];
+}
+
+async function problemOf(name: string, data: string) {
   const set = await loadDataset(data);
   const factories: Readonly<Record<string, KernelFactory>> = kernels;
   const kernel: Kernel = factories[name]({ d: set.d });
   const rows = prepareRows(set, { scaling: scalingFor(kernel), train, test });
-  const common = { data, kernel: name, train: rows.trainLabels.length, test: rows.testLabels.length };
-  const out: IndefiniteRow[] = [];
-  const judge = (method: string, seed: number, own: Float64Array, other: Float64Array) => {
-    for (const c of grid) {
-      out.push({ ...common, method, m: method === 'exact' ? 0 : m, seed, c, ...accuracies(own, other, rows, c) });
-    }
-  };
-  judge('exact', 0, gram(kernel, rows.train), gram(kernel, rows.test, rows.train));
-  for (let seed = 0; seed < seeds; seed++) {
-    const { signs, phi } = gorf(kernel, { m, seed, rows: rows.train.subarray(0, 400 * set.d) });
+  return { data, kernel, rows, fitted: rows.train.subarray(0, 400 * set.d) };
+}
+
+type Problem = Awaited<ReturnType<typeof problemOf>>;
+
+/** The kernel itself, and where its measure is fitted the kernel which that measure has. */
+function exactMachines(problem: Problem): IndefiniteRow[] {
+  const { kernel, rows } = problem;
+  const judged = (method: string, own: Kernel) =>
+    byC(problem, { method, m: 0, seed: 0 }, gram(own, rows.train), gram(own, rows.test, rows.train));
+  const fit = fitOf(kernel, problem.fitted);
+  return [...judged('exact', kernel), ...(fit ? judged('fit, no sampling', fit) : [])];
+}
+
+function featureMachines(problem: Problem): IndefiniteRow[] {
+  const { kernel, rows, fitted } = problem;
+  return Array.from({ length: seeds }, (_, seed) => {
+    const { signs, phi } = gorf(kernel, { m, seed, rows: fitted });
     const [left, right] = [phi(rows.train), phi(rows.test)];
-    const judgeSigned = (method: string, own: Int8Array) =>
-      judge(method, seed, signedGram(own, left), signedGram(own, right, left));
-    judgeSigned(
-      'gorf',
-      signs.map(() => 1),
-    );
-    if (seed === 0) judgeSigned('gorf, signs kept', signs);
-  }
-  return out;
+    const judged = (method: string, own: Int8Array) =>
+      byC(problem, { method, m, seed }, signedGram(own, left), signedGram(own, right, left));
+    const absorbed = signs.map(() => 1);
+    return [...judged('gorf', absorbed), ...(seed === 0 ? judged('gorf, signs kept', signs) : [])];
+  }).flat();
+}
+
+/** Accuracies of the machine with Gram matrices of training rows and of test rows with them. */
+function byC(
+  { data, kernel, rows }: Problem,
+  row: Pick<IndefiniteRow, 'method' | 'm' | 'seed'>,
+  own: Float64Array,
+  other: Float64Array,
+): IndefiniteRow[] {
+  const common = { data, kernel: kernel.name, train: rows.trainLabels.length, test: rows.testLabels.length, ...row };
+  return grid.map((c) => ({ ...common, c, ...accuracies(own, other, rows, c) }));
+}
+
+/** The kernel that GORF's measure has, where it is a fit. */
+function fitOf(kernel: Kernel, rows: Float64Array): Kernel | undefined {
+  const { profile, measure: closed } = kernel;
+  if (closed || !profile) return undefined;
+  const { measure } = gorfMeasure(kernel, { m, rows });
+  const of = (t: number) => measure.parts.reduce((sum, { weight, kappa }) => sum + weight * kappa(t), measure.constant);
+  return { ...kernel, value: (x, y) => of(distance(profile.norm, x, y)) };
 }
 
 function accuracies(

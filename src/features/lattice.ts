@@ -13,6 +13,7 @@
  * Shapes    [m,d], d ≤ 128.
  * Numerics  u is (x + ½) / 2³² for a 32-bit integer x, never 0 or 1; integer arithmetic, the same bits everywhere.
  *           Over seeds each row is N(0, I_d) to 2⁻³³, so that estimates are unbiased; rows of one draw are dependent.
+ *           Error on the RBF kernel over ORF's for |x − y| = 1: .61 at d = 8, m = 1024; at d = 16 1.05 there and .70 at 4096.
  * Cost      md inverse normals, about 40md flops, and 8md bytes; the product is dense, 2md flops a row of x.
  * METHODS marks the lattice as unverified: stratification, unbiasedness and the error beside ORF are tested here.
  */

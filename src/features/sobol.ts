@@ -11,7 +11,8 @@
  * Numerics  u is (x + ½) / 2³² for a 32-bit integer x, never 0 or 1; integer arithmetic, the same bits everywhere.
  *           Over seeds each row is N(0, I_d) to 2⁻³³, so that estimates are unbiased; rows of one draw are dependent.
  *           Error on the RBF kernel over ORF's, measured at m = 1024: .10 at d = 4, .31 at d = 8 and .71 at d = 16 for
- *           |x − y| = 1; .22, .57 and .9 to 1.05 for |x − y| = 2. At d = 16 it takes m = 1024 and near points to gain.
+ *           |x − y| = 1; .22, .57 and .9 to 1.07 for |x − y| = 2. At d = 16 it gains from m = 1024 on near points and from m = 4096
+ *           at |x − y| = 2, too (.80); below that ORF errs less (bench/README.md).
  * Cost      md inverse normals, about 40md flops, and 8md bytes; the product is dense, 2md flops a row of x.
  * METHODS marks the recursion as checked numerically; tests here check points by their (t,m,s)-net counts.
  */

@@ -152,7 +152,7 @@ function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Pane
       domain: [least, most],
       grid: true,
       ticks: 7,
-      tickFormat: (n: number) => String(Number(n.toPrecision(2))),
+      tickFormat: (n: number) => String(Number(n.toPrecision(3))),
     },
     marks: [
       // A format would be asked through d3's logarithmic scale, which leaves out what does not begin with a small digit, such as 64.

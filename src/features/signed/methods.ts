@@ -73,13 +73,18 @@ export interface GorfOptions extends FitOptions {
 }
 
 export function gorf(kernel: Kernel, options: GorfOptions): SignedMap {
-  const { m, seed = 0, rows, sampler = samplerFor(kernel), stratify = true } = options;
+  const { m, seed = 0, sampler = samplerFor(kernel), stratify = true } = options;
+  const { measure, distances, spread } = gorfMeasure(kernel, options);
+  return spectralFeatures(kernel, measure, { m, seed, distances, sampler, stratify, spread });
+}
+
+/** What `gorf` draws from: k̂ without its sampling error is measure.constant + Σ weight kappa(distance). */
+export function gorfMeasure(kernel: Kernel, { m, rows, sampler = samplerFor(kernel) }: GorfOptions) {
   checkCount('m', m);
   const distances = usedDistances(kernel, rows);
   const rotates = kernel.profile?.norm === 2 && sampler !== iidGaussian;
   const spread = rotates ? orthogonalVariance(Math.max(1, Math.min(kernel.d, m / 4)), kernel.d) : frequencyVariance;
-  const measure = spectralMeasure(kernel, { frequencies: m / 2, distances, spread });
-  return spectralFeatures(kernel, measure, { m, seed, distances, sampler, stratify, spread });
+  return { measure: spectralMeasure(kernel, { frequencies: m / 2, distances, spread }), distances, spread };
 }
 
 /**
