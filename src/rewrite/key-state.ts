@@ -19,10 +19,11 @@ import type { Builder } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
 import { counting } from './lower/blocks.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import { attendStream, type State, type Streams, stateShape } from './lower/hybrid-causal.js';
+import { attendStream, type Streams } from './lower/hybrid-causal.js';
 import { excluded } from './lower/key-set.js';
 import type { Constants, Inputs, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
+import { type State, stateShape } from './lower/stream-state.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import type { KeyCache, Site } from './site.js';
 

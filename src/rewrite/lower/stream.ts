@@ -23,15 +23,17 @@ export interface StreamOptions {
   readonly block: number;
   readonly window: number;
   readonly sinks: number;
-  readonly heads: number;
   /** Tokens of each row before the call, int64 [B,1]; the w rows kept by the last call then lead the recent ones. */
   readonly before?: string;
 }
 
 /** Tables of rows are int64 [B,H,X] into the rows of all heads, as `rowsAt` takes them. */
 export interface Stream {
-  /** n and n + 1, int64 [1]. */
+  /** n, int64 [1]. */
   readonly count: string;
+  /** bool []: the call ends no block, so that nothing is evicted: most single tokens. */
+  readonly idle: string;
+  /** Stages that globals and sums go through, one before and one after each block, int64 [1]: n + 1, of an idle call 1. */
   readonly stages: string;
   /** m, int64 [1]. */
   readonly slots: string;
@@ -50,7 +52,7 @@ export interface Stream {
   readonly sink: string;
   /** Of the recent tokens, the window that the next query will have [B,H,w]. */
   readonly kept: string;
-  /** Of n + 1 stages, the one after the last block that ended [B,H,1]. */
+  /** Of the stages, the one after the last block that ended [B,H,1]. */
   readonly ended: string;
   /** Of the queries of all blocks, that of every new token [B,H,S]. */
   readonly results: string;
@@ -60,18 +62,17 @@ export interface Stream {
   once(key: string, make: () => string): string;
 }
 
-export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, options: StreamOptions): Stream {
-  const { block, window, sinks, heads } = options;
+/** The stream for so many heads; its tables of places are made once, those of rows once for every number of heads. */
+export type StreamOf = (build: Builder, heads: number) => Stream;
+
+export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, options: StreamOptions): StreamOf {
+  const { block, window, sinks } = options;
   const int = (value: number) => build.int64([value]);
   const op = (type: string, ...values: string[]) => build.op(type, values);
-  const shape = (value: string, dims: readonly number[]) => build.op('Reshape', [value, build.int64(dims)]);
+  const shape = (value: string, dims: readonly number[]) =>
+    build.op('Reshape', [value, build.int64(dims, [dims.length])]);
   const tokens = sizeOf(build, inputs.q, 2);
   const batch = sizeOf(build, inputs.q, 0);
-  const rows = build.op('Mul', [batch, int(heads)]);
-  const numbered = shape(counting(build, rows), [-1, heads, 1]);
-  const base = (inner: Builder, length: string) => inner.op('Mul', [numbered, length]);
-  const ofHeads = (table: string, length: string) => op('Add', table, base(build, length));
-
   const before = options.before ?? build.int64([0], [1, 1]);
   const order = placesOf(build, inputs, { tokens, batch });
   const length = op('Add', before, order.count);
@@ -115,30 +116,71 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
   const start = beginning(position);
   const at = op('Div', op('Sub', start, first), int(block));
   const slot = op('Sub', position, greater(build, start, before));
-  const stages = op('Add', count, int(1));
+  const ended = op('Div', op('Sub', keptStart, first), int(block));
+  const most = shape(op('ReduceMax', shape(ended, [-1])), [1]);
+  const idle = op('And', op('Equal', count, int(1)), op('Equal', most, int(0)));
+  const stages = op('Where', idle, int(1), op('Add', count, int(1)));
   const column = (value: string) => shape(value, [0, 1, -1, 1]);
-  const made = new Map<string, string>();
-  return {
+  const places = {
     count,
+    idle: shape(idle, []),
     stages,
     slots,
     length,
     begins: build.op('Cast', [shape(op('Equal', before, int(0)), [-1, 1, 1, 1])], { to: float32 }),
-    queries: ofHeads(order.tokenAt(flat(op('Sub', queryPositions, rowwise(before)))), tokens),
-    window: ofHeads(recentAt(windowPositions), recent),
     seen: hideUnless(build, build.op('Reshape', [visible, table])),
-    evicted: ofHeads(recentAt(evictedPositions), recent),
     present: column(exists(evictedPositions)),
     sink: column(op('Less', evictedPositions, int(sinks))),
-    kept: ofHeads(recentAt(spread(keptStart, offsets(window))), recent),
-    ended: ofHeads(shape(op('Div', op('Sub', keptStart, first), int(block)), [-1, 1, 1]), stages),
-    results: ofHeads(shape(op('Add', op('Mul', at, slots), slot), [0, 1, -1]), op('Mul', count, slots)),
+  };
+  // Each with the number of rows that a head has in the tensor it is a table of.
+  const tables = {
+    queries: [order.tokenAt(flat(op('Sub', queryPositions, rowwise(before)))), tokens],
+    window: [recentAt(windowPositions), recent],
+    evicted: [recentAt(evictedPositions), recent],
+    kept: [recentAt(spread(keptStart, offsets(window))), recent],
+    ended: [shape(ended, [-1, 1, 1]), stages],
+    results: [shape(op('Add', op('Mul', at, slots), slot), [0, 1, -1]), op('Mul', count, slots)],
+  } as const;
+  const known = new Map<number, Stream>();
+  return (here, heads) => {
+    const own = known.get(heads) ?? ofHeads(here, { heads, batch, places, tables });
+    known.set(heads, own);
+    return own;
+  };
+}
+
+type Table = 'queries' | 'window' | 'evicted' | 'kept' | 'ended' | 'results';
+
+function ofHeads(
+  build: Builder,
+  given: {
+    readonly heads: number;
+    readonly batch: string;
+    readonly places: Omit<Stream, Table | 'base' | 'once'>;
+    readonly tables: Readonly<Record<Table, readonly [table: string, length: string]>>;
+  },
+): Stream {
+  const { heads, batch, places, tables } = given;
+  const rows = build.op('Mul', [batch, build.int64([heads])]);
+  const numbered = build.op('Reshape', [counting(build, rows), build.int64([-1, heads, 1])]);
+  const made = new Map<string, string>();
+  const once = (key: string, make: () => string) => {
+    const value = made.get(key) ?? make();
+    made.set(key, value);
+    return value;
+  };
+  const base = (inner: Builder, length: string) => once(`base ${length}`, () => inner.op('Mul', [numbered, length]));
+  const rowsOf = ([table, length]: readonly [string, string]) => build.op('Add', [table, base(build, length)]);
+  return {
+    ...places,
+    queries: rowsOf(tables.queries),
+    window: rowsOf(tables.window),
+    evicted: rowsOf(tables.evicted),
+    kept: rowsOf(tables.kept),
+    ended: rowsOf(tables.ended),
+    results: rowsOf(tables.results),
     base,
-    once(key, make) {
-      const value = made.get(key) ?? make();
-      made.set(key, value);
-      return value;
-    },
+    once,
   };
 }
 
