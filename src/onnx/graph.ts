@@ -44,8 +44,7 @@ export interface Model {
 /**
  * Indexes a decoded model. Node and value look-ups are O(1) afterwards; nothing is copied.
  *
- * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor or
- * function, PF110 for a function nested too deeply
+ * @throws PerformersError PF109 where two nodes compute one value, or one computes itself; PF102 for a damaged tensor
  */
 export function openModel(given: ModelProto): Model {
   const inlined = inlineFunctions(given);

@@ -5,6 +5,7 @@
  * another version of an operator set than the model, or whose subgraphs hold weights; and all are left where the graph
  * would grow out of proportion.
  */
+import { PerformersError } from '../errors.js';
 import type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto } from './gen/onnx.js';
 import { makeNode } from './message.js';
 import { readMessage } from './protobuf.js';
@@ -20,11 +21,11 @@ export interface Inlined {
 /** Nodes that may be made for each one of the file. */
 const growth = 16;
 
-/** The model with its calls of functions inlined, or undefined where there are none. @throws PerformersError PF102, PF110 */
+/** The model with its calls of functions inlined, or undefined where there are none. */
 export function inlineFunctions(proto: ModelProto): Inlined | undefined {
   const { graph } = proto;
   if (!graph || proto.functions.length === 0) return undefined;
-  const functions = proto.functions.map((bytes) => readMessage('FunctionProto', bytes));
+  const functions = proto.functions.flatMap(readFunction);
   const known = new Map(functions.map((f) => [keyOf(f.domain, f.name, f.overload), f]));
   const versions = new Map(proto.opsetImport.map(({ domain, version }) => [standard(domain), version]));
   const prefix = freshPrefix(graph);
@@ -53,6 +54,16 @@ export function inlineFunctions(proto: ModelProto): Inlined | undefined {
   }
   if (calls.length === 0 || room < 0) return undefined;
   return { proto: { ...proto, graph: { ...graph, node: nodes } }, prefix, calls };
+}
+
+/** A function that cannot be read is passed on as it is, and so are calls of it. */
+function readFunction(bytes: Uint8Array): FunctionProto[] {
+  try {
+    return [readMessage('FunctionProto', bytes)];
+  } catch (error) {
+    if (error instanceof PerformersError) return [];
+    throw error;
+  }
 }
 
 const standard = (domain = '') => (domain === 'ai.onnx' ? '' : domain);

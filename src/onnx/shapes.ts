@@ -27,7 +27,9 @@ export function inferShapes(model: Model): Shapes {
   const visit = (graph: Graph) => {
     const table = new Map<string, ValueType>();
     tables.set(graph, table);
-    if (!graph.outer) for (const input of graph.proto.input) table.set(input.name ?? '', declaredType(input));
+    for (const input of graph.proto.input) {
+      table.set(input.name ?? '', graph.outer ? declaredRank(input, graph.path) : declaredType(input));
+    }
     for (const node of graph.sorted) {
       for (const inner of graph.subgraphs(node)) visit(inner);
       const inputs = node.input.map((value) => (value ? shapes(graph, value) : undefined));
@@ -53,6 +55,12 @@ function constantType(graph: Graph, value: string): ValueType | undefined {
   if (!tensor) return undefined;
   const data = graph.isInput(value) ? undefined : constantOf(graph, value, 64)?.data.map(constant);
   return { elemType: tensor.dataType, shape: upTo(tensor.dims)?.map(constant), data };
+}
+
+/** What a Loop or Scan hands to its body may change its sizes on the way: type and rank are all that is known of it. */
+function declaredRank(input: ValueInfoProto, path: string): ValueType {
+  const { elemType, shape } = declaredType(input);
+  return { elemType, shape: shape?.map((_, axis) => symbol(`${path}${input.name}.${axis}`)) };
 }
 
 /** Graph inputs are the one place where the file's word is taken: they are its interface. */

@@ -42,7 +42,7 @@ export function findAttention(model: Model): Findings {
         else if ('but' in outcome) nearMisses.push({ ...at, expected: outcome.expected, found: outcome.but });
         else if ('refused' in outcome) {
           const { refused: reason, site } = outcome;
-          refusals.push({ ...at, reason, ...(site && { site: whole(site) }) });
+          refusals.push({ ...at, reason, ...(site && !oddity(site, graph) && { site: whole(site) }) });
         }
       }
     }
@@ -64,7 +64,17 @@ function oddity({ heads, headDim, operands }: CheckedSite, graph: Graph): string
   const sized = [heads, headDim].every((size) => Number.isInteger(size) && size > 0) && heads * headDim <= widest;
   if (!sized) return `no model is ${heads} heads × ${headDim} wide`;
   if (!graph.producer(operands.context.value)) return 'its context is computed in another subgraph';
-  return undefined;
+  const depth = depthOf(graph);
+  return depth > deepest ? `it lies within ${depth} subgraphs: what a plan adds could no longer be read` : undefined;
+}
+
+/** Readers go 33 subgraphs deep, and a plan adds an If, a Scan and their types. */
+const deepest = 28;
+
+function depthOf(graph: Graph): number {
+  let depth = 0;
+  for (let at = graph.outer; at; at = at.outer) depth += 1;
+  return depth;
 }
 
 /** Patterns walk by recursion. A chain of nodes that is longer than the stack is deep can be written in a few bytes each. */

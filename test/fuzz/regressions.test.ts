@@ -155,3 +155,30 @@ test('a context that another subgraph computes is no site', async () => {
   expect(inspect(bytes).sites).toEqual([]);
   expect((await linearize(bytes, { plan: 'exact' })).report.sites).toEqual([]);
 });
+
+test('attention so deep in subgraphs that what a plan adds could not be read back', async () => {
+  const perm = makeAttribute({ name: 'perm', type: 7, ints: [0n, 1n, 3n, 2n] });
+  const attend = [
+    node('Transpose', ['x'], 't', { attribute: [perm] }),
+    node('MatMul', ['x', 't'], 'scores'),
+    node('Softmax', ['scores'], 'p', { attribute: [makeAttribute({ name: 'axis', type: 2, i: -1n })] }),
+    node('MatMul', ['p', 'x'], 'context'),
+  ];
+  const within = (levels: number): NodeProto[] => {
+    if (levels === 0) return attend;
+    const nodes = within(levels - 1);
+    const end = nodes.at(-1)?.output[0] ?? '';
+    const g = makeGraph({ name: 'inner', node: nodes, output: [makeValueInfo(end, 1, [])] });
+    return [node('If', ['c'], `y${levels}`, { attribute: [makeAttribute({ name: 'then_branch', type: 5, g })] })];
+  };
+  for (const [levels, sites] of [
+    [28, 1],
+    [29, 0],
+    [31, 0],
+  ] as const) {
+    const { bytes, report } = await linearize(model(...within(levels)), { plan: 'features:m=16' });
+    expect(report.sites).toHaveLength(sites);
+    expect(() => decode(bytes)).not.toThrow();
+    expect(report.refusals.map(({ reason }) => reason).join()).toMatch(sites === 1 ? /^$/ : /within (29|31) subgraphs/);
+  }
+});

@@ -42,9 +42,9 @@ const models: Record<string, Uint8Array> = {
     ...heads,
     do_rotary: 1,
   }),
-  'ms.Attention, mask of rank 3': microsoft(
+  'ms.Attention, mask of rank 4': microsoft(
     'Attention',
-    [float('B', 'N', W), float(W, 3 * W), float(3 * W), whole('int32', ['B', 'N', 'N'], no)],
+    [float('B', 'N', W), float(W, 3 * W), float(3 * W), whole('int32', ['B', 1, 'N', 'N'], no)],
     heads,
   ),
   'GQA, softcap': microsoft(
@@ -108,7 +108,7 @@ it('each is refused, with the reason', () => {
       "MHA, odd heads: head widths 12.8 of Q and K, 12.8 of V: not proven",
       "decoder, beams: beams that share a cache: beam_width input8, cache_indirection input9",
       "ms.Attention, rotary: attribute do_rotary = 1 is not supported: no longer softmax(q·k + bias)·v",
-      "ms.Attention, mask of rank 3: mask_index (input3) is not proven to be [batch, keys], [batch] or [2 · batch]",
+      "ms.Attention, mask of rank 4: mask_index (input3) is not proven to be [batch, keys], [batch], [2 · batch] or [batch, queries, keys]",
       "GQA, softcap: attribute softcap = 30 is not supported: no longer softmax(q·k + bias)·v",
       "GQA, smooth: attribute smooth_softmax = 1 is not supported: no longer softmax(q·k + bias)·v",
       "GQA, sink: input head_sink (input11) is not supported",
@@ -148,6 +148,20 @@ describe('a bias that nothing is proven of is left to exact plans, which add it 
       domain: 'com.microsoft',
       inputs: [...qkv, no, no, side(['B', 1, 'N', 'N'])],
       attributes: { ...heads, unidirectional: 1 },
+      outputs: 1,
+    },
+    'ms.Attention, 0 and 1 for every pair': {
+      op: 'Attention',
+      domain: 'com.microsoft',
+      inputs: [
+        float('B', 'N', W),
+        float(W, 3 * W),
+        float(3 * W),
+        whole('int32', ['B', 'N', 'N'], ({ B, N }) =>
+          Array.from({ length: B * N * N }, (_, at) => Number(at % 3 > 0 || at % N === Math.floor(at / N) % N)),
+        ),
+      ],
+      attributes: heads,
       outputs: 1,
     },
     GQA: {

@@ -117,6 +117,13 @@ export function paddingBias(scope: Scope, mask: string, batch: Dim | undefined, 
   return keyBias(call('Not', [started]), float(low));
 }
 
+/** A mask [B,N,S] of 0 and 1 of com.microsoft operators as an addend [B,1,N,S]. */
+export function pairBias(mask: string, low: number): Expr {
+  const sizes = call('Shape', [mask]);
+  const shape = call('Concat', [slice(sizes, 0, 0, 1), ints([1]), slice(sizes, 0, 1, 3)], { axis: 0 });
+  return call('Where', [call('Cast', [call('Reshape', [mask, shape])], { to: bool }), float(0), float(low)]);
+}
+
 export interface FusedSite {
   readonly q: Operand;
   readonly k: Operand;
@@ -125,8 +132,8 @@ export interface FusedSite {
   readonly origins: { readonly q: string; readonly k: string };
   /** How many queries and keys there are, as far as it is proven. */
   readonly tokens: { readonly queries: Dim | undefined; readonly keys: Dim | undefined };
-  /** Masks and biases of the graph that the operator adds, still to be proven. */
-  readonly added?: readonly string[];
+  /** Masks and biases that the operator adds, values of the graph or made from such, still to be proven. */
+  readonly added?: readonly (string | Expr)[];
   /** Addend [B,1,1,S] that hides padded keys. */
   readonly padding?: Expr;
   /** Addend that hides later keys, and those outside of `window`. */
@@ -163,7 +170,7 @@ export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> 
     };
   if (!isCount(headDim) || !isCount(valueDim))
     return { refused: `head widths ${headDim ?? 'unknown'} of Q and K, ${valueDim ?? 'unknown'} of V: not proven` };
-  const exprs = added.map((value) => addend(scope, value));
+  const exprs = added.map((value) => (typeof value === 'string' ? addend(scope, value) : value));
   const place = {
     addends: exprs.map((expr) => ({ expr, at: places })),
     keyTensor: { expr: site.k.expr, axis: tokenAxis(site.k.layout) },

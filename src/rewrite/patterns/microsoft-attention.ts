@@ -16,6 +16,7 @@ import {
   joined,
   lastPositions,
   paddingBias,
+  pairBias,
   sizeOf,
   slice,
   tokenAxis,
@@ -73,9 +74,12 @@ export const microsoftAttention = definePattern<null>({
     const v = join(part(qSize + kSize, vSize), 1, valueDim);
     const keys = sizeOf(k.expr, tokenAxis(k.layout));
     const shape = scope.shapes(scope.graph, x).shape;
-    const padding = mask ? paddingBias(scope, mask, shape?.[0], keys, low) : undefined;
-    if (mask && !padding)
-      return { refused: `mask_index (${mask}) is not proven to be [batch, keys], [batch] or [2 · batch]` };
+    const pairs = mask && scope.shapes(scope.graph, mask).shape?.length === 3 ? pairBias(mask, low) : undefined;
+    const padding = mask && !pairs ? paddingBias(scope, mask, shape?.[0], keys, low) : undefined;
+    if (mask && !padding && !pairs)
+      return {
+        refused: `mask_index (${mask}) is not proven to be [batch, keys], [batch], [2 · batch] or [batch, queries, keys]`,
+      };
     const causal = intAttribute(node, 'unidirectional') === 1;
     const both = call('Concat', [k.expr, v.expr], { axis: 0 });
     return fusedSite(scope, {
@@ -84,7 +88,7 @@ export const microsoftAttention = definePattern<null>({
       v,
       origins: { q: x, k: x },
       tokens: { queries: shape?.[1], keys: joined(scope, past, shape?.[1]) },
-      added: added ? [added] : [],
+      added: [...(added ? [added] : []), ...(pairs ? [pairs] : [])],
       padding,
       causal: causal ? causalBias(lastPositions(sizeOf(x, 1), keys), keys) : undefined,
       past: Boolean(past),
