@@ -3,7 +3,6 @@ import { Command, Option } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
 import type { Report } from '../linearize.js';
-import type { PlanFileContent } from '../node/calibrate-file.js';
 import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
