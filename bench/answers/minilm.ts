@@ -50,7 +50,8 @@ const uniform: Readonly<Record<string, string>> = {
 };
 
 export const minilm: AnswerSuite = {
-  title: 'all-MiniLM-L6-v2, passages of 512 tokens of wikitext-2 test: patched against original',
+  title:
+    'all-MiniLM-L6-v2 on passages of 512 tokens that calibration has not seen (second half of wikitext-2 test, the first for calibration), patched against original',
   async run({ inputs, held, add }) {
     const all = await readCalibrationData(openModel(decode(bytes)), path, [dataFile('text/wikitext-2-test.txt')], {
       inputs: Number.POSITIVE_INFINITY,

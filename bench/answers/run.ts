@@ -71,7 +71,7 @@ function markdown(title: string, command: string, rows: readonly AnswerRow[]): s
       : (value ?? '');
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [
-    `${title}; calibration has seen none of it. Made by \`${command}\`.`,
+    `${title}. Made by \`${command}\`.`,
     '',
     line(columns.map((name) => (name === 'what' ? '' : name))),
     line(columns.map(() => '---')),

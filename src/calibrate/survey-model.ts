@@ -83,8 +83,9 @@ export async function surveyModel(
     const plans = candidates(site);
     if (record && record.plans.join() === plans.map(formatPlan).join()) layers.set(site, { ...record, site, plans });
   }
-  const missing = usable.filter((site) => !layers.has(site));
-  await surveySites(model, missing, createSession, {
+  const known = new Map([...layers].map(([site, { recordedBytes }]) => [site, recordedBytes]));
+  await surveySites(model, usable, createSession, {
+    known,
     fit,
     held,
     plansFor: candidates,

@@ -100,10 +100,20 @@ describe('constants of a head', () => {
     broken.q.data[5] = Number.NaN;
     const fresh = emptyStatistics(site, 1);
     expect(() => addInput(fresh, broken, 0)).toThrowErrorMatchingInlineSnapshot(`
-      [PerformersError: PF504  queries of this model are not finite numbers on the calibration data
+      [PerformersError: PF504  activations of this model are not finite numbers on the calibration data
         at   calibration
         mend check that the original runs on these inputs; float16 models may overflow, so calibrate the float32 one]
     `);
+    const keys = inputOf(5);
+    keys.k.data.fill(Number.NaN);
+    expect(() => addInput(emptyStatistics(site, 1), keys, 0)).toThrow(/PF504/);
+  });
+
+  it('refuses an input of nothing but padding', () => {
+    const hidden = { data: new Float32Array(N).fill(-1e9), dims: [1, 1, 1, N] };
+    expect(() => addInput(emptyStatistics(site, 1), { ...inputOf(6), keyBias: hidden }, 0)).toThrow(
+      /PF501.*nothing but padding/,
+    );
   });
 });
 

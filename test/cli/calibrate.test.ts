@@ -4,9 +4,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseHTML } from 'linkedom';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { graphFile, modelFile, noModels } from '../shared.js';
 import { command, digest, listing, performers, root, scratchFolder } from './performers.js';
+
+// Several calibrations of a real model, each in a process of its own.
+vi.setConfig({ testTimeout: 600_000 });
 
 const scratch = scratchFolder();
 const at = (name: string) => join(scratch, name);
@@ -88,7 +91,7 @@ describe('without data of one’s own', () => {
     writeFileSync(at('d.calibration/layer-1.json'), kept.slice(0, 100));
     await ok('linearize', vit, '-o', at('d.onnx'), ...small);
     expect(digest(at('d.plan.json'))).toBe(digest(at('a.plan.json')));
-  }, 600_000);
+  });
 });
 
 describe('verify --task', () => {
