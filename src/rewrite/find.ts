@@ -60,9 +60,10 @@ function onGrids({ graph }: Model, shapes: Shapes, sites: readonly Site[]): Site
 }
 
 /** What no exporter writes and no pattern asks about. */
-function oddity({ heads, headDim, operands }: CheckedSite, graph: Graph): string | undefined {
-  const sized = [heads, headDim].every((size) => Number.isInteger(size) && size > 0) && heads * headDim <= widest;
-  if (!sized) return `no model is ${heads} heads × ${headDim} wide`;
+function oddity({ heads, headDim, valueDim, operands }: CheckedSite, graph: Graph): string | undefined {
+  const whole = [heads, headDim, valueDim].every((size) => Number.isInteger(size) && size > 0);
+  const sized = whole && heads * Math.max(headDim, valueDim) <= widest;
+  if (!sized) return `no model is ${heads} heads × ${headDim} wide, its values ${valueDim}`;
   if (!graph.producer(operands.context.value)) return 'its context is computed in another subgraph';
   const depth = depthOf(graph);
   return depth > deepest ? `it lies within ${depth} subgraphs: what a plan adds could no longer be read` : undefined;
