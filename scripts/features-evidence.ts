@@ -17,7 +17,6 @@ export interface Evidence {
 
 const unbiased = 'unbiased: \\|z\\| < 4 by the analytic variance';
 
-/** Every entry of every registry but those of kernels and products, which are compared with definitions to rounding. */
 export const EVIDENCE: readonly Evidence[] = [
   {
     registry: 'samplers',
@@ -122,7 +121,7 @@ export const EVIDENCE: readonly Evidence[] = [
   {
     registry: 'pairMaps',
     names: ['hrf'],
-    claim: `${unbiased}`,
+    claim: unbiased,
     mutant: 'frequencies of either kind off by 1 %',
     file: 'pair-maps.test.ts',
     title: 'is unbiased: |z| < 4 by the analytic variance, which frequencies off by 1 % fail',
@@ -256,7 +255,7 @@ export const EVIDENCE: readonly Evidence[] = [
   },
 ];
 
-/** Bad input, by the lines of what is asked of a library: what is given, what comes back, and the test. */
+/** Bad input: what is given, what comes back, and the test. */
 export const BAD_INPUT: readonly Pick<Evidence, 'claim' | 'file' | 'title'>[] = [
   {
     claim: 'NaN, m = 0, a width that is not d, a bad seed, to every entry: PF202 or PF413',
