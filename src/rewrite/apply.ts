@@ -64,6 +64,12 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     ...(before && { metadata: before.value }),
     graphs: changes,
     ...(states.length > 0 && { interface: interfaceOf(model.graph.proto) }),
+    ...(model.inlined && {
+      inlined: {
+        prefix: model.inlined.prefix,
+        calls: model.inlined.calls.map(([index, node]) => [index, encodeNode(node)] as const),
+      },
+    }),
   };
   return { proto, undo };
 }

@@ -124,7 +124,7 @@ function readConstants({ constants = {}, layer }: SavedSite): SiteConstants {
 function otherModel(expected: string, found: string): PerformersError {
   return new PerformersError('PF502', `the plan was made for another model: it has ${expected}, this model ${found}`, {
     at: 'plan',
-    mend: 'calibrate this model: performers linearize MODEL -o OUT --data FILE',
+    mend: 'calibrate this model: performers linearize MODEL -o OUT --budget 176 --data FILE',
   });
 }
 

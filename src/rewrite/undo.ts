@@ -1,7 +1,7 @@
 import { PerformersError } from '../errors.js';
 import { concat } from '../onnx/encode.js';
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { allGraphs, type Graph, openModel } from '../onnx/graph.js';
+import { allGraphs, type Graph, openAsWritten } from '../onnx/graph.js';
 import { readMessage, writeMessage } from '../onnx/protobuf.js';
 import { readTensor } from '../onnx/tensor.js';
 
@@ -19,6 +19,8 @@ export interface Undo {
   /** The metadata entry before, when the model had been rewritten already. */
   readonly metadata?: string;
   readonly graphs: readonly GraphChange[];
+  /** Calls of functions that were inlined into the main graph, and what the names of their nodes begin with. */
+  readonly inlined?: { readonly prefix: string; readonly calls: readonly Removed[] };
   /** Inputs and outputs of the main graph as they were declared, where they have changed; encoded, in base64. */
   readonly interface?: { readonly input: readonly string[]; readonly output: readonly string[] };
 }
@@ -58,7 +60,7 @@ function fromText(text: string): Uint8Array {
  */
 export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
   const isOurs = (name: string) => name.startsWith(undo.prefix);
-  const { graph } = openModel(proto);
+  const { graph } = openAsWritten(proto);
   const constants = graph.proto.initializer.filter((bytes) => isOurs(readTensor(bytes).name)).length;
   const entry = proto.metadataProps.find(({ key }) => key === metadataKey);
   const paths = new Set(allGraphs(graph).map(({ path }) => path));
@@ -80,7 +82,7 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
     ...proto,
     irVersion: undo.irVersion === undefined ? undefined : BigInt(undo.irVersion),
     graph: {
-      ...restored,
+      ...withCalls(restored, undo.inlined),
       ...(undo.interface && {
         input: undo.interface.input.map(decodeValueInfo),
         output: undo.interface.output.map(decodeValueInfo),
@@ -89,6 +91,12 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
     },
     metadataProps: [...proto.metadataProps.filter((other) => other !== entry), ...metadata],
   };
+}
+
+function withCalls(graph: GraphProto, inlined: Undo['inlined']): GraphProto {
+  if (!inlined) return graph;
+  const kept = graph.node.filter(({ name = '' }) => !name.startsWith(inlined.prefix));
+  return { ...graph, node: insert(kept, inlined.calls, decodeNode) };
 }
 
 function restoreGraph(

@@ -2,7 +2,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { gaussians } from '../../src/features/rng.js';
-import { inspect, linearize } from '../../src/linearize.js';
+import { inspect, linearize, restore } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import type { AttributeProto, FunctionProto, NodeProto } from '../../src/onnx/gen/onnx.js';
@@ -129,6 +129,15 @@ describe('attention within functions', () => {
     expect(added).toHaveLength(13);
     expect(added.every(({ name }) => name?.startsWith(inlined?.prefix ?? '-'))).toBe(true);
   });
+});
+
+it('restore gives the calls back, byte for byte', async () => {
+  const bytes = modelOf([attend(), block]);
+  for (const plan of ['exact', 'window:window=32']) {
+    const { bytes: patched, report } = await linearize(bytes, { plan });
+    expect(report.sites).toHaveLength(2);
+    expect(Buffer.compare(restore(patched, JSON.parse(JSON.stringify(report))), bytes)).toBe(0);
+  }
 });
 
 describe('calls are left as they are', () => {
