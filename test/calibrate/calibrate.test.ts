@@ -110,7 +110,7 @@ describe('calibrating the model that ships', () => {
     await expect(linearize(other, { saved: found.plan })).rejects.toThrowErrorMatchingInlineSnapshot(`
       [PerformersError: PF502  the plan was made for another model: it has 12 sites, this model 1
         at   plan
-        mend calibrate this model: performers linearize MODEL -o OUT --data FILE]
+        mend calibrate this model: performers linearize MODEL -o OUT --budget 176 --data FILE]
     `);
     const [first, ...rest] = found.plan.sites;
     const damaged = { ...found.plan, sites: [{ ...first, constants: { ...first.constants, query: '@@' } }, ...rest] };

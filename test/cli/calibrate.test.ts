@@ -195,7 +195,7 @@ describe('data that is not fit is refused', () => {
     expect(await calibrate(bert, '--plan-file', at('a.plan.json'))).toMatchInlineSnapshot(`
       "PF502  the plan was made for another model: it has 12 sites, this model 2
         at   plan
-        mend calibrate this model: performers linearize MODEL -o OUT --data FILE"
+        mend calibrate this model: performers linearize MODEL -o OUT --budget 176 --data FILE"
     `);
   });
 
