@@ -182,3 +182,20 @@ test('attention so deep in subgraphs that what a plan adds could not be read bac
     expect(report.refusals.map(({ reason }) => reason).join()).toMatch(sites === 1 ? /^$/ : /within (29|31) subgraphs/);
   }
 });
+
+test('a mask by an operator that is given fewer inputs than it takes', () => {
+  const perm = makeAttribute({ name: 'perm', type: 7, ints: [0n, 1n, 3n, 2n] });
+  const to = makeAttribute({ name: 'to', type: 2, i: 1n });
+  const bytes = model(
+    node('Transpose', ['x'], 't', { attribute: [perm] }),
+    node('MatMul', ['x', 't'], 'scores'),
+    node('Shape', ['scores'], 'shape'),
+    node('ConstantOfShape', ['shape'], 'zeros'),
+    node('Cast', ['zeros'], 'floats', { attribute: [to] }),
+    node('Sub', ['floats'], 'bias'),
+    node('Add', ['scores', 'bias'], 'masked'),
+    node('Softmax', ['masked'], 'p', { attribute: [makeAttribute({ name: 'axis', type: 2, i: -1n })] }),
+    node('MatMul', ['p', 'x'], 'context'),
+  );
+  expect(inspect(bytes).sites).toEqual([]);
+});

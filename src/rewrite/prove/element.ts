@@ -116,7 +116,7 @@ export function makeReader(scope: Scope, sizes: Ranges, stop?: (value: string, a
     const rule = rules.get(name);
     if (rule) return rule(view, at);
     if (name === 'If') return chosen(home, node, value, at);
-    if (!knows(name)) return undefined;
+    if (!knows(name, node.input.length)) return undefined;
     const inputs = node.input.map((_, i) => view.broadcast(i, at));
     if (!inputs.every((input) => input !== undefined)) return undefined;
     equate(node.input.map((_, i) => view.shape(i) ?? []));

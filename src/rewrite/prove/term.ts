@@ -67,7 +67,11 @@ export interface Terms {
   assume(term: Term, truth: ReadonlyMap<number, boolean>): Term;
 }
 
-export const knows = (op: string) => Object.hasOwn(numeric, op) || Object.hasOwn(derived, op);
+/** True for an operator that is given as many inputs as it takes; a damaged graph may give it fewer. */
+export function knows(op: string, inputs: number): boolean {
+  if (Object.hasOwn(derived, op)) return inputs >= Math.max(1, derived[op].length - 1);
+  return Object.hasOwn(numeric, op) && inputs >= numeric[op].length;
+}
 
 export function numberOf(term: Term): number | undefined {
   return 'poly' in term ? toNumber(term.poly) : undefined;
