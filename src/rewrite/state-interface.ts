@@ -82,7 +82,7 @@ function checkReaders(graph: GraphProto, { past, present }: KeyCache, prefix: st
       `${value} would hold a state, and ${reader.opType} ${reader.name} reads keys from it`,
       {
         at: value,
-        mend: 'leave this layer exact: --layer-plan LAYER=exact-blocked, or a rule in linearize()',
+        mend: 'leave this layer exact: --layers LAYER=exact-blocked, or a rule in linearize()',
       },
     );
   }
