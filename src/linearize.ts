@@ -85,13 +85,12 @@ export async function linearizeChunks(
   const report: Report = {
     schema: 'performers.report/1',
     file,
-    sites: plans.map(({ site: { operands: _, ...site }, groups, why }, layer) => ({
-      ...site,
-      layer,
-      plans: groups.map(({ heads, plan }) => ({ heads, plan: formatPlan(plan) })),
-      why,
-      ...(cacheSize(plans[layer]) && { cache: cacheSize(plans[layer]) }),
-    })),
+    sites: plans.map((plan, layer) => {
+      const { operands: _, ...site } = plan.site;
+      const cache = cacheSize(plan);
+      const groups = plan.groups.map(({ heads, plan: own }) => ({ heads, plan: formatPlan(own) }));
+      return { ...site, layer, plans: groups, why: plan.why, ...(cache && { cache }) };
+    }),
     nearMisses: findings.nearMisses,
     refusals: findings.refusals.map(({ site, ...refusal }) => ({
       ...refusal,

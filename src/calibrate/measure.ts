@@ -12,7 +12,7 @@ import { concat, encode } from '../onnx/encode.js';
 import { makeGraph, makeModel, makeValueInfo } from '../onnx/message.js';
 import { counting } from '../rewrite/lower/blocks.js';
 import { sizeOf } from '../rewrite/lower/exact-blocked.js';
-import { excluded } from '../rewrite/lower/key-set.js';
+import { hideLater } from '../rewrite/lower/key-set.js';
 import type { Inputs, Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { formatPlan, type Plan, readPlan, type SiteConstants } from '../rewrite/plan.js';
@@ -189,16 +189,11 @@ function siteModel(
   return concat(encode(makeModel(graph, opset)));
 }
 
-/** Hides later keys [1,1,N,N], and what is padding [B,1,N,N]. */
+/** Hides later keys [N,N], and what is padding [B,1,N,N]. */
 function causalBias(build: Builder, masked: boolean): string {
-  const places = counting(build, sizeOf(build, 'k', 2));
-  const later = build.op('Less', [build.op('Reshape', [places, build.int64([-1, 1])]), places]);
-  const bias = build.op('Where', [later, build.float([excluded], []), build.float([0], [])]);
-  const whole = build.op('Reshape', [
-    bias,
-    build.op('Concat', [build.int64([1, 1]), build.op('Shape', [bias])], { axis: 0 }),
-  ]);
-  return masked ? build.op('Add', [whole, 'keyBias']) : whole;
+  const length = sizeOf(build, 'k', 2);
+  const bias = hideLater(build, counting(build, length), length);
+  return masked ? build.op('Add', [bias, 'keyBias']) : bias;
 }
 
 function feeds({ q, k, v, keyBias, grid }: HeadInputs): Record<string, TensorLike> {

@@ -32,6 +32,18 @@ export interface Builder {
 }
 export type Attributes = Readonly<Record<string, AttributeValue | GraphProto>>;
 
+/** The value made for a key when it was first asked for. */
+export type MadeOnce = (key: string, make: () => string) => string;
+
+export function madeOnce(): MadeOnce {
+  const made = new Map<string, string>();
+  return (key, make) => {
+    const value = made.get(key) ?? make();
+    made.set(key, value);
+    return value;
+  };
+}
+
 /** Constants shared by all sites of a model, by content; they become initializers of the main graph. */
 export interface ConstantPool {
   readonly initializers: readonly { readonly name: string; readonly bytes: Uint8Array }[];

@@ -2,7 +2,7 @@ import type { Builder } from '../onnx/build.js';
 import type { Expr } from '../onnx/expr.js';
 import { excluded } from './lower/key-set.js';
 import type { Inputs } from './lower/lowering.js';
-import type { Layout, Operand, Site } from './site.js';
+import { keyHeadOf, type Layout, type Operand, type Site } from './site.js';
 
 const float32 = 1;
 
@@ -13,7 +13,7 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
   const pick = (value: string) => (all ? value : build.op('Gather', [value, build.int64(heads)], { axis: 1 }));
   const grouped = site.kvHeads !== site.heads;
   // Every query head with a key head of its own, as lowerings expect and as the graph repeats them.
-  const own = heads.map((head) => Math.floor((head * site.kvHeads) / site.heads));
+  const own = heads.map((head) => keyHeadOf(site, head));
   const pickKeys = (value: string) =>
     grouped ? build.op('Gather', [value, build.int64(own)], { axis: 1 }) : pick(value);
   const float = (operand: Operand) => toFloat(build, operand.expr, operands.elemType);

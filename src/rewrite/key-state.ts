@@ -15,17 +15,17 @@
  *
  * The mark is a number made of the plans: a state of another plan fails in a Gather whose index is out of range.
  */
-import type { Builder } from '../onnx/build.js';
+import { type Builder, type MadeOnce, madeOnce } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
 import { counting } from './lower/blocks.js';
 import { sizeOf } from './lower/exact-blocked.js';
 import { attendStream, type Streams } from './lower/hybrid-causal.js';
-import { excluded } from './lower/key-set.js';
+import { hideLater } from './lower/key-set.js';
 import type { Constants, Inputs, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { type State, stateShape } from './lower/stream-state.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
-import type { KeyCache, Site } from './site.js';
+import { type KeyCache, keyHeadOf, type Site } from './site.js';
 
 /** True for a plan that keeps a state in the place of its site's key cache. */
 export function keepsState({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): boolean {
@@ -34,16 +34,23 @@ export function keepsState({ site, groups }: Pick<SitePlan, 'site' | 'groups'>):
 
 const isLinear = ({ plan }: HeadGroup) => plan.name === 'hybrid-causal';
 
-/** Numbers of a row of the batch that do not grow, and those that every token adds. */
-export function stateSize({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): { constant: number; perToken: number } {
-  const linear = groups
-    .filter(isLinear)
-    .flatMap(({ heads, plan }) => Object.values(stateShape(site, heads.length, plan.options)));
-  const constant = linear.reduce((sum, shape) => sum + product(shape), header);
-  const kept = keptHeads(site, groups).length;
+/** How a row of the batch is laid out, in numbers. */
+function rowOf({ site, groups }: Pick<SitePlan, 'site' | 'groups'>) {
+  const states = groups.filter(isLinear).map(({ heads, plan }) => stateShape(site, heads.length, plan.options));
+  const parts = states.flatMap((state) => Object.values(state).map(product)).filter((size) => size > 0);
+  const used = [...header, ...parts].reduce((a, b) => a + b);
+  const step = site.kvHeads * site.valueDim;
+  const constant = Math.ceil(used / step) * step;
+  const kept = keptHeads(site, groups);
   return {
-    constant: roundUp(constant, site.kvHeads * site.valueDim),
-    perToken: kept === 0 ? 0 : kept * (site.headDim + site.valueDim) + 1,
+    states,
+    /** Mark, tokens and the parts of all states, and the zeros behind them. */
+    sizes: [...header, ...parts],
+    rest: constant - used,
+    constant,
+    kept,
+    perToken: kept.length === 0 ? 0 : kept.length * (site.headDim + site.valueDim) + 1,
+    step,
   };
 }
 
@@ -54,18 +61,18 @@ export function cacheSize(plan: Pick<SitePlan, 'site' | 'groups'>) {
   const { kvHeads, headDim, valueDim } = plan.site;
   const perTokenBefore = kvHeads * (headDim + valueDim) * (elemType === 10 ? 2 : 4);
   if (!keepsState(plan)) return { constant: 0, perToken: perTokenBefore, perTokenBefore };
-  const { constant, perToken } = stateSize(plan);
+  const { constant, perToken } = rowOf(plan);
   return { constant: 4 * constant, perToken: 4 * perToken, perTokenBefore };
 }
 
-const header = 2;
+/** The mark and the number of tokens. */
+const header = [1, 1];
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-const roundUp = (size: number, step: number) => Math.ceil(size / step) * step;
 
 /** Key heads that some exact head reads. */
-function keptHeads({ heads, kvHeads }: Site, groups: readonly HeadGroup[]): number[] {
+function keptHeads(site: Site, groups: readonly HeadGroup[]): number[] {
   const exact = groups.filter((group) => !isLinear(group)).flatMap((group) => group.heads);
-  return [...new Set(exact.map((head) => Math.floor((head * kvHeads) / heads)))].sort((a, b) => a - b);
+  return [...new Set(exact.map((head) => keyHeadOf(site, head)))].sort((a, b) => a - b);
 }
 
 /**
@@ -74,8 +81,7 @@ function keptHeads({ heads, kvHeads }: Site, groups: readonly HeadGroup[]): numb
 export interface SharedState {
   readonly mark: number;
   readonly streams: Streams;
-  /** What makes the shared values, at the first layer that needs them. */
-  readonly made: Map<string, string>;
+  readonly once: MadeOnce;
 }
 
 /** A number below 2²⁴ that differs from plan to plan (FNV-1a). */
@@ -85,7 +91,7 @@ export function sharedState(plans: readonly Pick<SitePlan, 'site' | 'groups'>[])
     .join('; ');
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0;
-  return { mark: 1 + (hash % 0xfffffe), streams: new Map(), made: new Map() };
+  return { mark: 1 + (hash % 0xfffffe), streams: new Map(), once: madeOnce() };
 }
 
 /** Contexts of the groups in their order; gives out the state. `constantsOf` are those of a group. */
@@ -100,17 +106,19 @@ export function lowerWithState(
     ...site,
     operands: { ...site.operands, k: cache.k, v: cache.v, keyBias: cache.keyBias, bias: undefined, near: undefined },
   };
-  const before = unpack(build, fresh, { cache, groups, shared });
+  const row = rowOf({ site, groups });
+  const before = unpack(build, fresh, { cache, row, shared });
   const parts: string[] = [];
   const contexts: string[] = [];
   let length = '';
   let next = 0;
-  const exactHeads = keepExact(build, fresh, groups, before);
+  const kept = before.kept && withFresh(build, fresh, { before: before.kept, heads: row.kept });
   for (const group of groups) {
     const inputs = bindInputs(build, fresh, group.heads);
-    if (!isLinear(group)) {
+    if (kept && !isLinear(group)) {
       const lowering: Lowering = lowerings[group.plan.name];
-      contexts.push(lowering.lower(build, exactHeads(inputs), group.plan.options, constantsOf(group)));
+      const all = bindKept(build, inputs, { kept, heads: row.kept, past: before.past });
+      contexts.push(lowering.lower(build, all, group.plan.options, constantsOf(group)));
       continue;
     }
     const { context, state, stream } = attendStream(build, inputs, {
@@ -125,7 +133,7 @@ export function lowerWithState(
     for (const value of [state.keys, state.values, state.globals, state.sums])
       if (value) parts.push(build.op('Reshape', [value, build.int64([0, -1])]));
   }
-  pack(build, fresh, { cache, groups, shared, length, parts, kept: exactHeads.kept });
+  pack(build, fresh, { cache, row, shared, length, parts, kept });
   return contexts;
 }
 
@@ -144,64 +152,57 @@ interface Kept {
 }
 interface Packing {
   readonly cache: KeyCache;
-  readonly groups: readonly HeadGroup[];
+  readonly row: ReturnType<typeof rowOf>;
   readonly shared: SharedState;
 }
 
-function once({ made }: SharedState, key: string, make: () => string): string {
-  const value = made.get(key) ?? make();
-  made.set(key, value);
-  return value;
-}
-
-function unpack(build: Builder, site: Site, { cache: { past }, groups, shared }: Packing): Before {
-  const { constant, perToken } = stateSize({ site, groups });
-  const tokens = once(shared, 'tokens', () => sizeOf(build, past.key, 2));
-  const row = build.op('Reshape', [past.value, build.int64([0, -1])]);
-  const zeros = once(shared, `zeros ${constant}`, () => {
-    const shape = build.op('Concat', [sizeOf(build, past.key, 0), build.int64([constant])], { axis: 0 });
-    return build.op('Expand', [build.float([0], [1, 1]), shape]);
-  });
-  const filled = build.op('Concat', [row, zeros], { axis: 1 });
+function unpack(build: Builder, site: Site, { cache: { past }, row, shared }: Packing): Before {
+  const { states, sizes, rest, constant, kept, perToken } = row;
+  const tokens = shared.once('tokens', () => sizeOf(build, past.key, 2));
+  const numbers = build.op('Reshape', [past.value, build.int64([0, -1])]);
+  const zeros = shared.once(`zeros ${constant}`, () => zerosFor(build, past.key, constant));
+  const filled = build.op('Concat', [numbers, zeros], { axis: 1 });
   const whole = build.op('Slice', [filled, build.int64([0]), build.int64([constant]), build.int64([1])]);
-  const shapes = groups
-    .filter(isLinear)
-    .map(({ heads, plan }) => Object.entries(stateShape(site, heads.length, plan.options)));
-  const sizes = [
-    1,
-    1,
-    ...shapes.flatMap((parts) => parts.map(([, shape]) => product(shape))).filter((size) => size > 0),
-  ];
-  const rest = constant - sizes.reduce((a, b) => a + b, 0);
-  const all = rest > 0 ? [...sizes, rest] : sizes;
-  const [marked = '', counted = '', ...flat] = splitInto(build, whole, all);
-  const length = once(shared, 'length', () => {
+  const [marked = '', counted = '', ...flat] = splitInto(build, whole, rest > 0 ? [...sizes, rest] : sizes);
+  const length = shared.once('length', () => {
     const fits = checked(build, { marked, mark: shared.mark, tokens });
     return build.op('Mul', [build.op('Cast', [counted], { to: 7 }), fits]);
   });
   let next = 0;
-  const states = shapes.map((parts): State => {
-    const read = parts.map(([name, shape]) => {
-      const value = product(shape) > 0 ? build.op('Reshape', [flat[next++], build.int64([0, ...shape])]) : '';
-      return [name, value] as const;
-    });
-    return Object.fromEntries(read) as unknown as State;
-  });
-  if (perToken === 0) return { length, states, past: tokens };
-  const heads = keptHeads(site, groups).length;
+  const read = (shape: readonly number[]) =>
+    product(shape) > 0 ? build.op('Reshape', [flat[next++], build.int64([0, ...shape])]) : '';
+  const before = {
+    length,
+    states: states.map(({ keys, values, globals, sums }) => ({
+      keys: read(keys),
+      values: read(values),
+      globals: read(globals),
+      sums: read(sums),
+    })),
+    past: tokens,
+  };
+  if (perToken === 0) return before;
   let from = build.int64([constant]);
   const grown = (each: number, shape: readonly number[]) => {
     const end = build.op('Add', [from, build.op('Mul', [tokens, build.int64([each])])]);
-    const part = build.op('Slice', [row, from, end, build.int64([1])]);
+    const part = build.op('Slice', [numbers, from, end, build.int64([1])]);
     from = end;
     return build.op('Reshape', [part, build.int64(shape)]);
   };
-  const kept = {
-    hidden: grown(1, [0, 1, 1, -1]),
-    keys: grown(heads * site.headDim, [0, heads, -1, site.headDim]),
-    values: grown(heads * site.valueDim, [0, heads, -1, site.valueDim]),
+  return {
+    ...before,
+    kept: {
+      hidden: grown(1, [0, 1, 1, -1]),
+      keys: grown(kept.length * site.headDim, [0, kept.length, -1, site.headDim]),
+      values: grown(kept.length * site.valueDim, [0, kept.length, -1, site.valueDim]),
+    },
   };
-  return { length, states, past: tokens, kept };
+}
+
+/** Zeros [B,count] for the rows of `like`. */
+function zerosFor(build: Builder, like: string, count: number): string {
+  const shape = build.op('Concat', [sizeOf(build, like, 0), build.int64([count])], { axis: 0 });
+  return build.op('Expand', [build.float([0], [1, 1]), shape]);
 }
 
 /** [B,X] in pieces of these sizes. */
@@ -222,49 +223,40 @@ function checked(build: Builder, { marked, mark, tokens }: { marked: string; mar
 /** The index onnxruntime names when it is handed a state that another plan or model made. */
 export const foreignState = 20190117;
 
-/** What exact heads attend: the kept keys with the new ones behind them. */
-function keepExact(build: Builder, site: Site, groups: readonly HeadGroup[], before: Before) {
-  const heads = keptHeads(site, groups);
-  let all: Kept | undefined;
-  const joined = (): Kept => {
-    if (all || !before.kept) return all ?? { hidden: '', keys: '', values: '' };
-    const own = bindInputs(build, { ...site, heads: site.kvHeads }, heads);
-    const hidden = own.keyBias ?? noneHidden(build, own.k);
-    const batch = build.op('Concat', [sizeOf(build, own.k, 0), build.int64([1, 1]), sizeOf(build, own.k, 2)], {
-      axis: 0,
-    });
-    all = {
-      hidden: build.op('Concat', [before.kept.hidden, build.op('Expand', [hidden, batch])], { axis: 3 }),
-      keys: build.op('Concat', [before.kept.keys, own.k], { axis: 2 }),
-      values: build.op('Concat', [before.kept.values, own.v], { axis: 2 }),
-    };
-    return all;
-  };
-  const bind = (inputs: Inputs): Inputs => {
-    const { hidden, keys, values } = joined();
-    const own = build.int64(inputs.heads.map((head) => heads.indexOf(Math.floor((head * site.kvHeads) / site.heads))));
-    const [k, v] = [keys, values].map((value) => build.op('Gather', [value, own], { axis: 1 }));
-    const tokens = sizeOf(build, inputs.q, 2);
-    return {
-      ...inputs,
-      k,
-      v,
-      kT: () => build.op('Transpose', [k], { perm: [0, 1, 3, 2] }),
-      keyBias: hidden,
-      bias: (inner, rows) => {
-        const places = inner.op('Add', [rows ?? counting(inner, tokens), before.past]);
-        const keyPlaces = counting(inner, inner.op('Add', [before.past, tokens]));
-        const later = inner.op('Less', [inner.op('Reshape', [places, inner.int64([-1, 1])]), keyPlaces]);
-        const causal = inner.op('Where', [later, inner.float([excluded], []), inner.float([0], [])]);
-        return inner.op('Add', [causal, hidden]);
-      },
-    };
-  };
-  return Object.assign(bind, {
-    get kept() {
-      return before.kept && joined();
-    },
+/** The kept keys with the new ones behind them; `heads` are the key heads kept. */
+function withFresh(build: Builder, site: Site, { before, heads }: { before: Kept; heads: readonly number[] }): Kept {
+  const own = bindInputs(build, { ...site, heads: site.kvHeads }, heads);
+  const hidden = own.keyBias ?? noneHidden(build, own.k);
+  const shape = build.op('Concat', [sizeOf(build, own.k, 0), build.int64([1, 1]), sizeOf(build, own.k, 2)], {
+    axis: 0,
   });
+  return {
+    hidden: build.op('Concat', [before.hidden, build.op('Expand', [hidden, shape])], { axis: 3 }),
+    keys: build.op('Concat', [before.keys, own.k], { axis: 2 }),
+    values: build.op('Concat', [before.values, own.v], { axis: 2 }),
+  };
+}
+
+/** The inputs of exact heads, which attend what is kept of theirs. */
+function bindKept(
+  build: Builder,
+  inputs: Inputs,
+  { kept, heads, past }: { kept: Kept; heads: readonly number[]; past: string },
+): Inputs {
+  const own = build.int64(inputs.heads.map((head) => heads.indexOf(keyHeadOf(inputs.site, head))));
+  const [k, v] = [kept.keys, kept.values].map((value) => build.op('Gather', [value, own], { axis: 1 }));
+  const tokens = sizeOf(build, inputs.q, 2);
+  return {
+    ...inputs,
+    k,
+    v,
+    kT: () => build.op('Transpose', [k], { perm: [0, 1, 3, 2] }),
+    keyBias: kept.hidden,
+    bias: (inner, rows) => {
+      const places = inner.op('Add', [rows ?? counting(inner, tokens), past]);
+      return inner.op('Add', [hideLater(inner, places, inner.op('Add', [past, tokens])), kept.hidden]);
+    },
+  };
 }
 
 /** Zeros [1,1,1,N] for keys [B,G,N,D]. */
@@ -279,31 +271,18 @@ function pack(
   site: Site,
   given: Packing & { readonly length: string; readonly parts: readonly string[]; readonly kept?: Kept },
 ): void {
-  const { cache, groups, shared, length, parts, kept } = given;
-  const { constant } = stateSize({ site, groups });
-  const count = once(shared, 'count', () => build.op('Cast', [length], { to: 1 }));
-  const marked = once(shared, 'marked', () =>
+  const { cache, row, shared, length, parts, kept } = given;
+  const { rest, step } = row;
+  const count = shared.once('count', () => build.op('Cast', [length], { to: 1 }));
+  const marked = shared.once('marked', () =>
     build.op('Add', [build.op('Mul', [count, build.float([0], [])]), build.float([shared.mark], [])]),
   );
-  const used = groups
-    .filter(isLinear)
-    .flatMap(({ heads, plan }) => Object.values(stateShape(site, heads.length, plan.options)).map(product))
-    .reduce((a, b) => a + b, header);
-  const rest = constant - used;
-  const zeros = once(shared, `rest ${rest}`, () => {
-    const shape = build.op('Concat', [sizeOf(build, count, 0), build.int64([rest])], { axis: 0 });
-    return build.op('Expand', [build.float([0], [1, 1]), shape]);
-  });
-  const whole = build.op('Concat', [marked, count, ...parts, ...(rest > 0 ? [zeros] : [])], { axis: 1 });
+  const zeros = rest > 0 ? [shared.once(`zeros ${rest}`, () => zerosFor(build, cache.past.key, rest))] : [];
+  const whole = build.op('Concat', [marked, count, ...parts, ...zeros], { axis: 1 });
   const flat = (value: string) => build.op('Reshape', [value, build.int64([0, -1])]);
-  const row = kept
-    ? padTo(
-        build,
-        build.op('Concat', [whole, flat(kept.hidden), flat(kept.keys), flat(kept.values)], { axis: 1 }),
-        site.kvHeads * site.valueDim,
-      )
-    : whole;
-  build.rename(build.op('Reshape', [row, build.int64([0, site.kvHeads, -1, site.valueDim])]), cache.present.value);
+  const growing = kept && [kept.hidden, kept.keys, kept.values].map(flat);
+  const numbers = growing ? padTo(build, build.op('Concat', [whole, ...growing], { axis: 1 }), step) : whole;
+  build.rename(build.op('Reshape', [numbers, build.int64([0, site.kvHeads, -1, site.valueDim])]), cache.present.value);
 }
 
 /** Zeros behind [B,X] up to a multiple of `step`. */

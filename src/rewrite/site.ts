@@ -118,6 +118,11 @@ export type ProvenMask = Pick<Site, 'causal' | 'mask'> & Pick<Operands, 'keyBias
  */
 export type Layout = 'bhnd' | 'bhdn' | 'bnhd' | '(bh)nd' | '(bh)dn' | 'bn(hd)';
 
+/** The key head that a query head reads. */
+export function keyHeadOf({ heads, kvHeads }: Pick<Site, 'heads' | 'kvHeads'>, head: number): number {
+  return Math.floor((head * kvHeads) / heads);
+}
+
 /** The axis of the tokens in each layout. */
 export const tokenAxis: Readonly<Record<Layout, number>> = {
   bhnd: 2,

@@ -88,6 +88,13 @@ export function sumOver(build: Builder, value: string, axes: readonly number[]):
     : build.op('ReduceSum', [value], { axes, keepdims: 1 });
 }
 
+/** An axis of size 1 put in before `axis`; it moved from attribute to input at opset 13. */
+export function unsqueeze(build: Builder, value: string, axis: number): string {
+  return build.opset >= 13
+    ? build.op('Unsqueeze', [value, build.int64([axis])])
+    : build.op('Unsqueeze', [value], { axes: [axis] });
+}
+
 /** Of two whole numbers that are not both 0. */
 export function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);

@@ -6,11 +6,12 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import { makeGraph, makeValueInfo } from '../../onnx/message.js';
-import { counting } from './blocks.js';
-import { excluded } from './key-set.js';
+import { counting, unsqueeze } from './blocks.js';
+import { pseudoKeys } from './far-field.js';
+import { hideUnless } from './key-set.js';
 import type { Constants, Inputs, Options } from './lowering.js';
 import { nothing, prefixTop } from './prefix-top.js';
-import { hideUnless, rowsAt, type Stream } from './stream.js';
+import { rowsAt, type Stream } from './stream.js';
 import { type State, sizes } from './stream-state.js';
 import { queryBlock } from './window.js';
 
@@ -84,7 +85,7 @@ function stagesOf(build: Builder, stream: Stream, given: Evicting & { readonly w
   if (!state) return evolve(build, stream, { ...given, tables });
   const heads = inputs.heads.length;
   const before = { ...(chosen > 0 && { best: state.globals }), ...(codes > 0 && { sums: state.sums }) };
-  const begun = { ...before, ...(before.best && { best: build.op('Add', [before.best, tables.first]) }) };
+  const begun = { ...before, ...(before.best && { best: build.op('Add', [before.best, tables.first()]) }) };
   const branch = (name: string, make: (body: Builder) => Stages) => {
     const body = build.body();
     const made = make(body);
@@ -98,10 +99,9 @@ function stagesOf(build: Builder, stream: Stream, given: Evicting & { readonly w
       ],
     });
   };
-  const asStage = (body: Builder, value: string) => body.op('Unsqueeze', ...unsqueezed(body, value, 2));
   const outputs = build.ops('If', [stream.idle], Object.keys(begun).length, {
     then_branch: branch('idle', (body) =>
-      Object.fromEntries(Object.entries(begun).map(([name, value]) => [name, asStage(body, value)])),
+      Object.fromEntries(Object.entries(begun).map(([name, value]) => [name, unsqueeze(body, value, 2)])),
     ),
     else_branch: branch('evict', (body) =>
       evolve(body, stream, { ...given, state: { ...state, globals: begun.best ?? '' }, tables }),
@@ -110,16 +110,17 @@ function stagesOf(build: Builder, stream: Stream, given: Evicting & { readonly w
   return Object.fromEntries(Object.keys(begun).map((name, i) => [name, outputs[i]]));
 }
 
-/** What all layers of a stream share, made outside of the branches that read it. */
+/** What all layers of a stream share: made when it is first asked for, outside of the branches that read it. */
 function tablesOf(build: Builder, stream: Stream, { inputs, options, state, width }: Evicting & { width: number }) {
   const { chosen, codes } = sizes(options);
   const heads = inputs.heads.length;
-  const once = (key: string, make: () => string) => stream.once(`${key} ${chosen} ${codes} ${width}`, make);
+  const once = (key: string, make: () => string) => () => stream.once(key, make);
+  const sized = (key: string, make: () => string) => once(`${key} ${chosen} ${codes} ${width}`, make);
   const lead = once('lead', () =>
     build.op('Slice', [build.op('Shape', [stream.evicted]), build.int64([0]), build.int64([2])]),
   );
   const shaped = (value: string, ...sizes: string[]) =>
-    build.op('Expand', [value, build.op('Concat', [lead, ...sizes], { axis: 0 })]);
+    build.op('Expand', [value, build.op('Concat', [lead(), ...sizes], { axis: 0 })]);
   // A row like any other, but for its score: what the places are filled with that hold nothing yet.
   const score = build.float(
     Float32Array.from({ length: width }, (_, i) => (i === width - 2 ? nothing : 0)),
@@ -129,27 +130,28 @@ function tablesOf(build: Builder, stream: Stream, { inputs, options, state, widt
   const row = build.int64([1, chosen]);
   const missing = [stream.count, build.int64([Math.max(0, chosen - queryBlock)])];
   const places = Array.from({ length: chosen }, (_, i) => (state ? i + 1 : 0));
+  // Candidates before the evicted ones: the free row, and what was best before the call.
+  const ahead = build.int64([state ? chosen + 1 : 1]);
   return {
     ones: once('ones', () => {
       const shape = build.op('Concat', [build.op('Shape', [stream.evicted]), build.int64([1])], { axis: 0 });
       return build.op('Expand', [build.float([1], []), shape]);
     }),
     weight: once('weight', () => build.op('Cast', [stream.present], { to: float32 })),
-    free: once('free', () => shaped(score, build.int64([1, width]))),
-    first: once('first', () => build.op('Mul', [stream.begins, score])),
-    noScores: once('no scores', () => shaped(none, row)),
-    noSums: once('no sums', () => shaped(build.float([0], [1]), build.int64([1, codes, width]))),
-    firstItems: once('first items', () => shaped(build.int64(places), row)),
-    missingScores: once('missing scores', () => shaped(none, ...missing)),
-    missingItems: once('missing items', () => shaped(zero, ...missing)),
-    offset: once('offset', () => {
+    free: sized('free', () => shaped(score, build.int64([1, width]))),
+    first: sized('first', () => build.op('Mul', [stream.begins, score])),
+    noScores: sized('no scores', () => shaped(none, row)),
+    noSums: sized('no sums', () => shaped(build.float([0], [1]), build.int64([1, codes, width]))),
+    firstItems: sized('first items', () => shaped(build.int64(places), row)),
+    missingScores: sized('missing scores', () => shaped(none, ...missing)),
+    missingItems: sized('missing items', () => shaped(zero, ...missing)),
+    offset: sized('offset', () => {
       const numbers = build.op('Mul', [counting(build, stream.count), build.int64([queryBlock])]);
-      const first = build.op('Add', [numbers, build.int64([state ? chosen + 1 : 1])]);
-      return build.op('Reshape', [first, build.int64([-1, 1])]);
+      return build.op('Reshape', [build.op('Add', [numbers, ahead]), build.int64([-1, 1])]);
     }),
-    base: once('base', () => {
+    base: sized('base', () => {
       const evicted = build.op('Mul', [stream.count, build.int64([queryBlock])]);
-      const length = build.op('Add', [evicted, build.int64([state ? chosen + 1 : 1])]);
+      const length = build.op('Add', [evicted, ahead]);
       return build.op('Reshape', [stream.base(build, length), build.int64([-1, heads, 1, 1])]);
     }),
   };
@@ -166,9 +168,9 @@ function evolve(build: Builder, stream: Stream, given: Evolving): Stages {
   if (codes === 0) return { best };
   const blocks = (value: string, size: number) =>
     build.op('Reshape', [value, build.int64([0, 0, -1, queryBlock, size])]);
-  const hits = build.op('Mul', [oneHot(build, fresh, { width, codes, axis: 3 }), tables.weight]);
+  const hits = build.op('Mul', [oneHot(build, fresh, { width, codes, axis: 3 }), tables.weight()]);
   const added = build.op('MatMul', [flip(build, blocks(hits, codes)), blocks(fresh, width)]);
-  const start = state ? build.op('Unsqueeze', ...unsqueezed(build, state.sums, 2)) : tables.noSums;
+  const start = state ? unsqueeze(build, state.sums, 2) : tables.noSums();
   const sums = build.op('CumSum', [build.op('Concat', [start, added], { axis: 2 }), build.int64([2], [])]);
   return { ...(best && { best }), sums };
 }
@@ -180,11 +182,11 @@ function evictedRows(build: Builder, stream: Stream, { recent, inputs, options, 
   const none = build.float([nothing], []);
   const keys = rowsAt(build, recent.keys, stream.evicted, D);
   const values = rowsAt(build, recent.values, stream.evicted, E);
-  const scored = globals > 0 ? build.op('MatMul', [keys, constants('query')]) : build.op('Mul', [tables.ones, none]);
+  const scored = globals > 0 ? build.op('MatMul', [keys, constants('query')]) : build.op('Mul', [tables.ones(), none]);
   const lifted = build.op('Where', [stream.sink, build.float([1e9], []), scored]);
   const score = build.op('Where', [stream.present, lifted, none]);
-  const code = codes > 0 ? codesOf(build, keys, constants, codes) : tables.ones;
-  return build.op('Concat', [keys, values, tables.ones, score, code], { axis: 3 });
+  const code = codes > 0 ? codesOf(build, keys, constants, codes) : tables.ones();
+  return build.op('Concat', [keys, values, tables.ones(), score, code], { axis: 3 });
 }
 
 /** Code of every key [B,H,X,D] → float32 [B,H,X,1]: one of few whole numbers, which floats hold. */
@@ -200,26 +202,26 @@ function bestOfPrefixes(
 ): string {
   const { chosen } = sizes(options);
   const before = state ? [state.globals] : [];
-  const candidates = build.op('Concat', [tables.free, ...before, fresh], { axis: 2 });
+  const candidates = build.op('Concat', [tables.free(), ...before, fresh], { axis: 2 });
   const scoreOf = (value: string, size: number) => {
-    const column = build.op('Slice', [value, build.int64([width - 2]), build.int64([width - 1]), build.int64([3])]);
+    const column = columns(build, value, width - 2, width - 1, 3);
     return build.op('Reshape', [column, build.int64([0, 0, -1, size])]);
   };
   const most = Math.min(chosen, queryBlock);
   const [top, at = ''] = build.ops('TopK', [scoreOf(fresh, queryBlock), build.int64([most])], 2, { axis: 3 });
-  const items = build.op('Add', [at, tables.offset]);
-  const filled = (value: string, missing: string) =>
-    most === chosen ? value : build.op('Concat', [value, missing], { axis: 3 });
-  const first = state ? scoreOf(state.globals, chosen) : tables.noScores;
+  const items = build.op('Add', [at, tables.offset()]);
+  const filled = (value: string, missing: () => string) =>
+    most === chosen ? value : build.op('Concat', [value, missing()], { axis: 3 });
+  const first = state ? scoreOf(state.globals, chosen) : tables.noScores();
   const best = prefixTop(
     build,
     {
       scores: build.op('Concat', [first, filled(top, tables.missingScores)], { axis: 2 }),
-      items: build.op('Concat', [tables.firstItems, filled(items, tables.missingItems)], { axis: 2 }),
+      items: build.op('Concat', [tables.firstItems(), filled(items, tables.missingItems)], { axis: 2 }),
     },
     { heads: inputs.heads.length, size: chosen },
   );
-  return rowsAt(build, candidates, build.op('Add', [best.items, tables.base]), width);
+  return rowsAt(build, candidates, build.op('Add', [best.items, tables.base()]), width);
 }
 
 /** bool [.,.,.,c,1] of rows [.,.,.,c,W] */
@@ -230,7 +232,7 @@ function isGlobal(build: Builder, rows: string, width: number): string {
 /** [..,C] of the codes of rows [..,W]. */
 function oneHot(build: Builder, rows: string, given: { width: number; codes: number; axis: number }): string {
   const { width, codes, axis } = given;
-  const code = build.op('Slice', [rows, build.int64([width - 1]), build.int64([width]), build.int64([axis])]);
+  const code = columns(build, rows, width - 1, width, axis);
   const all = build.float(
     Float32Array.from({ length: codes }, (_, c) => c),
     [codes],
@@ -238,34 +240,22 @@ function oneHot(build: Builder, rows: string, given: { width: number; codes: num
   return build.op('Cast', [build.op('Equal', [code, all])], { to: float32 });
 }
 
-/** Pseudo-keys of sums [B,H,n,C,W]; a code with less than half a key left is none (far-field.ts). */
+/** Pseudo-keys of sums [B,H,n,C,W]. */
 function summaries(build: Builder, sums: string, { D, E }: { D: number; E: number }): Part {
-  const count = columns(build, sums, D + E, D + E + 1);
-  const least = build.float([0.5], []);
-  const divisor = build.op('Max', [count, least]);
-  const bias = build.op('Where', [
-    build.op('Less', [count, least]),
-    build.float([excluded], []),
-    build.op('Log', [divisor]),
-  ]);
-  return {
-    keys: build.op('Div', [columns(build, sums, 0, D), divisor]),
-    values: build.op('Div', [columns(build, sums, D, D + E), divisor]),
-    bias: flip(build, bias),
-  };
+  const { keys, values, bias } = pseudoKeys(build, {
+    keys: columns(build, sums, 0, D),
+    values: columns(build, sums, D, D + E),
+    count: columns(build, sums, D + E, D + E + 1),
+  });
+  return { keys, values, bias: flip(build, bias) };
 }
 
-/** Part of the last axis of [.,.,.,.,·]. */
-function columns(build: Builder, value: string, from: number, to: number): string {
-  return build.op('Slice', [value, build.int64([from]), build.int64([to]), build.int64([4])]);
+/** Part of the last axis, which is `axis`. */
+function columns(build: Builder, value: string, from: number, to: number, axis = 4): string {
+  return build.op('Slice', [value, build.int64([from]), build.int64([to]), build.int64([axis])]);
 }
 
 /** [.,.,.,a,b] → [.,.,.,b,a] */
 export function flip(build: Builder, value: string): string {
   return build.op('Transpose', [value], { perm: [0, 1, 2, 4, 3] });
-}
-
-/** Operands and attributes of Unsqueeze, whose axes moved to an input at opset 13. */
-function unsqueezed(build: Builder, value: string, axis: number): [string[], { axes?: number[] }] {
-  return build.opset >= 13 ? [[value, build.int64([axis])], {}] : [[value], { axes: [axis] }];
 }

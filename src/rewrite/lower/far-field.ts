@@ -11,7 +11,7 @@
  * subtraction leaves behind.
  */
 import type { Builder } from '../../onnx/build.js';
-import { type Blocks, sumOver } from './blocks.js';
+import { type Blocks, sumOver, unsqueeze } from './blocks.js';
 import { excluded, type KeyPart, type Keys } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
@@ -32,35 +32,39 @@ export function farPart(
   const codes = assign(build, inputs, rest, codebook);
   const near = momentsOf(build, blocks.around(codes), window, 3);
   const all = blocks.apart ? near : momentsOf(build, codes, rest, 2);
-  const far = (part: 'keys' | 'values' | 'count') => {
+  const far = (part: keyof Moments) => {
     // Where windows share no key, the sums over all keys are those of all windows.
-    const total = blocks.apart ? sumOver(build, near[part], [2]) : betweenBlocks(build, all[part]);
+    const total = blocks.apart ? sumOver(build, near[part], [2]) : unsqueeze(build, all[part], 2);
     return build.op('Sub', [total, near[part]]);
   };
-  const count = far('count');
+  const moments = { count: far('count'), keys: far('keys'), values: far('values') };
+  return { ...pseudoKeys(build, moments), shared: false };
+}
+
+/** Pseudo-keys of sums by code, [..,C,·]; a code with less than half a key left is none. */
+export function pseudoKeys(build: Builder, { keys, values, count }: Moments): Keys {
   const least = build.float([0.5], []);
   const divisor = build.op('Max', [count, least]);
   return {
-    keys: build.op('Div', [far('keys'), divisor]),
-    values: build.op('Div', [far('values'), divisor]),
+    keys: build.op('Div', [keys, divisor]),
+    values: build.op('Div', [values, divisor]),
     bias: build.op('Where', [
       build.op('Less', [count, least]),
       build.float([excluded], []),
       build.op('Log', [divisor]),
     ]),
-    shared: false,
   };
 }
 
-/** [B,H,C,W] → [B,H,1,C,W] */
-function betweenBlocks(build: Builder, value: string): string {
-  return build.opset >= 13
-    ? build.op('Unsqueeze', [value, build.int64([2])])
-    : build.op('Unsqueeze', [value], { axes: [2] });
+/** Sums of keys [..,C,D], of values [..,C,E] and of ones [..,C,1] by code. */
+export interface Moments {
+  readonly keys: string;
+  readonly values: string;
+  readonly count: string;
 }
 
-/** Sums of keys [..,C,D] and values [..,C,E] by code, and of ones [..,C,1]; `axis` is that of the keys. */
-function momentsOf(build: Builder, codes: string, { keys, values, bias }: Keys, axis: number) {
+/** `axis` is that of the keys. */
+function momentsOf(build: Builder, codes: string, { keys, values, bias }: Keys, axis: number): Moments {
   const leading = Array.from({ length: axis }, (_, i) => i);
   const weighted = build.op('Mul', [codes, build.op('Exp', [bias])]);
   const byCode = build.op('Transpose', [weighted], { perm: [...leading, axis + 1, axis] });

@@ -18,6 +18,17 @@ import { unmaskedValues } from './masked.js';
 /** Low enough to give weight 0, far from overflow when added to twice. */
 export const excluded = -1e9;
 
+/** 0 where true, `excluded` elsewhere. */
+export function hideUnless(build: Builder, seen: string): string {
+  return build.op('Where', [seen, build.float([0], []), build.float([excluded], [])]);
+}
+
+/** Hides keys behind each of these positions [n] from it: [n,S], S an int64 [1]. */
+export function hideLater(build: Builder, positions: string, keys: string): string {
+  const later = build.op('Less', [build.op('Reshape', [positions, build.int64([-1, 1])]), counting(build, keys)]);
+  return hideUnless(build, build.op('Not', [later]));
+}
+
 /** Keys [B,H,p,D], values [B,H,p,E] and a bias for each [B or 1,H or 1,p,1]. */
 export interface Keys {
   readonly keys: string;

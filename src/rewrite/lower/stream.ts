@@ -10,11 +10,11 @@
  * queries, so that a single token costs one query. Everything here depends on lengths alone: the layers of a model whose
  * plans agree in it share one set of tables.
  */
-import type { Builder } from '../../onnx/build.js';
+import { type Builder, type MadeOnce, madeOnce } from '../../onnx/build.js';
 import { maskedBelow } from '../prove/cases.js';
 import { counting } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
-import { excluded } from './key-set.js';
+import { hideUnless } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
 const [int64, float32] = [7, 1];
@@ -59,7 +59,7 @@ export interface Stream {
   /** First row of every head [B,H,1] in a tensor of `length` rows a head. */
   base(build: Builder, length: string): string;
   /** What is made at most once for all layers that share the stream. */
-  once(key: string, make: () => string): string;
+  readonly once: MadeOnce;
 }
 
 /** The stream for so many heads; its tables of places are made once, those of rows once for every number of heads. */
@@ -163,12 +163,7 @@ function ofHeads(
   const { heads, batch, places, tables } = given;
   const rows = build.op('Mul', [batch, build.int64([heads])]);
   const numbered = build.op('Reshape', [counting(build, rows), build.int64([-1, heads, 1])]);
-  const made = new Map<string, string>();
-  const once = (key: string, make: () => string) => {
-    const value = made.get(key) ?? make();
-    made.set(key, value);
-    return value;
-  };
+  const once = madeOnce();
   const base = (inner: Builder, length: string) => once(`base ${length}`, () => inner.op('Mul', [numbered, length]));
   const rowsOf = ([table, length]: readonly [string, string]) => build.op('Add', [table, base(build, length)]);
   return {
@@ -187,11 +182,6 @@ function ofHeads(
 /** Rows of [B,H,L,W] by a table [B,H,X…] of rows of all heads: [B,H,X…,W]. */
 export function rowsAt(build: Builder, value: string, table: string, width: number): string {
   return build.op('Gather', [build.op('Reshape', [value, build.int64([-1, width])]), table], { axis: 0 });
-}
-
-/** 0 where true, `excluded` elsewhere. */
-export function hideUnless(build: Builder, seen: string): string {
-  return build.op('Where', [seen, build.float([0], []), build.float([excluded], [])]);
 }
 
 interface Places {
