@@ -2,12 +2,13 @@
  * npm run bench [-- SUITE…]: attention layers, whole encoders and linearize() itself, as ratios measured in one run.
  * Prints a table and writes bench/results/SUITE.json with the machine, versions and commit it was measured on.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { machine } from './machine.js';
 import { suites } from './suites.js';
 import type { Job, JobResult } from './worker.js';
 
@@ -43,13 +44,9 @@ if (unknown.length > 0) {
 }
 const version = (name: string) =>
   JSON.parse(readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8')).version;
-const machine = {
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim(),
-  date: new Date().toISOString().slice(0, 10),
-  cpu: cpus()[0]?.model ?? 'unknown',
-  cores: cpus().length,
+const measuredOn = {
+  ...machine(),
   memoryGB: Math.round(totalmem() / 2 ** 30),
-  node: process.version,
   'onnxruntime-web': version('onnxruntime-web'),
   backend: 'wasm, 1 thread',
 };
@@ -62,7 +59,7 @@ for (const [name, suite] of Object.entries(suites)) {
     const rows = await suite.run({ folder, measure, print: (line) => console.log(`  ${line}`) });
     writeFileSync(
       join(root, 'bench', 'results', `${name}.json`),
-      `${JSON.stringify({ schema: 'performers.bench/1', title: suite.title, machine, rows }, null, 2)}\n`,
+      `${JSON.stringify({ schema: 'performers.bench/1', title: suite.title, machine: measuredOn, rows }, null, 2)}\n`,
     );
   } finally {
     rmSync(folder, { recursive: true });

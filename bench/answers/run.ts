@@ -3,12 +3,11 @@
  * that calibration has not seen. Writes bench/results/answers-SUITE.json and .md. Models and data lie in ../shared or
  * under PERFORMERS_SHARED.
  */
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { machine } from '../machine.js';
 
 export type AnswerRow = Readonly<Record<string, string | number>>;
 
@@ -40,22 +39,15 @@ if (positionals.length === 0 || unknown.length > 0) {
 for (const name of positionals) {
   const suite = await suites[name]();
   const [inputs, held] = [Number(values.inputs), Number(values.held)];
-  const machine = {
-    commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim(),
-    date: new Date().toISOString().slice(0, 10),
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    load: Number(loadavg()[2].toFixed(1)),
-    node: process.version,
-  };
   const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}`;
   const file = join(root, 'bench', 'results', `answers-${name}`);
+  const measuredOn = machine();
   const rows: AnswerRow[] = [];
   // After every row: what an interrupted run has measured is measured.
   const add = (row: AnswerRow) => {
     console.log(JSON.stringify(row));
     rows.push(row);
-    const result = { schema: 'performers.bench.answers/1', title: suite.title, command, machine, rows };
+    const result = { schema: 'performers.bench.answers/1', title: suite.title, command, machine: measuredOn, rows };
     writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
     writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
   };

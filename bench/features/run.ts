@@ -2,11 +2,10 @@
  * npx tsx bench/features/run.ts [SUITE…]: random features on real data. Writes bench/results/features-SUITE.json and, where there is
  * something to draw, .svg beside it. Data as for `performers features`: PERFORMERS_DATA, or data, or ../shared/data.
  */
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { machine } from '../machine.js';
 import { deepKernel } from './deep-kernel.js';
 import { indefinite } from './indefinite.js';
 import { kernels } from './kernels.js';
@@ -50,15 +49,7 @@ async function runSuite<Row>(name: string, suite: FeatureSuite<Row>): Promise<vo
         console.log(`${((performance.now() - start) / 1000).toFixed(0)} s  ${done}/${total}  ${what}`);
       });
   if (!redraw) {
-    const machine = {
-      commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim(),
-      date: new Date().toISOString().slice(0, 10),
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: cpus().length,
-      load: Number(loadavg()[2].toFixed(1)),
-      node: process.version,
-    };
-    const result = { schema: `performers.bench.features.${name}/1`, title: suite.title, machine, rows };
+    const result = { schema: `performers.bench.features.${name}/1`, title: suite.title, machine: machine(), rows };
     writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
   }
   if (suite.draw) writeFileSync(file.replace(/json$/, 'svg'), suite.draw(rows));

@@ -6,7 +6,7 @@
  * Random inputs and constants: times only. Every model runs in turn in one process; ratios of medians of processor time.
  */
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
@@ -19,6 +19,7 @@ import { readPlan } from '../../src/rewrite/plan.js';
 import { savePlan } from '../../src/rewrite/saved-plan.js';
 import type { TensorLike } from '../../src/session.js';
 import { causalModel } from '../../test/causal-model.js';
+import { machine } from '../machine.js';
 import { median, round } from '../suite.js';
 
 const { values } = parseArgs({
@@ -94,8 +95,7 @@ for (const length of values.lengths.split(',').map(Number)) {
     rows.push({ plan: name, tokens: length, 'processor ms': round(ms), 'exact ÷ this': round(times.exact / ms) });
 }
 console.table(rows);
-const machine = { cpus: cpus().length, model: cpus()[0]?.model, load: loadavg()[0] };
 writeFileSync(
   new URL(`../results/generate-${values.name}.json`, import.meta.url),
-  `${JSON.stringify({ schema: 'performers.bench.generate/1', runtime: values.runtime, machine, rows }, undefined, 1)}\n`,
+  `${JSON.stringify({ schema: 'performers.bench.generate/1', runtime: values.runtime, machine: machine(), rows }, undefined, 1)}\n`,
 );

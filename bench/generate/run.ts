@@ -7,11 +7,11 @@
  * timed is the model, with the logits of the new tokens. Writes results/generate-NAME.json beside the table.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { decode } from '../../src/onnx/decode.js';
 import type { Session, TensorLike } from '../../src/session.js';
+import { machine } from '../machine.js';
 import { median, round } from '../suite.js';
 
 const { positionals, values } = parseArgs({
@@ -116,9 +116,8 @@ const rows = contexts.map((context, i) => ({
   'patched, MB': round(after[i].bytes / 1e6),
 }));
 console.table(rows);
-const machine = { cpus: cpus().length, model: cpus()[0]?.model, load: loadavg()[0] };
 const file = new URL(`../results/generate-${values.name}.json`, import.meta.url);
 writeFileSync(
   file,
-  `${JSON.stringify({ schema: 'performers.bench.generate/1', runtime: values.runtime, machine, rows }, undefined, 1)}\n`,
+  `${JSON.stringify({ schema: 'performers.bench.generate/1', runtime: values.runtime, machine: machine(), rows }, undefined, 1)}\n`,
 );
