@@ -115,10 +115,13 @@ export function divideWithRest(a: Dim, b: Dim): { quotient: Dim; rest: Dim } {
   const lead = leadingTerm(b);
   let [quotient, rest] = [constant(0), a];
   for (;;) {
-    const part = lead && firstDefined(rest.terms, (term) => divideTerm(term, lead));
-    if (!part) return { quotient, rest };
+    const step = lead && firstDefined(rest.terms, (term) => divideTerm(term, lead));
+    if (!step) return { quotient, rest };
+    const { part, of } = step;
     quotient = add(quotient, part);
     rest = add(rest, multiply(part, b), -1);
+    // Numbers beyond what integers are exact for do not cancel.
+    if (rest.terms.has(of)) return { quotient: constant(0), rest: a };
   }
 }
 
@@ -132,14 +135,14 @@ function firstDefined<T, U>(items: Iterable<T>, find: (item: T) => U | undefined
 
 type Monomial = readonly [monomial: string, coefficient: number];
 
-function divideTerm([monomial, c]: Monomial, [by, d]: Monomial): Dim | undefined {
+function divideTerm([monomial, c]: Monomial, [by, d]: Monomial): { part: Dim; of: string } | undefined {
   const left = factors(monomial);
   for (const factor of factors(by)) {
     const at = left.indexOf(factor);
     if (at < 0) return undefined;
     left.splice(at, 1);
   }
-  return c % d === 0 ? make(new Map([[left.join('*'), c / d]])) : undefined;
+  return c % d === 0 ? { part: make(new Map([[left.join('*'), c / d]])), of: monomial } : undefined;
 }
 
 /** a ÷ b when it comes out even for all values of the unknowns. */

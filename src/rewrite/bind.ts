@@ -1,8 +1,9 @@
 import type { Builder } from '../onnx/build.js';
 import type { Expr } from '../onnx/expr.js';
+import { axisOf, isInOrder, type Layout, leadingAxes, orderOf } from './layout.js';
 import { excluded } from './lower/key-set.js';
 import type { Inputs } from './lower/lowering.js';
-import { keyHeadOf, type Layout, type Operand, type Site } from './site.js';
+import { keyHeadOf, type Operand, type Site } from './site.js';
 
 const float32 = 1;
 
@@ -83,34 +84,17 @@ function finiteBias(build: Builder, bias: Expr, elemType: number): string {
 }
 
 function toHeads(build: Builder, value: string, layout: Layout, heads: number, width: number): string {
-  switch (layout) {
-    case 'bhnd':
-      return value;
-    case 'bhdn':
-      return build.op('Transpose', [value], { perm: [0, 1, 3, 2] });
-    case 'bnhd':
-      return build.op('Transpose', [value], { perm: [0, 2, 1, 3] });
-    case '(bh)nd':
-      return splitFolded(build, value, heads);
-    case '(bh)dn':
-      return build.op('Transpose', [splitFolded(build, value, heads)], { perm: [0, 1, 3, 2] });
-    case 'bn(hd)':
-      return build.op('Transpose', [build.op('Reshape', [value, build.int64([0, 0, heads, width])])], {
-        perm: [0, 2, 1, 3],
-      });
-  }
-}
-
-/** [B·H,X,Y] → [B,H,X,Y] */
-function splitFolded(build: Builder, value: string, heads: number): string {
-  const inner = build.op('Slice', [build.op('Shape', [value]), build.int64([1]), build.int64([3])]);
-  return build.op('Reshape', [value, build.op('Concat', [build.int64([-1, heads]), inner], { axis: 0 })]);
-}
-
-/** [B,H,X,Y] → [B·H,X,Y] */
-function fold(build: Builder, value: string): string {
-  const inner = build.op('Slice', [build.op('Shape', [value]), build.int64([2]), build.int64([4])]);
-  return build.op('Reshape', [value, build.op('Concat', [build.int64([-1]), inner], { axis: 0 })]);
+  if (layout === 'bn(hd)')
+    return toHeads(build, build.op('Reshape', [value, build.int64([0, 0, heads, width])]), 'bnhd', heads, width);
+  const perm = orderOf(layout);
+  const ordered = isInOrder(perm) ? value : build.op('Transpose', [value], { perm });
+  if (leadingAxes(layout).join('') === 'bh') return ordered;
+  const inner = build.op('Slice', [
+    build.op('Shape', [ordered]),
+    build.int64([perm.length - 2]),
+    build.int64([perm.length]),
+  ]);
+  return build.op('Reshape', [ordered, build.op('Concat', [build.int64([-1, heads]), inner], { axis: 0 })]);
 }
 
 /** What the graph has as the context of a site, brought to [B,H,N,E]: the inverse of restoreLayout. */
@@ -128,20 +112,27 @@ export function restoreLayout(build: Builder, site: Site, context: string): void
 }
 
 function layoutNodes(build: Builder, context: string, layout: Layout, site: Site): string {
-  switch (layout) {
-    case 'bhnd':
-      return context;
-    case 'bhdn':
-      return build.op('Transpose', [context], { perm: [0, 1, 3, 2] });
-    case 'bnhd':
-      return build.op('Transpose', [context], { perm: [0, 2, 1, 3] });
-    case '(bh)nd':
-      return fold(build, context);
-    case '(bh)dn':
-      return fold(build, build.op('Transpose', [context], { perm: [0, 1, 3, 2] }));
-    case 'bn(hd)': {
-      const tokensFirst = build.op('Transpose', [context], { perm: [0, 2, 1, 3] });
-      return build.op('Reshape', [tokensFirst, build.int64([0, 0, site.heads * site.valueDim])]);
-    }
+  if (layout === 'bn(hd)') {
+    const tokensFirst = build.op('Transpose', [context], { perm: [0, 2, 1, 3] });
+    return build.op('Reshape', [tokensFirst, build.int64([0, 0, site.heads * site.valueDim])]);
   }
+  const ordered = withLeading(build, context, leadingAxes(layout), site);
+  const order = orderOf(layout);
+  // Where each axis of the layout stands in the order.
+  const perm = order.map((_, axis) => order.indexOf(axis));
+  return isInOrder(perm) ? ordered : build.op('Transpose', [ordered], { perm });
+}
+
+/** [B,H,X,Y] → [axes…,X,Y]. The first takes what the others leave; those are as long as they are in the queries. */
+function withLeading(build: Builder, value: string, axes: readonly string[], site: Site): string {
+  if (axes.join('') === 'bh') return value;
+  const { expr, layout } = site.operands.q;
+  const queries = axes.length > 1 ? build.op('Shape', [build.emit(expr)]) : '';
+  const sizes = axes.map((axis, i) =>
+    i === 0 || axis === '1'
+      ? build.int64([i === 0 ? -1 : 1])
+      : build.op('Gather', [queries, build.int64([axisOf(layout, axis)])], { axis: 0 }),
+  );
+  const inner = build.op('Slice', [build.op('Shape', [value]), build.int64([2]), build.int64([4])]);
+  return build.op('Reshape', [value, build.op('Concat', [...sizes, inner], { axis: 0 })]);
 }

@@ -10,7 +10,8 @@ import { type Dim, equal, multiply, product, toNumber } from '../onnx/dims.js';
 import type { NodeProto } from '../onnx/gen/onnx.js';
 import { type Graph, intAttribute, intsAttribute, isOp } from '../onnx/graph.js';
 import type { Shapes } from '../onnx/shapes.js';
-import { type PatchGrid, type Site, tokenAxis } from './site.js';
+import { axisOf } from './layout.js';
+import type { PatchGrid, Site } from './site.js';
 
 /** A grid with the number of tokens it makes. */
 interface ProvenGrid extends PatchGrid {
@@ -30,7 +31,7 @@ export function findGrids(graph: Graph, shapes: Shapes): readonly ProvenGrid[] {
 export function gridOf(site: Site, graph: Graph, shapes: Shapes, grids: readonly ProvenGrid[]): PatchGrid | undefined {
   const { context, aligned } = site.operands;
   if (!aligned || site.causal) return undefined;
-  const tokens = shapes(graph, context.value).shape?.[tokenAxis[context.layout]];
+  const tokens = shapes(graph, context.value).shape?.[axisOf(context.layout, 'n')];
   const grid = grids.find((candidate) => equal(candidate.tokens, tokens));
   return grid && { value: grid.value, prefix: grid.prefix };
 }

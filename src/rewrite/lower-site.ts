@@ -7,11 +7,12 @@ import type { NodeProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { keepsState, lengthCarrier, lowerWithState, type SharedState } from './key-state.js';
+import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
 import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import type { HeadGroup, SitePlan } from './plan.js';
-import { type Site, tokenAxis } from './site.js';
+import type { Site } from './site.js';
 
 /** New nodes by the value that was computed where they go. */
 export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState): Map<string, NodeProto[]> {
@@ -85,7 +86,7 @@ const noConstants = (name: string): never => {
 function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (branch: Builder) => string): string {
   const all = Array.from({ length: site.heads }, (_, head) => head);
   const { expr, layout } = site.operands.q;
-  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([tokenAxis[layout]], [])], {
+  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([axisOf(layout, 'n')], [])], {
     axis: 0,
   });
   const short = build.op('Less', [tokens, build.int64([most + 1], [])]);

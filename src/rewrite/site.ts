@@ -1,4 +1,5 @@
 import type { Expr } from '../onnx/expr.js';
+import type { Layout } from './layout.js';
 
 /**
  * One attention site: softmax(gain · q·kᵀ + bias)·v somewhere in a graph, described once, in the terms every
@@ -112,26 +113,10 @@ export interface Operand {
 export type Proof = { readonly found: ProvenMask } | { readonly refused: string };
 export type ProvenMask = Pick<Site, 'causal' | 'mask'> & Pick<Operands, 'keyBias' | 'sliding' | 'slopes'>;
 
-/**
- * Axes of a tensor, slowest first: b batch, h heads, n tokens, d head width. `bhdn` is a key that is transposed for
- * the product already; `(bh)nd` has batch and heads in one axis; `bn(hd)` has its heads not yet split.
- */
-export type Layout = 'bhnd' | 'bhdn' | 'bnhd' | '(bh)nd' | '(bh)dn' | 'bn(hd)';
-
 /** The key head that a query head reads. */
 export function keyHeadOf({ heads, kvHeads }: Pick<Site, 'heads' | 'kvHeads'>, head: number): number {
   return Math.floor((head * kvHeads) / heads);
 }
-
-/** The axis of the tokens in each layout. */
-export const tokenAxis: Readonly<Record<Layout, number>> = {
-  bhnd: 2,
-  bhdn: 3,
-  bnhd: 1,
-  '(bh)nd': 1,
-  '(bh)dn': 2,
-  'bn(hd)': 1,
-};
 
 /** A Softmax or fused node that has the outline of attention but is left alone: where it differs, and how. */
 export interface NearMiss {

@@ -12,6 +12,7 @@ import { gaussians } from '../../src/features/rng.js';
 import { inspect, linearize } from '../../src/linearize.js';
 import { compareOutputs } from '../../src/metrics.js';
 import type { TensorLike } from '../../src/session.js';
+import { manifestOf } from '../graphs-manifest.js';
 import { halfBits } from '../half.js';
 import { graphFile } from '../shared.js';
 
@@ -29,7 +30,7 @@ interface Saved {
   readonly dims: number[];
   readonly data: (number | string)[];
 }
-const cases: Case[] = JSON.parse(readFileSync(graphFile('manifest.json'), 'utf8'));
+const cases = manifestOf<Case>();
 const folder = mkdtempSync(join(tmpdir(), 'performers-identity-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -59,10 +59,11 @@ export const concat: Rule = (node, { inputs, fresh }) => {
     const along = parts.map((x) => x.shape?.[axis]);
     return along.every((d) => d !== undefined) ? along.reduce((sum, d) => add(sum, d), constant(0)) : fresh(axis);
   });
-  const few = first.length === 1 && (toNumber(shape[0]) ?? Number.POSITIVE_INFINITY) <= dataLimit;
-  const data = few
-    ? parts.flatMap((x) => x.data ?? new Array<Scalar>(Math.max(0, toNumber(x.shape?.[0]) ?? 0)).fill(undefined))
-    : undefined;
+  // Each size by itself: a file may have one that is huge and another that is as far below zero, or half a number.
+  const lengths = parts.map((x) => toNumber(x.shape?.[0]) ?? Number.POSITIVE_INFINITY);
+  const few =
+    first.length === 1 && lengths.every((length) => Number.isInteger(length) && length >= 0 && length <= dataLimit);
+  const data = few ? parts.flatMap((x, i) => x.data ?? new Array<Scalar>(lengths[i] ?? 0).fill(undefined)) : undefined;
   const complete = data && data.length === toNumber(shape[0]) && data.length <= dataLimit;
   return [{ elemType, shape, data: complete ? data : undefined }];
 };

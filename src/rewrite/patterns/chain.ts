@@ -28,6 +28,8 @@ export interface ScoreChain {
 
 export interface ContextChain {
   readonly context: NodeProto;
+  /** Which input of it the probabilities are. */
+  readonly at: number;
   readonly steps: readonly NodeProto[];
   /** Rows of NaN are made zeros. */
   readonly guarded: boolean;
@@ -45,7 +47,7 @@ export function findContext(node: NodeProto, scope: Scope): Outcome<ContextChain
   const steps: NodeProto[] = [];
   for (;;) {
     const readers = [...new Set(graph.consumers(value))].filter((reader) => !isOp(reader, 'Shape', 'Size'));
-    const product = readers.find((reader) => isTensorProduct(graph, reader) && reader.input[0] === value);
+    const product = readers.find((reader) => isTensorProduct(graph, reader) && reader.input[0] !== reader.input[1]);
     if (graph.isOutput(value)) {
       const what = product
         ? `the probabilities are a graph output (${value}): a rewrite would have to drop or recompute them`
@@ -61,7 +63,7 @@ export function findContext(node: NodeProto, scope: Scope): Outcome<ContextChain
         refused: `its result is read by ${product ? `others than P·V: ${others.join(', ')}` : others.join(', ')}`,
       };
     }
-    if (reader === product) return { found: { context: product, steps, guarded } };
+    if (reader === product) return { found: { context: product, at: product.input.indexOf(value), steps, guarded } };
     const training = trains(reader, scope);
     if (training) return { refused: training };
     if (!guard && !isTransparent(reader) && !isView(reader)) return { refused: notValues(reader) };

@@ -5,9 +5,10 @@
 import { add, constant, type Dim, equal, multiply, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, float, ints } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
+import { axisOf } from '../layout.js';
 import { proveMask, sumOf } from '../mask.js';
 import { index } from '../prove/affine.js';
-import type { KeyCache, Layout, Operand, Operands } from '../site.js';
+import type { KeyCache, Operand, Operands } from '../site.js';
 import { isSelf, originOf, sharesSource } from '../trace.js';
 import { ungrouped } from './heads.js';
 import { freshBias, keyCacheOf } from './key-cache.js';
@@ -48,7 +49,6 @@ export const sizeOf = (expr: Expr | string, axis: number) => call('Gather', [cal
 export const iota = (count: Expr) => call('Range', [0, count, 1]);
 export const toInts = (value: string, dims: readonly number[]) =>
   call('Reshape', [call('Cast', [value], { to: int64 }), ints(dims)]);
-export const tokenAxis = (layout: Layout) => (layout === 'bhnd' ? 2 : 1);
 
 export function slice(expr: Expr | string, axis: number, start: number | Expr, end: number | Expr): Expr {
   const vector = (at: number | Expr) => (typeof at === 'number' ? ints([at]) : call('Reshape', [at, ints([-1])]));
@@ -173,7 +173,7 @@ export function fusedSite(scope: Scope, given: FusedSite): Outcome<CheckedSite> 
   const exprs = added.map((value) => (typeof value === 'string' ? addend(scope, value) : value));
   const place = {
     addends: exprs.map((expr) => ({ expr, at: places })),
-    keyTensor: { expr: site.k.expr, axis: tokenAxis(site.k.layout) },
+    keyTensor: { expr: site.k.expr, axis: axisOf(site.k.layout, 'n') },
   };
   const proven = proveMask(scope, { heads, ...site.tokens, ...place });
   const known = 'found' in proven ? proven.found : undefined;

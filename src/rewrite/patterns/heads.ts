@@ -6,10 +6,11 @@
 import { add, constant, type Dim, multiply, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
 import { isOp, producerOf } from '../../onnx/graph.js';
+import { axesOf, type Layout } from '../layout.js';
 import { index } from '../prove/affine.js';
 import { makeReader } from '../prove/element.js';
 import { factorOf } from '../prove/term.js';
-import type { Layout, Operand } from '../site.js';
+import type { Operand } from '../site.js';
 import { isWeight } from '../trace.js';
 import type { Scope } from './pattern.js';
 import { isTensorProduct, type Side, sizesOf } from './products.js';
@@ -63,7 +64,13 @@ function repeatedFrom(
     ['@w', width],
   ]);
   const head = add(multiply(kvHeads === 1 ? constant(0) : index('@a'), group), index('@r'));
-  const axes = axesOf(side.layout, { b: index('@b'), h: head, n: index('@s'), d: index('@w') }, heads);
+  const axes = indicesIn(side.layout, {
+    b: index('@b'),
+    h: head,
+    '(bh)': add(multiply(index('@b'), constant(heads)), head),
+    n: index('@s'),
+    d: index('@w'),
+  });
   if (!axes) return undefined;
   const { graph, shapes } = scope;
   const layoutAt = (value: string, at: readonly Dim[]): Layout | undefined => {
@@ -91,19 +98,7 @@ function repeatedFrom(
 }
 
 /** Indices of a tensor in a layout, in the order of its axes. */
-function axesOf(
-  layout: Layout,
-  { b, h, n, d }: { readonly b: Dim; readonly h: Dim; readonly n: Dim; readonly d: Dim },
-  heads: number,
-): Dim[] | undefined {
-  const folded = add(multiply(b, constant(heads)), h);
-  const orders: Readonly<Record<Layout, Dim[] | undefined>> = {
-    bhnd: [b, h, n, d],
-    bhdn: [b, h, d, n],
-    bnhd: [b, n, h, d],
-    '(bh)nd': [folded, n, d],
-    '(bh)dn': [folded, d, n],
-    'bn(hd)': undefined,
-  };
-  return orders[layout];
+function indicesIn(layout: Layout, places: Readonly<Record<string, Dim>>): Dim[] | undefined {
+  const at = axesOf(layout).map((axis) => places[axis]);
+  return at.every((place) => place !== undefined) ? at : undefined;
 }

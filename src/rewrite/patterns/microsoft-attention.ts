@@ -6,6 +6,7 @@
 import { constant, divideExactly, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, ints } from '../../onnx/expr.js';
 import { floatAttribute, intAttribute, intsAttribute } from '../../onnx/graph.js';
+import { axisOf } from '../layout.js';
 import { maskedBelow } from '../prove/cases.js';
 import type { Operand } from '../site.js';
 import {
@@ -19,7 +20,6 @@ import {
   pairBias,
   sizeOf,
   slice,
-  tokenAxis,
 } from './fused.js';
 import { definePattern } from './pattern.js';
 
@@ -72,7 +72,7 @@ export const microsoftAttention = definePattern<null>({
       cached(side, { heads, width, past: past && call('Gather', [past, index], { axis: 0 }), wanted: present });
     const k = join(part(qSize, kSize), 0, headDim);
     const v = join(part(qSize + kSize, vSize), 1, valueDim);
-    const keys = sizeOf(k.expr, tokenAxis(k.layout));
+    const keys = sizeOf(k.expr, axisOf(k.layout, 'n'));
     const shape = scope.shapes(scope.graph, x).shape;
     const pairs = mask && scope.shapes(scope.graph, mask).shape?.length === 3 ? pairBias(mask, low) : undefined;
     const padding = mask && !pairs ? paddingBias(scope, mask, shape?.[0], keys, low) : undefined;

@@ -12,8 +12,9 @@ import { type Dim, equal, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, ints } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import { floatAttribute, intAttribute } from '../../onnx/graph.js';
+import { axisOf, type Layout } from '../layout.js';
 import { maskedBelow } from '../prove/cases.js';
-import type { Layout, Operand } from '../site.js';
+import type { Operand } from '../site.js';
 import {
   beyond,
   cached,
@@ -27,7 +28,6 @@ import {
   sizeOf,
   slice,
   toInts,
-  tokenAxis,
 } from './fused.js';
 import { operatorCache } from './key-cache.js';
 import { type CheckedSite, definePattern, type Outcome, type Scope } from './pattern.js';
@@ -93,7 +93,7 @@ function checkHeads(inputs: Inputs, node: NodeProto, scope: Scope): Outcome<Chec
   // onnxruntime's CPU kernel leaves the cache out then.
   if (pastKey && !presentKey) return { refused: `past_key (${pastKey}) without present_key` };
 
-  const queries = sizeOf(query.expr, tokenAxis(query.layout));
+  const queries = sizeOf(query.expr, axisOf(query.layout, 'n'));
   const at = pastLength ? toInts(pastLength, []) : undefined;
   const end = at && call('Add', [at, queries]);
   const join = (side: Operand, width: number, past?: string, wanted?: string) => {
@@ -107,7 +107,7 @@ function checkHeads(inputs: Inputs, node: NodeProto, scope: Scope): Outcome<Chec
   };
   const keys = join(key, headDim, pastKey, presentKey);
   const values = join(value, valueDim, pastValue, presentValue);
-  const count = sizeOf(keys.side.expr, tokenAxis(keys.side.layout));
+  const count = sizeOf(keys.side.expr, axisOf(keys.side.layout, 'n'));
   const [qLength, kLength] = parts.lengths;
   const causal = intAttribute(node, 'unidirectional') === 1;
   if (causal && !equal(qLength, kLength))

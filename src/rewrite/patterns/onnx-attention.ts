@@ -6,7 +6,8 @@
 import { equal, toNumber } from '../../onnx/dims.js';
 import { call, type Expr, ints } from '../../onnx/expr.js';
 import { floatAttribute, intAttribute } from '../../onnx/graph.js';
-import type { Layout, Operand } from '../site.js';
+import { axisOf, type Layout } from '../layout.js';
+import type { Operand } from '../site.js';
 import {
   beyond,
   cached,
@@ -20,7 +21,6 @@ import {
   sizeOf,
   slice,
   toInts,
-  tokenAxis,
 } from './fused.js';
 import { operatorCache } from './key-cache.js';
 import { definePattern } from './pattern.js';
@@ -75,9 +75,9 @@ export const onnxAttention = definePattern<null>({
     const held = lengths ? toInts(lengths, [-1, 1]) : undefined;
     const longest = held && call('ReduceMax', [held], { keepdims: 0 });
     const cut = (side: Operand): Operand =>
-      longest ? { ...side, expr: slice(side.expr, tokenAxis(side.layout), 0, longest) } : side;
-    const keys = longest ?? sizeOf(allKeys.expr, tokenAxis(allKeys.layout));
-    const queries = sizeOf(q, tokenAxis(layout));
+      longest ? { ...side, expr: slice(side.expr, axisOf(side.layout, 'n'), 0, longest) } : side;
+    const keys = longest ?? sizeOf(allKeys.expr, axisOf(allKeys.layout, 'n'));
+    const queries = sizeOf(q, axisOf(layout, 'n'));
     const rows = (first: Expr) => call('Reshape', [call('Add', [first, iota(queries)]), ints([0, 1, -1, 1])]);
     const positions = held ? rows(call('Sub', [held, queries])) : lastPositions(queries, keys);
     // Opset 24 pads a mask that is shorter than the keys, which sizes alone can tell from one that broadcasts.
