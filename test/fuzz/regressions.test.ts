@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it, test } from 'vitest';
 import { inspect, linearize, restore } from '../../src/index.js';
 import { decode } from '../../src/onnx/decode.js';
-import { constant, multiply, symbol } from '../../src/onnx/dims.js';
+import { constant, divideExactly, multiply, symbol } from '../../src/onnx/dims.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import type { NodeProto } from '../../src/onnx/gen/onnx.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { makeAttribute, makeGraph, makeNode, makeValueInfo } from '../../src/onnx/message.js';
+import { inferNode } from '../../src/onnx/shape-rules/registry.js';
 import { inferShapes } from '../../src/onnx/shapes.js';
 import { graphFile } from '../shared.js';
 
@@ -66,6 +67,34 @@ describe('shapes', () => {
     expect(inspect(model(...nodes)).sites).toEqual([]);
   });
 
+  it('lists of sizes, one huge, one as far below zero, one no integer', () => {
+    const half = makeAttribute({ name: 'value_float', type: 1, f: 0.5 });
+    const nodes = [
+      node('Shape', ['x'], 's'),
+      node('Constant', [], 'half', { attribute: [half] }),
+      node('Mul', ['s', 'half'], 'dims'),
+      node('ConstantOfShape', ['dims'], 'fractional'),
+      node('Squeeze', ['fractional'], 'list'),
+      node('Concat', ['list', 'list'], 'y', { attribute: [makeAttribute({ name: 'axis', type: 2, i: 0n })] }),
+    ];
+    expect(inspect(model(...nodes)).sites).toEqual([]);
+    const [huge, below, part] = [2 ** 40, 4 - 2 ** 40, 1.5].map((n) => ({ elemType: 7, shape: [constant(n)] }));
+    for (const inputs of [[huge, below], [part]]) {
+      const [type] = inferNode(node('Concat', ['a', 'b'], 'y'), {
+        inputs,
+        branches: [],
+        opset: 17,
+        fresh: () => symbol('fresh'),
+      });
+      expect(type?.data).toBeUndefined();
+    }
+  });
+
+  it('a size divided by next to nothing', () => {
+    expect(divideExactly(symbol('n'), constant(2 ** -149))).toBeUndefined();
+    expect(divideExactly(multiply(symbol('n'), constant(6)), constant(3))?.key).toBe('2*n');
+  });
+
   it('an unknown squared 60 times', () => {
     const nodes = [node('Shape', ['x'], 's0')];
     for (let i = 0; i < 60; i++) nodes.push(node('Mul', [`s${i}`, `s${i}`], `s${i + 1}`));
@@ -116,6 +145,35 @@ test('attention behind 20,000 sums of a value with itself: neither the stack nor
   );
   const { sites, nearMisses, refusals } = inspect(model(...nodes));
   expect(sites.length + nearMisses.length + refusals.length).toBeGreaterThan(0);
+});
+
+test('heads and widths that are no whole numbers are none', () => {
+  const floats = makeAttribute({ name: 'value_float', type: 1, f: 0.55 });
+  const perm = makeAttribute({ name: 'perm', type: 7, ints: [0n, 1n, 3n, 2n] });
+  const bytes = model(
+    node('Shape', ['x'], 'shape'),
+    node('Constant', [], 'part', { attribute: [floats] }),
+    node('Mul', ['shape', 'part'], 'dims'),
+    node('Reshape', ['x', 'dims'], 'v'),
+    node('Transpose', ['x'], 't', { attribute: [perm] }),
+    node('MatMul', ['x', 't'], 'scores'),
+    node('Softmax', ['scores'], 'p', { attribute: [makeAttribute({ name: 'axis', type: 2, i: -1n })] }),
+    node('MatMul', ['p', 'v'], 'context'),
+  );
+  expect(inspect(bytes).sites).toEqual([]);
+});
+
+test('twenty thousand heads are none', () => {
+  const ints = (...values: bigint[]) => [makeAttribute({ name: 'value_ints', type: 7, ints: values })];
+  const bytes = model(
+    node('Constant', [], 'dims', { attribute: ints(1n, 20_721n, -1n, 8n) }),
+    node('Reshape', ['x', 'dims'], 'q'),
+    node('Transpose', ['q'], 't', { attribute: [makeAttribute({ name: 'perm', type: 7, ints: [0n, 1n, 3n, 2n] })] }),
+    node('MatMul', ['q', 't'], 'scores'),
+    node('Softmax', ['scores'], 'p', { attribute: [makeAttribute({ name: 'axis', type: 2, i: -1n })] }),
+    node('MatMul', ['p', 'q'], 'context'),
+  );
+  expect(inspect(bytes).refusals).toMatchObject([{ reason: 'no model is 20721 heads × 8 wide, its values 8' }]);
 });
 
 describe('restore', () => {
