@@ -79,7 +79,11 @@ interface Context {
   readonly padded: 'left' | 'right' | undefined;
 }
 
-function makeTensor(context: Context, input: SizedInput, seed: number): TensorLike {
+function makeTensor(given: Context, input: SizedInput, seed: number): TensorLike {
+  // Tokenizers and processors fill what an encoder reads on the right, and a graph may look at every n-th place of its
+  // mask only: with the first ones hidden, a decoder could be left without any key, where a rewrite gives zeros.
+  const filled = given.padded !== undefined && /^encoder_/.test(input.name);
+  const context: Context = filled ? { ...given, padded: 'right' } : given;
   const type = types[input.elemType];
   if (!type) {
     throw new PerformersError(

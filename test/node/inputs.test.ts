@@ -162,6 +162,14 @@ describe('a past', () => {
 });
 
 describe('values', () => {
+  test('what an encoder has read is filled on the right, where a decoder is on the left', () => {
+    const model = open(graph('t5-decoder-merged.optimum-eager'));
+    const { feeds } = generateInputs(model, { tokens: 6, batch: 2, padding: 'left' });
+    expect(Array.from(feeds.encoder_attention_mask?.data as BigInt64Array, Number)).toEqual([
+      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0,
+    ]);
+  });
+
   const { feeds } = generateInputs(open(graph('bert.optimum-eager')), { tokens: 9, batch: 2 });
 
   test('ids lie within the table, and are not all the same', () => {
