@@ -1,4 +1,4 @@
-/** Attention within the body of a Loop, whose weights and sizes are those of the graph around it. */
+/** Attention within the body of a Loop or a Scan, whose weights and sizes are those of the graph around it. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { expect, it } from 'vitest';
 import { gaussians } from '../../src/features/rng.js';
@@ -10,8 +10,8 @@ import { close, expectMutantFails } from '../close.js';
 
 const [heads, headDim, width] = [3, 8, 24];
 
-/** x [batch,tokens,24], attended to by itself three times over. */
-function loopModel(): Uint8Array {
+/** x [batch,tokens,24], attended to by itself three times over; a Scan has a factor for each time. */
+function modelOf(op: 'Loop' | 'Scan'): Uint8Array {
   const pool = constantPool('t/');
   const outer = builder(17, 't/', pool);
   const body = outer.body();
@@ -31,25 +31,27 @@ function loopModel(): Uint8Array {
     body.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     body.int64([0, 0, width]),
   ]);
-  const next = body.op('Add', ['h', joined]);
-  const again = body.op('Identity', ['go']);
-  const three = (name: string) => makeValueInfo(name, 1, ['batch', 'tokens', width]);
+  const isLoop = op === 'Loop';
+  const next = body.op('Add', ['h', isLoop ? joined : body.op('Mul', [joined, 'factor'])]);
+  const state = (name: string) => makeValueInfo(name, 1, [undefined, undefined, width]);
+  const again = isLoop ? [makeValueInfo(body.op('Identity', ['go']), 9, [])] : [];
+  const given = isLoop ? [makeValueInfo('i', 7, []), makeValueInfo('go', 9, [])] : [];
   const g = makeGraph({
     name: 'body',
     node: [...body.nodes],
-    input: [
-      makeValueInfo('i', 7, []),
-      makeValueInfo('go', 9, []),
-      makeValueInfo('h', 1, [undefined, undefined, width]),
-    ],
-    output: [makeValueInfo(again, 9, []), makeValueInfo(next, 1, [undefined, undefined, width])],
+    input: [...given, state('h'), ...(isLoop ? [] : [makeValueInfo('factor', 1, [])])],
+    output: [...again, state(next)],
   });
+  const three = (name: string) => makeValueInfo(name, 1, ['batch', 'tokens', width]);
   const loop = makeNode({
     name: 'layers',
-    opType: 'Loop',
-    input: [outer.int64([3], []), '', 'x'],
+    opType: op,
+    input: isLoop ? [outer.int64([3], []), '', 'x'] : ['x', outer.float([0.5, 1, 2])],
     output: ['y'],
-    attribute: [makeAttribute({ name: 'body', type: 5, g })],
+    attribute: [
+      makeAttribute({ name: 'body', type: 5, g }),
+      ...(isLoop ? [] : [makeAttribute({ name: 'num_scan_inputs', type: 2, i: 1n })]),
+    ],
   });
   const graph = makeGraph({
     name: 'g',
@@ -68,8 +70,8 @@ async function run(bytes: Uint8Array): Promise<Float32Array> {
   return y?.data as Float32Array;
 }
 
-it('is found, rewritten without a change, and restored', async () => {
-  const bytes = loopModel();
+it.each(['Loop', 'Scan'] as const)('within a %s it is found, rewritten without a change, and restored', async (op) => {
+  const bytes = modelOf(op);
   const found = inspect(bytes);
   expect(found.sites).toMatchObject([{ heads, headDim, kind: 'self', mask: 'none', subgraph: 'layers/body' }]);
   expect([...found.refusals, ...found.nearMisses]).toEqual([]);
