@@ -119,6 +119,13 @@ const forms: Readonly<Record<string, Form>> = {
     },
     found: { kvHeads: 2, causal: true, mask: 'causal' },
   },
+  'rank 4, one key head for all (Falcon)': {
+    q: 'bhnd',
+    k: 'b1nd',
+    out: 'bhnd',
+    attend: (b) => b.op('MatMul', [softmax(b, b.op('MatMul', ['q', turn(b, 'k', 0, 1, 3, 2)])), 'v']),
+    found: { kvHeads: 1 },
+  },
   'rank 5, windows': {
     q: 'bphnd',
     k: 'bphnd',
