@@ -132,6 +132,32 @@ const forms: Readonly<Record<string, Form>> = {
     out: 'bphnd',
     attend: (b) => b.op('MatMul', [softmax(b, b.op('MatMul', ['q', turn(b, 'k', 0, 1, 2, 4, 3)])), 'v']),
   },
+  'exp ÷ Σ exp, its maximum taken off (JAX)': {
+    q: 'bnhd',
+    k: 'bnhd',
+    out: 'bnhd',
+    attend: (b) => {
+      const x = times(b, einsum(b, 'bqhd,bkhd->bhqk', 'q', 'k'));
+      const spread = (reduced: string) => b.op('Reshape', [reduced, b.int64([0, 0, -1, 1])]);
+      const most = b.op('Max', [b.op('ReduceMax', [x], { axes: [3], keepdims: 0 }), b.float([-Infinity], [])]);
+      const e = b.op('Exp', [b.op('Sub', [x, spread(b.op('Identity', [most]))])]);
+      const sum = b.op('Expand', [spread(b.op('ReduceSum', [e, b.int64([3])], { keepdims: 0 })), b.op('Shape', [e])]);
+      return einsum(b, 'bhqk,bkhd->bqhd', b.op('Div', [e, sum]), 'v');
+    },
+  },
+  'a Softmax on all rows in one axis (tf2onnx)': {
+    q: 'bhnd',
+    k: 'bhnd',
+    out: 'bhnd',
+    opset: 11,
+    attend: (b) => {
+      const scores = times(b, b.op('MatMul', ['q', turn(b, 'k', 0, 1, 3, 2)]));
+      const shape = b.op('Shape', [scores]);
+      const keys = b.op('Slice', [shape, b.int64([3]), b.int64([4])]);
+      const rows = b.op('Reshape', [scores, b.op('Concat', [b.int64([-1]), keys], { axis: 0 })]);
+      return b.op('MatMul', [b.op('Reshape', [b.op('Softmax', [rows], { axis: 1 }), shape]), 'v']);
+    },
+  },
   'Einsum with grouped key heads (Flax)': {
     q: 'bngrd',
     k: 'bngd',

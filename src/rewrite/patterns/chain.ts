@@ -4,9 +4,10 @@
  */
 import type { Expr } from '../../onnx/expr.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
-import { intAttribute, isOp, producerOf } from '../../onnx/graph.js';
+import { isOp, producerOf } from '../../onnx/graph.js';
 import { maskedBelow } from '../prove/cases.js';
 import { constantFactor, isTransparent, scalarOf } from '../trace.js';
+import { lessItsMaximum } from './normalisation.js';
 import type { Outcome, Scope } from './pattern.js';
 import { isTensorProduct } from './products.js';
 
@@ -131,7 +132,7 @@ function stepUp(node: NodeProto, scope: Scope, depth: number): Up {
   }
   if (isOp(node, 'Tanh')) return { refused: `scores are soft-capped: ${nameOf(node)} before the Softmax` };
   if (isOp(node, 'Add', 'Sub')) {
-    if (isRowMax(node, scope)) return plain(first);
+    if (lessItsMaximum(node, scope)) return plain(first);
     const sides = isOp(node, 'Add') ? [first, second] : [first];
     const ways = sides.map((input) => (depth > 0 ? findScores(input, scope, depth - 4) : undefined));
     const side = ways.findIndex((way) => way && 'found' in way);
@@ -156,12 +157,6 @@ function stepUp(node: NodeProto, scope: Scope, depth: number): Up {
   if (isOp(node, 'TopK'))
     return { refused: `router: Softmax over the highest scores (${nameOf(node)}), not over keys` };
   return { refused: `${noProduct} (${nameOf(node)})` };
-}
-
-/** x − max over the last axis of x, which a softmax does not see. */
-function isRowMax(node: NodeProto, { graph }: Scope): boolean {
-  const most = isOp(node, 'Sub') ? producerOf(graph, node.input[1] ?? '') : undefined;
-  return isOp(most, 'ReduceMax') && most?.input[0] === node.input[0] && intAttribute(most, 'keepdims') !== 0;
 }
 
 function floorOf(node: NodeProto, scope: Scope): number | undefined {

@@ -26,8 +26,8 @@ export interface ReadScores {
   readonly biases: readonly Expr[];
   /** Scores and addends are raised to this. */
   readonly floor?: number;
-  /** What the axes are at the Softmax. */
-  readonly axes: readonly string[];
+  /** The indices at the Softmax, which may have all but the keys in one axis. */
+  readonly at: readonly Dim[];
 }
 
 /** Follows the scores from the product to the Softmax. */
@@ -54,8 +54,6 @@ export function readSteps(steps: readonly Step[], { axes, heads }: ScoreAxes, sc
     }
     floor = step.floor ?? floor;
   }
-  const names = named(at, heads);
-  if (!names) return 'its scores are laid out at the Softmax in other axes than batch, heads, queries and keys';
   const biases = added.map(({ rank4 }) => rank4);
   if (!biases.every((bias) => bias !== undefined))
     return 'a mask is added to scores in other axes than batch, heads, queries and keys';
@@ -63,18 +61,25 @@ export function readSteps(steps: readonly Step[], { axes, heads }: ScoreAxes, sc
     expr,
     at: (head: Dim) => places.map((place) => substitute(place, (name) => (name === '@h' ? head : undefined))),
   }));
-  return { gain, addends, biases, floor, axes: names };
+  return { gain, addends, biases, floor, at };
 }
 
 /** The axes of the probabilities at P·V, from those at the Softmax; undefined where they are regrouped on the way. */
 export function axesAfter(
   steps: readonly NodeProto[],
-  { axes, heads }: ScoreAxes,
+  start: readonly Dim[],
+  heads: number,
   scope: Scope,
 ): readonly string[] | undefined {
-  let at: readonly Dim[] | undefined = axes.map((axis) => indexOf(axis, heads));
+  let at: readonly Dim[] | undefined = start;
   for (const step of steps) at = at && indicesAfter(step, at, heads, scope);
-  return at && named(at, heads);
+  const names = at?.map((place) => nameOf(place, heads));
+  return names?.every((name) => name !== undefined) ? names : undefined;
+}
+
+/** The letter of an axis that is one index alone, be it of queries or of keys. */
+export function axisName(place: Dim | undefined): string | undefined {
+  return ['i', 'j'].find((axis) => index(`@${axis}`).key === place?.key);
 }
 
 /** All that is added to the scores, float32. */
@@ -95,11 +100,6 @@ const axisNames = ['b', 'p', '(bh)', 'h', 'g', 'r', '1', 'i', 'j'];
 
 function nameOf(place: Dim, heads: number): string | undefined {
   return axisNames.find((axis) => indexOf(axis, heads).key === place.key);
-}
-
-function named(at: readonly Dim[], heads: number): string[] | undefined {
-  const names = at.map((place) => nameOf(place, heads));
-  return names.every((name) => name !== undefined) ? names : undefined;
 }
 
 /** The indices of an element after a node, from those before it. */

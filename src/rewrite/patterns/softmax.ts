@@ -15,12 +15,13 @@
  *  - of rank 5 [B,G,R,N,D] and [B,windows,H,N,D], rank 2      grouped and windowed attention, one sequence alone
  *  - V·Pᵀ, K·Qᵀ and a Softmax over another axis than the last YOLO, autoencoders of Stable Diffusion, SAGAN (score-axes.ts)
  *  - k and v with heads repeated for groups of queries        Llama, Mistral (heads.ts)
+ *  - exp(x − max x) ÷ Σ exp(x − max x) for the Softmax        JAX (normalisation.ts)
+ *  - Softmax on [B·H·N,S]                                     tf2onnx, paddle2onnx
  *  - between Softmax and V: Cast, Dropout, Identity, Reshape, Where(IsNaN(p), 0, p)
  */
 import { equal, toNumber } from '../../onnx/dims.js';
 import type { Expr } from '../../onnx/expr.js';
-import type { NodeProto } from '../../onnx/gen/onnx.js';
-import { intAttribute, isOp, producerOf } from '../../onnx/graph.js';
+import { isOp, producerOf } from '../../onnx/graph.js';
 import { axisOf } from '../layout.js';
 import { proveMask } from '../mask.js';
 import type { Operand, Operands, ProvenMask } from '../site.js';
@@ -28,6 +29,7 @@ import { isSelf, originOf, sharesSource } from '../trace.js';
 import { type ContextChain, findContext, findScores, type ScoreChain } from './chain.js';
 import { ungrouped } from './heads.js';
 import { keyCacheOf } from './key-cache.js';
+import { normalisationOf } from './normalisation.js';
 import { type CheckedSite, definePattern, type Scope } from './pattern.js';
 import {
   type ContextProduct,
@@ -43,35 +45,39 @@ import {
   sizesOf,
   untransposed,
 } from './products.js';
-import { axesAfter, type ReadScores, readSteps, wholeBias } from './score-axes.js';
+import { axesAfter, axisName, type ReadScores, readSteps, wholeBias } from './score-axes.js';
 
 interface Match {
   readonly up: ScoreChain;
   readonly down: ContextChain;
+  /** The axis that is normalised. */
+  readonly axis: number;
 }
 
 export const softmax = definePattern<Match>({
   summary: 'plain Softmax between two products',
-  anchors: ['Softmax', 'LogSoftmax'],
+  anchors: ['Softmax', 'LogSoftmax', 'Div'],
 
   pattern(node, scope) {
     if (isOp(node, 'LogSoftmax')) return { refused: 'LogSoftmax: logarithms weigh no values; a classifier, mostly' };
-    const up = findScores(node.input[0] ?? '', scope);
+    const normalisation = normalisationOf(node, scope);
+    if (!normalisation) return { unrelated: true };
+    const up = findScores(normalisation.scores, scope);
     const down = findContext(node, scope);
     // Why the scores are none says more than where the result goes, unless there are scores.
     if (!('found' in up)) return up;
     if (!('found' in down)) return down;
-    return { found: { up: up.found, down: down.found } };
+    return { found: { up: up.found, down: down.found, axis: normalisation.axis } };
   },
 
-  check({ up, down }, node, scope) {
+  check({ up, down, axis }, node, scope) {
     const relative = up.steps.flatMap(({ addend }) => (addend && fromProduct(addend, scope)) ?? []);
     // Terms like those of DeBERTa say more about a site than a size that could not be proven, or a view.
     const terms = relative[0]
       ? `${relative[0]} is computed from the queries or keys and added to the scores: relative-position terms`
       : undefined;
     const short = (expected: string, but: string) => (terms ? { refused: terms } : { expected, but });
-    const read = readProducts({ up, down }, node, scope);
+    const read = readProducts({ up, down, axis }, scope);
     if ('refused' in read) return { refused: terms ?? read.refused };
     if ('but' in read) return short(read.expected, read.but);
     const { product, chain, result, heads } = read;
@@ -198,12 +204,10 @@ interface ReadProducts {
 }
 
 function readProducts(
-  { up, down }: Match,
-  node: NodeProto,
+  { up, down, axis }: Match,
   scope: Scope,
 ): ReadProducts | { readonly expected: string; readonly but: string } | { readonly refused: string } {
   const width = contextWidth(down.context, down.at, scope);
-  const axis = softmaxAxis(node, scope);
   for (const keysFirst of [false, true]) {
     const product = readScores(up.scores, scope, keysFirst);
     if (typeof product === 'string') return { expected: 'Q·Kᵀ over [batch, heads, tokens, width]', but: product };
@@ -215,24 +219,17 @@ function readProducts(
     const chain = readSteps(up.steps, { axes: product.axes, heads }, scope);
     if (typeof chain === 'string') return { refused: chain };
     // Normalised over the other side's tokens: those are the keys.
-    if (chain.axes[axis] === 'i' && !keysFirst) continue;
-    if (chain.axes[axis] !== 'j') break;
-    const axes = axesAfter(down.steps, { axes: chain.axes, heads }, scope);
+    const normalised = axisName(chain.at[axis]);
+    if (normalised === 'i' && !keysFirst) continue;
+    if (normalised !== 'j') break;
+    const axes = axesAfter(down.steps, chain.at, heads, scope);
     const result = axes
       ? readContext(down.context, { at: down.at, axes }, scope)
       : 'its probabilities are regrouped before P·V';
     if (typeof result === 'string') return { expected: 'P·V over [batch, heads, tokens, width]', but: result };
-    const inOrder = [product.axes, chain.axes, axes ?? []].every((names) => names.slice(-2).join('') === 'ij');
+    const atSoftmax = chain.at.slice(-2).map(axisName);
+    const inOrder = [product.axes, atSoftmax, axes ?? []].every((names) => names.slice(-2).join('') === 'ij');
     return { product, chain, result, heads, plain: !keysFirst && down.at === 0 && inOrder };
   }
-  return { refused: `normalised over axis ${intAttribute(node, 'axis') ?? 'by default'}, not over the keys` };
-}
-
-/** The axis that is normalised. Before opset 13, that and all behind it: −1 where these are several. */
-function softmaxAxis(node: NodeProto, { model, graph, shapes }: Scope): number {
-  const rank = shapes(graph, node.input[0] ?? '').shape?.length ?? 4;
-  const one = (model.opsets.get('') ?? 1) >= 13;
-  const given = intAttribute(node, 'axis') ?? (one ? -1 : 1);
-  const axis = given < 0 ? given + rank : given;
-  return one || axis === rank - 1 ? axis : -1;
+  return { refused: axis < 0 ? 'normalised over several axes' : `normalised over axis ${axis}, not over the keys` };
 }
