@@ -64,6 +64,18 @@ export async function verifyIdentity(
   return results;
 }
 
+/**
+ * How far a model is from itself when nothing but the order of its arithmetic changes: by two ways of running it that
+ * onnxruntime holds for equal. No rewrite can be held to less.
+ */
+export async function ownRounding(
+  bytes: Uint8Array,
+  cases: readonly Case[],
+  [createSession, createOther]: readonly [SessionFactory, SessionFactory],
+): Promise<readonly OutputError[]> {
+  return (await compareRuns(await runAll(bytes, cases, createSession), bytes, cases, createOther)).outputs;
+}
+
 /** The worst of several comparisons, output by output. */
 export function worstErrors(comparisons: readonly (readonly OutputError[])[]): OutputError[] {
   const worst = new Map<string, OutputError>();

@@ -6,7 +6,7 @@ import { generateInputs } from '../src/node/inputs.js';
 import { decode } from '../src/onnx/decode.js';
 import { openModel } from '../src/onnx/graph.js';
 import type { SessionFactory } from '../src/session.js';
-import { verify, verifyIdentity, worstErrors } from '../src/verify.js';
+import { ownRounding, verify, verifyIdentity, worstErrors } from '../src/verify.js';
 import { graphFile } from './shared.js';
 
 const original = Uint8Array.of(1);
@@ -98,4 +98,20 @@ test('verifyIdentity holds on a real model, and sees a mutant', async () => {
     return model.byteLength === bytes.byteLength ? session : { ...session, run: () => session.run(unmasked) };
   };
   expect(await worst(mutant)).toBeGreaterThan(1e-3);
+});
+
+test('the own rounding of a model: with graph optimisations and without', async () => {
+  const file = graphFile('llama.optimum-sdpa-past.onnx');
+  const bytes = new Uint8Array(readFileSync(file));
+  const own = [{ name: 'N = 17', feeds: generateInputs(openModel(decode(bytes)), { tokens: 17 }).feeds }];
+  const [all, none] = await Promise.all(
+    (['all', 'disabled'] as const).map((graphOptimizationLevel) =>
+      nodeSessions('node', file, { graphOptimizationLevel }),
+    ),
+  );
+  const worst = (outputs: readonly { relRMS: number }[]) => Math.max(...outputs.map(({ relRMS }) => relRMS));
+  expect(worst(await ownRounding(bytes, own, [all, all]))).toBe(0);
+  const rounding = worst(await ownRounding(bytes, own, [all, none]));
+  expect(rounding).toBeGreaterThan(0);
+  expect(rounding).toBeLessThan(1e-5);
 });

@@ -164,7 +164,7 @@ async function runIdentity(paths: readonly string[], { input, runtime, maxError,
   if (!files.every(({ holds }) => holds)) process.exitCode = 1;
 }
 
-function describeIdentity({ file, runtime, sites, maxError, plans, holds, asWritten }: IdentityFile): string {
+function describeIdentity({ file, runtime, sites, maxError, rounding, plans, holds, asWritten }: IdentityFile): string {
   if (sites === 0) return `${file}: no sites, nothing to prove`;
   const rows = plans.flatMap(({ plan, cases }) =>
     cases.map(({ name, outputs, originalError, patchedError }) => {
@@ -174,5 +174,9 @@ function describeIdentity({ file, runtime, sites, maxError, plans, holds, asWrit
     }),
   );
   const verdict = `${holds ? 'holds' : 'DOES NOT HOLD'}: relRMS at most ${digits(maxError)}, ${sites} sites, ${runtime}${asWritten ? ', graph optimisations off' : ''}`;
-  return [file, table(['plan', 'case', 'relRMS', ''], rows), verdict].join('\n');
+  const own =
+    rounding === undefined
+      ? []
+      : [`the original differs from itself without graph optimisations by ${digits(rounding)}`];
+  return [file, table(['plan', 'case', 'relRMS', ''], rows), ...own, verdict].join('\n');
 }

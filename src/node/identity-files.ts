@@ -4,7 +4,7 @@ import { inspect } from '../linearize.js';
 import type { OutputError } from '../metrics.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
-import { type Case, type Progress, type Verification, verifyIdentity } from '../verify.js';
+import { type Case, ownRounding, type Progress, type Verification, verifyIdentity } from '../verify.js';
 import type { CompareOptions } from './compare-files.js';
 import { type ErrorRecord, recordError } from './error-record.js';
 import { identityCases } from './identity-cases.js';
@@ -19,8 +19,13 @@ export interface IdentityFile {
   readonly runtime: NodeRuntime;
   /** Rewritten ones; those that only exact plans take are among them. */
   readonly sites: number;
-  /** Bound on relRMS: 1e-5, for float16 models 2e-3, unless another was asked for. */
+  /** Bound on relRMS: 1e-5, for float16 models 2e-3, unless another was asked for or `rounding` raises it. */
   readonly maxError: number;
+  /**
+   * How far the original is from itself with graph optimisations and without (relRMS), on the cases that go beyond the
+   * bound: where 2 × this is more, it is the bound. Left out where nothing goes beyond, or a bound was asked for.
+   */
+  readonly rounding?: number;
   /** The sessions ran without graph optimisations: so for models whose scores are quantised (QDQ). */
   readonly asWritten: boolean;
   readonly plans: readonly IdentityPlan[];
@@ -62,7 +67,7 @@ async function verifyModel(file: string, options: IdentityOptions): Promise<Iden
   const found = inspect(bytes, { file });
   // Exact plans take refused sites, too, where these are softmax attention with some other bias.
   const sites = [...found.sites, ...found.refusals.flatMap(({ site }) => site ?? [])];
-  const maxError = options.maxError ?? (sites.some(({ operands }) => operands.elemType === 10) ? 2e-3 : 1e-5);
+  const usual = sites.some(({ operands }) => operands.elemType === 10) ? 2e-3 : 1e-5;
   const cases = inputFile === undefined ? identityCases(openModel(decode(bytes, file))) : [await caseFrom(inputFile)];
   // onnxruntime makes integer kernels of QDQ graphs, and others within a Scan: those are compared as written.
   const asWritten = sites.some(({ operands }) => operands.rounding);
@@ -70,14 +75,33 @@ async function verifyModel(file: string, options: IdentityOptions): Promise<Iden
   for (const runtime of runtimes) {
     const onStep: Progress = ({ done, total, what }) =>
       onProgress?.({ done, total, what: `${basename(file)}, ${what}` });
-    const plans =
-      sites.length > 0
-        ? await verifyIdentity(bytes, cases, processSessions(runtime, file, { asWritten, limitMs }), onStep)
-        : [];
+    const [sessions, others] = [asWritten, true].map((written) =>
+      processSessions(runtime, file, { asWritten: written, limitMs }),
+    );
+    const plans = sites.length > 0 ? await verifyIdentity(bytes, cases, sessions, onStep) : [];
+    const beyond = options.maxError === undefined && !asWritten ? casesBeyond(cases, plans, usual) : [];
+    const rounding = beyond.length > 0 ? worst(await ownRounding(bytes, beyond, [sessions, others])) : undefined;
+    const maxError = options.maxError ?? Math.max(usual, 2 * (rounding ?? 0));
     const holds = plans.every((plan) => keeps(plan, maxError));
-    files.push({ file, runtime, sites: sites.length, maxError, asWritten, plans: plans.map(toRecord), holds });
+    files.push({
+      file,
+      runtime,
+      sites: sites.length,
+      maxError,
+      ...(rounding !== undefined && { rounding }),
+      asWritten,
+      plans: plans.map(toRecord),
+      holds,
+    });
   }
   return files;
+}
+
+const worst = (outputs: readonly OutputError[]) => Math.max(0, ...outputs.map(({ relRMS }) => relRMS));
+
+/** Those that some plan is further off on than `bound`. */
+function casesBeyond(cases: readonly Case[], plans: readonly Verification[], bound: number): Case[] {
+  return cases.filter((_, i) => plans.some((plan) => worst(plan.cases[i]?.outputs ?? []) > bound));
 }
 
 function keeps({ outputs, cases }: Verification, maxError: number): boolean {
