@@ -100,7 +100,7 @@ test('verifyIdentity holds on a real model, and sees a mutant', async () => {
   expect(await worst(mutant)).toBeGreaterThan(1e-3);
 });
 
-test('the own rounding of a model: with graph optimisations and without', async () => {
+test('the own rounding of a model: without graph optimisations, and with the last bits of its inputs changed', async () => {
   const file = graphFile('llama.optimum-sdpa-past.onnx');
   const bytes = new Uint8Array(readFileSync(file));
   const own = [{ name: 'N = 17', feeds: generateInputs(openModel(decode(bytes)), { tokens: 17 }).feeds }];
@@ -111,6 +111,8 @@ test('the own rounding of a model: with graph optimisations and without', async 
   );
   const worst = (outputs: readonly { relRMS: number }[]) => Math.max(...outputs.map(({ relRMS }) => relRMS));
   expect(worst(await ownRounding(bytes, own, [all, all]))).toBe(0);
+  const past = [{ name: 'past 5', feeds: generateInputs(openModel(decode(bytes)), { tokens: 2, past: 5 }).feeds }];
+  expect(worst(await ownRounding(bytes, past, [all, all]))).toBeGreaterThan(0);
   const rounding = worst(await ownRounding(bytes, own, [all, none]));
   expect(rounding).toBeGreaterThan(0);
   expect(rounding).toBeLessThan(1e-5);

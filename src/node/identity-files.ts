@@ -22,7 +22,7 @@ export interface IdentityFile {
   /** Bound on relRMS: 1e-5, for float16 models 2e-3, unless another was asked for or `rounding` raises it. */
   readonly maxError: number;
   /**
-   * How far the original is from itself with graph optimisations and without (relRMS), on the cases that go beyond the
+   * How far the original is from itself by rounding (verify.ts: ownRounding; relRMS), on the cases that go beyond the
    * bound: where 2 × this is more, it is the bound. Left out where nothing goes beyond, or a bound was asked for.
    */
   readonly rounding?: number;
