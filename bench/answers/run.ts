@@ -24,6 +24,7 @@ export interface AnswerSuite {
 const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
+  pipelines: async () => (await import('./pipelines.js')).pipelines,
 };
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
