@@ -50,7 +50,7 @@ function constantsOf(input: Attention, map: string, tau = 0.5): Record<string, F
   const { H: heads, D: headDim, scale } = input;
   const [q, k] = [momentsOf(input.q, input, scale), momentsOf(input.k, input, 1)];
   const moments = { queryMean: q.mean, keyMean: k.mean, query: q.covariance, key: k.covariance };
-  return { ...featureConstants(map, { site: { heads, headDim, scale }, keyFactor: 1, moments }, { m, seed: 3, tau }) };
+  return { ...featureConstants({ map, m, seed: 3 }, { site: { heads, headDim, scale }, keyFactor: 1, moments, tau }) };
 }
 
 type Form = { readonly scale?: 'query' | 'roots'; readonly opset?: number };
@@ -73,7 +73,7 @@ async function patched(input: Attention, map: string, constants: SiteConstants, 
 
 /** The constants as the oracle takes them. */
 function sidesOf({ H: heads, D: headDim }: Attention, map: string, constants: SiteConstants): PositiveSides {
-  const own = (name: string) => constants[`${map}${m}.${name}`];
+  const own = (name: string) => constants[`${map}${m}.3.${name}`];
   if (map === 'aderf')
     return { queryOmega: own('queryOmega'), keyOmega: own('keyOmega'), keyBasis: own('keyBasis'), bias: own('bias') };
   const drawn = map === 'favor+' || map === 'hyperbolic';
@@ -145,7 +145,7 @@ describe('calibrated maps', () => {
   const [site] = findAttention(model).sites;
 
   it.each(calibrated)('%s declares its constants, and is declined without them', async (map) => {
-    const shapes = featureShapes(site, map, m);
+    const shapes = featureShapes(site, { map, m, seed: 3 });
     const made = constantsOf(input, map);
     expect(Object.keys(shapes).sort()).toEqual(Object.keys(made).sort());
     for (const [name, shape] of Object.entries(shapes))
@@ -155,12 +155,12 @@ describe('calibrated maps', () => {
     });
     expect(report.sites[0]?.plans[0]?.plan).toBe('exact-blocked:block=256');
     expect(report.sites[0]?.why).toContain(
-      `features is not possible (it needs calibration, and there is no ${map}128.`,
+      `features is not possible (it needs calibration, and there is no ${map}128.0.`,
     );
   });
 
   it('come back from a plan file', () => {
-    const plan = readPlan(`features:map=aderf,m=${m}`);
+    const plan = readPlan(`features:map=aderf,m=${m},seed=3`);
     const constants = constantsOf(input, 'aderf');
     const saved = savePlan([{ site, groups: [{ heads: [0, 1], plan }], why: 'test', constants }]);
     const [back] = applySavedPlan(JSON.parse(JSON.stringify(saved)), [site]);
@@ -174,7 +174,7 @@ describe('calibrated maps', () => {
     const [q, k] = [momentsOf(input.q, input, scale / key), momentsOf(input.k, input, key)];
     const moments = { queryMean: q.mean, keyMean: k.mean, query: q.covariance, key: k.covariance };
     const given = { site: { heads, headDim, scale }, keyFactor: key, moments };
-    const split = featureConstants('aderf', given, { m, seed: 3, tau: 0.5 });
+    const split = featureConstants({ map: 'aderf', m, seed: 3 }, { ...given, tau: 0.5 });
     for (const [name, values] of Object.entries(constantsOf(input, 'aderf'))) close(split[name], values, 1e-6);
   });
 
@@ -205,10 +205,12 @@ describe('calibrated maps', () => {
     const { H: heads, D: headDim, scale } = input;
     const zeros = new Float64Array(heads * headDim * headDim);
     const given = { site: { heads, headDim, scale }, keyFactor: 1, moments: { query: zeros.subarray(1), key: zeros } };
-    expect(() => featureConstants('aderf', given, { m })).toThrow(
+    expect(() => featureConstants({ map: 'aderf', m, seed: 0 }, given)).toThrow(
       'PF202  moments.query must have 2 x 64 numbers, got 127',
     );
     const nan = { ...given, moments: { query: zeros.fill(Number.NaN), key: zeros } };
-    expect(() => featureConstants('sderf', nan, { m })).toThrow('PF202  moments.second[0] must be finite, got NaN');
+    expect(() => featureConstants({ map: 'sderf', m, seed: 0 }, nan)).toThrow(
+      'PF202  moments.second[0] must be finite, got NaN',
+    );
   });
 });

@@ -13,7 +13,7 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import { sumOver } from './blocks.js';
-import { drawnMaps, featureShapes, mapNames } from './features-constants.js';
+import { constantName, type Drawn, drawnMaps, featureShapes, mapNames } from './features-constants.js';
 import {
   beyondKeyBias,
   type Constants,
@@ -44,7 +44,7 @@ export const features: Lowering = {
   readOptions: optionReader('features', rules),
   declines: beyondKeyBias,
   keyEquivalents: (options) => 2 * numberOption(options, 'm'),
-  constants: (site, options) => featureShapes(site, String(options.map), numberOption(options, 'm')),
+  constants: (site, options) => featureShapes(site, drawnBy(options)),
   lower(build, inputs, options, constants) {
     const { queryOmega, keyOmega, keyBasis, bias } = sidesOf(build, inputs, options, constants);
     const kT = inputs.kT();
@@ -79,6 +79,11 @@ export const features: Lowering = {
   },
 };
 
+/** What the constants of a plan are drawn by. */
+export function drawnBy(options: Options): Drawn {
+  return { map: String(options.map), m: numberOption(options, 'm'), seed: numberOption(options, 'seed') };
+}
+
 /** The constants for q and k as the graph has them. */
 interface Sides {
   readonly queryOmega: string; // [H,D,M]
@@ -89,10 +94,12 @@ interface Sides {
 
 function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Constants): Sides {
   const { site, heads } = inputs;
-  const [map, m, d] = [String(options.map), numberOption(options, 'm'), site.headDim];
+  const drawn = drawnBy(options);
+  const { map, m, seed } = drawn;
+  const d = site.headDim;
   const [toX, toY] = balance(inputs);
   if (!Object.hasOwn(drawnMaps, map)) {
-    const constant = (name: string) => constants(`${map}${m}.${name}`);
+    const constant = (name: string) => constants(constantName(drawn, name));
     const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
     const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 2, 1] });
     const [query, key] = map === 'aderf' ? ['queryOmega', 'keyOmega'] : ['omega', 'omega'];
@@ -103,7 +110,7 @@ function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Co
       bias: constant('bias'),
     };
   }
-  const { omega } = drawnMaps[map]({ heads: site.heads, headDim: d, m, seed: numberOption(options, 'seed') });
+  const { omega } = drawnMaps[map]({ heads: site.heads, headDim: d, m, seed });
   const own = heads.flatMap((head) => Array.from(omega.subarray(head * m * d, (head + 1) * m * d)));
   return {
     queryOmega: build.float(
