@@ -27,7 +27,7 @@ const REGISTRIES: readonly (readonly [file: string, name: string, what: string])
   [
     'registry.ts',
     'featureMaps',
-    'Positive maps of the softmax kernel as constants (Ω, b) of the one double-softmax operator: `featureMaps["favor+"]({ heads, headDim, m })`.',
+    'Positive maps of the softmax kernel as constants (Ω, b) of the one double-softmax operator: `featureMaps["favor+"]({ heads, headDim, m })`. In a model: `--plan features:map=favor+,m=64` (or `hyperbolic`); for `shift`, `oprf`, `sderf` and `aderf`, which look at queries and keys, `performers linearize MODEL -o OUT --data FILE --keep 0 --candidates features:map=sderf,m=64`. What that is worth on a real model: [bench/README.md](../bench/README.md#feature-maps-that-look-at-queries-and-keys).',
   ],
   ['registry.ts', 'asymmetricMaps', 'The same with an Ω for queries and another for keys.'],
   ['registry.ts', 'rowMaps', 'Maps of rows: `rowMaps.trig({ d, m }).phi(x)`, x [n,d] → [n, features].'],

@@ -28,7 +28,7 @@ export interface CalibratedRow {
 }
 
 const maps = ['favor+', 'hyperbolic', 'shift', 'oprf', 'sderf', 'aderf'];
-const [counts, seeds] = [[32, 128, 512], 3];
+const [counts, seeds] = [[32, 128, 512], 2];
 /** Passages of 256 tokens: two thirds of the first to fit on, the rest to choose tau by; others to measure on. */
 const [tokens, calibrated, unseen] = [256, 12, 24];
 

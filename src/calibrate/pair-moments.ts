@@ -127,11 +127,18 @@ function covariance(squares: Float64Array, count: number, mean: Float64Array, D:
 }
 
 function softmax(keys: readonly Float32Array[], x: Float32Array, bias: Float64Array): Float64Array {
-  const scores = bias.map((own, j) => keys[j].reduce((sum, value, d) => sum + value * x[d], own));
-  const most = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = scores.map((score) => Math.exp(score - most));
-  const total = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / total);
+  const scores = bias.slice();
+  let most = Number.NEGATIVE_INFINITY;
+  for (const [j, y] of keys.entries()) {
+    for (let d = 0; d < x.length; d++) scores[j] += y[d] * x[d];
+    most = Math.max(most, scores[j]);
+  }
+  let total = 0;
+  for (let j = 0; j < scores.length; j++) {
+    scores[j] = Math.exp(scores[j] - most);
+    total += scores[j];
+  }
+  return scores.map((weight) => weight / total);
 }
 
 function meanOf(rows: readonly Float32Array[], weights: Float64Array, D: number): Float64Array {

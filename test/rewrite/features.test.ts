@@ -1,6 +1,7 @@
 /** Every positive map in a model file, run by onnxruntime, against its definition in float64: one operator, constants by map. */
 import { describe, expect, it } from 'vitest';
 import { asymmetricMaps, featureMaps } from '../../src/features/registry.js';
+import { sderf } from '../../src/features/sderf.js';
 import { linearize } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
@@ -176,6 +177,47 @@ describe('calibrated maps', () => {
     const given = { site: { heads, headDim, scale }, keyFactor: key, moments };
     const split = featureConstants({ map: 'aderf', m, seed: 3 }, { ...given, tau: 0.5 });
     for (const [name, values] of Object.entries(constantsOf(input, 'aderf'))) close(split[name], values, 1e-6);
+  });
+
+  it('take in what goes together of queries and keys: the moments are those of z = x + y', () => {
+    const { H: heads, D: headDim, scale, q, k } = input;
+    // A key that follows its query along half of the axes: pairs (q_i, k_i) are far from independent.
+    const follow = k.map((value, i) => 0.5 * value + (i % headDim < headDim / 2 ? q[i] : -0.3 * q[i]));
+    const root = Math.sqrt(scale);
+    const z = momentsOf(
+      q.map((value, i) => value + follow[i]),
+      input,
+      root,
+    );
+    const [x, y] = [momentsOf(q, input, root), momentsOf(follow, input, root)];
+    const N = q.length / (heads * headDim);
+    const cross = Float64Array.from({ length: heads * headDim ** 2 }, (_, p) => {
+      const [h, i, j] = [Math.floor(p / headDim ** 2), Math.floor(p / headDim) % headDim, p % headDim];
+      let sum = 0;
+      for (let n = 0; n < N; n++) sum += q[(h * N + n) * headDim + i] * follow[(h * N + n) * headDim + j];
+      return (scale * sum) / N - x.mean[h * headDim + i] * y.mean[h * headDim + j];
+    });
+    const by = (values: Float64Array, factor: number) => values.map((value) => factor * value);
+    const moments = {
+      queryMean: by(x.mean, root),
+      keyMean: by(y.mean, 1 / root),
+      query: by(x.covariance, scale),
+      key: by(y.covariance, 1 / scale),
+    };
+    const data = { site: { heads, headDim, scale }, keyFactor: 1 };
+    // momentsOf adds a tenth of the identity to each side, once to z.
+    const second = z.covariance.map((value, p) =>
+      Math.floor(p / headDim) % headDim === p % headDim ? value + 0.1 * scale : value,
+    );
+    const want = sderf({ heads, headDim, m, seed: 3, moments: { mean: z.mean, second } });
+    const check = (own: Float64Array) => {
+      const got = featureConstants({ map: 'sderf', m, seed: 3 }, { ...data, moments: { ...moments, cross: own } });
+      close(got[`sderf${m}.3.omega`], want.omega, 1e-6);
+      close(got[`sderf${m}.3.bias`], want.bias, 1e-6);
+    };
+    check(cross);
+    expectMutantFails(() => check(by(cross, 1.01)));
+    expectMutantFails(() => check(by(cross, 0)));
   });
 
   it('err less than FAVOR+ on heads with means and unequal axes, the more they look at', async () => {
