@@ -69,14 +69,21 @@ describe('a feature map on recorded heads', () => {
   const input = trainedHead(1);
   const want = softmaxAttention(input);
 
-  it.each(['after', 'query', 'roots'] as const)(
-    'errs as it will where it is deployed: in balanced coordinates, with the scale %s',
-    async (scale) => {
-      const site = siteOf({ scale });
+  it.each([
+    ['after', 1],
+    ['query', 1],
+    ['roots', 1],
+    ['roots', -1],
+  ] as const)(
+    'errs as it will where it is deployed: in balanced coordinates, with the scale %s, times %i',
+    async (scale, times) => {
+      const site = siteOf({ scale, times });
       const keyFactor = site.operands.scaled.k;
       expect(keyFactor).toBeCloseTo(scale === 'roots' ? D ** -0.25 : 1, 6);
       const bench = openBench(createSession);
-      const inputs = recorded(input, keyFactor);
+      // Of −q times −1 the scores are those of q, and so are x and y.
+      const q = input.q.map((value) => times * value);
+      const inputs = recorded({ ...input, q, scale: times * input.scale }, keyFactor);
       const exact = await bench.exact(site, inputs);
       const plan = readPlan({ name: 'features', map: 'favor+', m });
       const { error } = await bench.compare(site, plan, { inputs, want: exact, gram, constants: {} });

@@ -54,7 +54,7 @@ function constantsOf(input: Attention, map: string, tau = 0.5): Record<string, F
   return { ...featureConstants({ map, m, seed: 3 }, { site: { heads, headDim, scale }, keyFactor: 1, moments, tau }) };
 }
 
-type Form = { readonly scale?: 'query' | 'roots'; readonly opset?: number };
+type Form = { readonly scale?: 'query' | 'roots'; readonly times?: number; readonly opset?: number };
 
 async function patched(input: Attention, map: string, constants: SiteConstants, form: Form = {}) {
   const { H: heads, D: headDim, E: valueDim, N, S, keyBias } = input;
@@ -114,6 +114,17 @@ describe.each(mapNames)('features:map=%s', (map) => {
     close(await patched(input, map, constants, form), positiveAttention(input, sidesOf(input, map, constants)), bound);
   });
 
+  it.each(['after', 'query', 'roots'] as const)('holds for a negative scale, %s: it is the queries’', async (scale) => {
+    const turned = { ...input, q: input.q.map((value) => -value) };
+    const constants = made({ ...input, scale: -input.scale });
+    const form = scale === 'after' ? { times: -1 } : { times: -1, scale };
+    const got = await patched(input, map, constants, form);
+    const check = (from: Attention) => close(got, positiveAttention(from, sidesOf(input, map, constants)), bound);
+    check(turned);
+    expectMutantFails(() => check(input));
+    for (const [name, values] of Object.entries(made(turned))) close(constants[name], values, 1e-6);
+  });
+
   it('refuses constants off by 1 %, swapped sides and another head’s', async () => {
     const constants = made(input);
     const sides = sidesOf(input, map, constants);
@@ -138,6 +149,16 @@ describe.each(mapNames)('features:map=%s', (map) => {
     const plan = `features:map=${map},m=32,seed=3`;
     expect(formatPlan(readPlan(plan))).toBe(plan);
   });
+});
+
+it('features are declined where scores are multiplied by 0', async () => {
+  const bytes = attentionModel({ heads: 2, headDim: 8, self: true, scale: 'query', times: 0 });
+  for (const plan of ['features', 'signed']) {
+    const { report } = await linearize(bytes, { plan });
+    expect(report.sites.map(({ why }) => why)).toEqual([
+      `exact in linear memory: ${plan} is not possible (its scores are multiplied by 0)`,
+    ]);
+  }
 });
 
 describe('calibrated maps', () => {

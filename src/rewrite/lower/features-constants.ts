@@ -4,7 +4,7 @@
  * so are constants of calibration (calibrate/fit-features.ts), named by map, M and seed:
  *   shift128.0.omega [H,M,D] .bias [H,M]   oprf128.0, sderf128.0 likewise
  *   aderf128.0.queryOmega .keyOmega [H,M,D] .keyBasis [H,D,D] .bias [H,M]
- * All are in the coordinates x = √s q, y = √s k, whichever side of the graph the scale s is on.
+ * All are in the coordinates x = √s q, y = √s k of balanced.ts, whichever side of the graph the scale s is on.
  */
 import { aderf, type SideMoments } from '../../features/aderf.js';
 import { type FeatureMap, favorPlus } from '../../features/favor-plus.js';
@@ -77,7 +77,8 @@ export interface FeatureData {
  */
 export function featureConstants(drawn: Drawn, { site, keyFactor, moments, tau }: FeatureData): Numbers {
   // Recorded q is s/keyFactor of the model's, k is keyFactor of it.
-  const [toX, toY] = [keyFactor / Math.sqrt(site.scale), Math.sqrt(site.scale) / keyFactor];
+  const root = Math.sqrt(Math.abs(site.scale));
+  const [toX, toY] = [keyFactor / root, root / keyFactor];
   const times = (values: ArrayLike<number>, factor: number) => Float64Array.from(values, (value) => factor * value);
   const { queryMean, keyMean, query, key, cross } = moments;
   const scaled: SideMoments = {

@@ -2,7 +2,7 @@
  * Linear attention with positive random features in the double-softmax form (METHODS 0.3):
  *
  *   A  = Ω y − ½|y|² + 2b + bias   [B,H,M,S]      L = logsumexpₛ A  [B,H,M,1]      KV = softmaxₛ(A) v  [B,H,M,E]
- *   O  = softmaxₘ(x Ωᵀ + Lᵀ) KV                   x = √s q, y = √s k
+ *   O  = softmaxₘ(x Ωᵀ + Lᵀ) KV                   x = √s q, y = √s k (balanced.ts)
  *
  * It equals Σφ(x)φ(y)v / Σφ(x)φ(y) with φ(x)ᵣ = exp(ωᵣ·x − ½|x|² + bᵣ) and needs neither epsilon nor overflow guard. Every positive map
  * is this operator with constants of its own (features-constants.ts): Ω drawn from a seed, one draw a head, or fitted to the moments
@@ -12,10 +12,10 @@
  * Cost 2M key equivalents. What it costs in accuracy is another matter: on pre-trained heads it is another model.
  */
 import type { Builder } from '../../onnx/build.js';
+import { balanceFactors, beyondFeatures } from './balanced.js';
 import { sumOver } from './blocks.js';
 import { constantName, type Drawn, drawnMaps, featureShapes, mapNames } from './features-constants.js';
 import {
-  beyondKeyBias,
   type Constants,
   defaultsOf,
   type Inputs,
@@ -42,7 +42,7 @@ export const features: Lowering = {
   summary: 'positive random features (FAVOR+ and its kin): linear time; for models trained with them',
   defaults: defaultsOf(rules),
   readOptions: optionReader('features', rules),
-  declines: beyondKeyBias,
+  declines: beyondFeatures,
   keyEquivalents: (options) => 2 * numberOption(options, 'm'),
   constants: (site, options) => featureShapes(site, drawnBy(options)),
   lower(build, inputs, options, constants) {
@@ -54,7 +54,7 @@ export const features: Lowering = {
       own || inputs.site.operands.k.layout === 'bhdn'
         ? squareSum(own ?? kT, 2)
         : build.op('Transpose', [squareSum(inputs.k, 3)], { perm: [0, 1, 3, 2] });
-    const [, toY] = balance(inputs);
+    const [, toY] = balanceFactors(inputs.site);
     const norms = build.op('Mul', [squares, build.float([-0.5 * toY * toY], [])]);
     const offset = inputs.keyBias ? build.op('Add', [norms, inputs.keyBias]) : norms;
     const logits = build.op('Add', [build.op('MatMul', [keyOmega, kT]), offset]);
@@ -97,7 +97,7 @@ function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Co
   const drawn = drawnBy(options);
   const { map, m, seed } = drawn;
   const d = site.headDim;
-  const [toX, toY] = balance(inputs);
+  const [toX, toY] = balanceFactors(site);
   if (!Object.hasOwn(drawnMaps, map)) {
     const constant = (name: string) => constants(constantName(drawn, name));
     const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
@@ -122,13 +122,6 @@ function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Co
       [heads.length, m, d],
     ),
   };
-}
-
-/** Factors that turn the graph's q and k, partly scaled, into x = √s q and y = √s k. The product is s either way; the variance is not. */
-function balance({ site }: Inputs): [number, number] {
-  const root = Math.sqrt(site.scale);
-  const { scaled } = site.operands;
-  return [root / scaled.q, root / scaled.k];
 }
 
 /** [H,M,D] → [H,D,M] */
