@@ -52,9 +52,9 @@ const defaultBudget = 176;
  *
  * @param bytes the ONNX model; not changed
  * @param inputs what the model will be used on: 8 to 64 inputs, 3 at least, of the length it will be used at
- * @throws PerformersError PF101–PF103 (bytes), PF202 (a candidate that is exact), PF501 (fewer than 3 inputs, or nothing but padding), PF503 (no choice meets
- * the limits; says the nearest that does), PF504 (activations that are not finite), PF302 (the model does not run on an
- * input)
+ * @throws PerformersError PF101–PF103 (bytes), PF202 (a candidate that is exact), PF501 (fewer than 3 inputs, or nothing but
+ * padding), PF503 (no choice meets the limits; says the nearest that does), PF504 (activations that are not finite), PF302
+ * (the model does not run on an input)
  */
 export async function calibrate(
   bytes: Uint8Array,

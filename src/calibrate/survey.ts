@@ -96,8 +96,8 @@ export async function surveySites(
           const gram = gramOf(site, weights[s]);
           const wants: Array4[] = [];
           for (const one of inputs) wants.push(await bench.exact(site, one));
-          const sharesOf = (plans: readonly Plan[], constants: SiteConstants) =>
-            measureSite(bench, site, { plans, inputs, wants, gram, constants });
+          const sharesOf = (tried: readonly Plan[], made: SiteConstants) =>
+            measureSite(bench, site, { plans: tried, inputs, wants, gram, constants: made });
           const constants = await makeConstants(site, statistics[s], {
             plans,
             seed: options.seed,
