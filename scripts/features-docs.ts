@@ -27,7 +27,7 @@ const REGISTRIES: readonly (readonly [file: string, name: string, what: string])
   [
     'registry.ts',
     'featureMaps',
-    'Positive maps of the softmax kernel as constants (Ω, b) of the one double-softmax operator: `featureMaps["favor+"]({ heads, headDim, m })`.',
+    'Positive maps of the softmax kernel as constants (Ω, b) of the one double-softmax operator: `featureMaps["favor+"]({ heads, headDim, m })`. In a model: `--plan features:map=favor+,m=64` (or `hyperbolic`); for `shift`, `oprf`, `sderf` and `aderf`, which look at queries and keys, `performers linearize MODEL -o OUT --data FILE --keep 0 --candidates features:map=sderf,m=64`. What that is worth on a real model: [bench/README.md](../bench/README.md#feature-maps-that-look-at-queries-and-keys).',
   ],
   ['registry.ts', 'asymmetricMaps', 'The same with an Ω for queries and another for keys.'],
   ['registry.ts', 'rowMaps', 'Maps of rows: `rowMaps.trig({ d, m }).phi(x)`, x [n,d] → [n, features].'],
@@ -45,6 +45,30 @@ const REGISTRIES: readonly (readonly [file: string, name: string, what: string])
     'Features of a kernel, signed where it is indefinite: `methods.gorf(kernel, { m })`.',
   ],
   ['kernels/registry.ts', 'kernels', 'Kernels by name: `kernels.rbf({ d })`.'],
+  [
+    '../quant/registry.ts',
+    'schemes',
+    'Low-bit schemes, of `performers.js/quant`: `lowBitFeatures(kernel, { scheme: "lloyd-max", bits: 4, m })`, `encodeQuantized`.',
+  ],
+];
+
+/** Files that no registry names, and what they are together. */
+const OTHERS: readonly (readonly [title: string, what: string, files: readonly string[]])[] = [
+  [
+    'Low-bit storage and its law',
+    'Of `performers.js/quant`: features in few bits, what they take, and bits by layer under a budget.',
+    ['low-bit-features.ts', 'pack.ts', 'file.ts', 'memory.ts', 'planner.ts'].map((file) => `../quant/${file}`),
+  ],
+  [
+    'Learned maps',
+    'Of `performers.js/learn`, trained by `@jax-js/jax`.',
+    ['deep-kernel.ts', 'straight-through.ts', 'generator.ts'].map((file) => `../learn/${file}`),
+  ],
+  [
+    'Kernel machines',
+    'Of `performers.js/machines`, on exact kernels or on features of them.',
+    ['ridge.ts', 'svc.ts', 'svr.ts', 'quadratic.ts', 'sums.ts'].map((file) => `../machines/${file}`),
+  ],
 ];
 
 interface Entry {
@@ -61,7 +85,7 @@ export function featuresDocs(): string {
     const blocks = groups(entriesOf(file, registry)).map(({ file: source, entries }) => {
       const names = entries.map(({ name }) => `\`${name}\``).join(', ');
       const functions = [...new Set(entries.map(({ value }) => `\`${value}\``))].join(', ');
-      const title = `### ${names}\n\n${functions} in [${source}](../src/features/${source})`;
+      const title = `### ${names}\n\n${functions} in ${linkTo(source)}`;
       const before = described.get(source);
       if (before) return `${title}: see \`${registry === before ? registry : before}\`.`;
       described.set(source, registry);
@@ -69,21 +93,32 @@ export function featuresDocs(): string {
     });
     return [`## ${registry}`, what, ...blocks].join('\n\n');
   });
+  const others = OTHERS.map(([title, what, files]) =>
+    [`## ${title}`, what, ...files.map((file) => `### ${linkTo(file)}\n\n\`\`\`text\n${header(file)}\n\`\`\``)].join(
+      '\n\n',
+    ),
+  );
   const example = readFileSync(join(root, 'docs/features.example.ts'), 'utf8').trimEnd();
   return `${[
     '# Random features',
-    'Everything that `performers.js/features` has, by registry. Written by `npx tsx scripts/features-docs.ts` from the headers in src/features: change those, not this page.',
+    'Everything that `performers.js/features` has, by registry, then `/quant`, `/learn` and `/machines`. Written by `npx tsx scripts/features-docs.ts` from the headers of the files: change those, not this page.',
     'Headers say METHODS where a formula was taken from the design notes of this project, and then what the notes had verified and what the tests here verify.',
     `\`\`\`ts\n// docs/features.example.ts\n${example}\n\`\`\``,
     evidence(),
     ...sections,
+    ...others,
   ].join('\n\n')}\n`;
+}
+
+/** A file of src by its path from src/features. */
+function linkTo(file: string): string {
+  return `[${file.replace('../', '')}](${posix.join('../src/features', file)})`;
 }
 
 /** The table of tests. */
 function evidence(): string {
   const link = ({ file, title }: Pick<Evidence, 'file' | 'title'>) =>
-    `[${file}](../test/features/${file})${title.startsWith('%s') && title.length < 3 ? '' : `: ${title.replaceAll('|', '\\|')}`}`;
+    `[${file.replace('../', '')}](${posix.join('../test/features', file)})${title.startsWith('%s') && title.length < 3 ? '' : `: ${title.replaceAll('|', '\\|')}`}`;
   const rows = EVIDENCE.map((entry) => {
     const names = namesOf(entry).map((name) => `\`${name}\``);
     return `| ${entry.registry}: ${names.join(', ')} | ${entry.claim} | ${entry.mutant} | ${link(entry)} |`;

@@ -253,6 +253,47 @@ export const EVIDENCE: readonly Evidence[] = [
     file: 'kernels/kernels.test.ts',
     title: 'is its definition, and not that of coordinates 1 % too large',
   },
+  {
+    registry: 'schemes',
+    names: ['stochastic'],
+    claim: `${unbiased} given the features`,
+    mutant: 'a range 1 % off',
+    file: '../quant/schemes.test.ts',
+    title: 'is unbiased given the features, with the analytic variance; a range 1 % off is seen',
+  },
+  {
+    registry: 'schemes',
+    names: ['universal'],
+    claim: `${unbiased}, π²/8 − k²`,
+    mutant: 'levels off by 1 %',
+    file: '../quant/schemes.test.ts',
+    title: 'is unbiased with m·Var = π²/8 − k²; levels 1 % off are seen',
+  },
+  {
+    registry: 'schemes',
+    names: ['nearest', 'lloyd-max'],
+    claim:
+      'biased as derived: \\|z\\| < 4 about the series of its staircase (values are bounded: variance of the sample)',
+    mutant: 'the series off by 1 %',
+    file: '../quant/schemes.test.ts',
+    title: 'has the expectation of its series, which is not the kernel at low widths',
+  },
+  {
+    registry: 'schemes',
+    names: ['frequencies'],
+    claim: 'the kernel of the quantised law: \\|z\\| < 4 (cosines are bounded: variance of the sample)',
+    mutant: 'that kernel off by 1 %',
+    file: '../quant/schemes.test.ts',
+    title: 'give the kernel of their own law: the product of its characteristic functions',
+  },
+  {
+    registry: 'schemes',
+    names: ['weights'],
+    claim: 'no estimate: its error is within its budget, and the budget within twice the error',
+    mutant: 'an error twice as large, or half',
+    file: '../quant/budget.test.ts',
+    title: 'errs by at most its budget, and the budget is at most twice its error',
+  },
 ];
 
 /** Bad input: what is given, what comes back, and the test. */

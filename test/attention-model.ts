@@ -11,6 +11,8 @@ export interface Form {
   readonly valueDim?: number;
   /** Where the scale is applied: on the product, as exporters of ViT do, on q alone, or its root on q and k. */
   readonly scale?: 'after' | 'query' | 'roots';
+  /** The scale is this many times 1/√headDim. Default 1; with 'roots' the sign is the queries'. */
+  readonly times?: number;
   /** `mask` [B,S] as an int64 input, turned into an additive bias, expanded to [B,1,N,S], or used in a Where. */
   readonly mask?: 'add' | 'expand' | 'where';
   readonly opset?: number;
@@ -45,13 +47,14 @@ export function attentionModel(form: Form): Uint8Array {
   return concat(encode({ irVersion: 8n, opsetImport: [{ domain: '', version: BigInt(opset) }], graph, ...none }));
 }
 
-function attention(build: Builder, { headDim, scale = 'after', mask }: Form): string {
-  const root = Math.sqrt(1 / Math.sqrt(headDim));
+function attention(build: Builder, { headDim, scale = 'after', times: factor = 1, mask }: Form): string {
+  const root = Math.sqrt(Math.abs(factor) / Math.sqrt(headDim));
+  const signed = Math.sign(factor) * root;
   const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
-  const q = scale === 'query' ? times('q', root * root) : scale === 'roots' ? times('q', root) : 'q';
+  const q = scale === 'query' ? times('q', signed * root) : scale === 'roots' ? times('q', signed) : 'q';
   const transposed = build.op('Transpose', ['k'], { perm: [0, 1, 3, 2] });
   const product = build.op('MatMul', [q, scale === 'roots' ? times(transposed, root) : transposed]);
-  const scores = scale === 'after' ? build.op('Div', [product, build.float([1 / (root * root)], [])]) : product;
+  const scores = scale === 'after' ? build.op('Div', [product, build.float([1 / (signed * root)], [])]) : product;
   return build.op('MatMul', [build.op('Softmax', [masked(build, scores, mask)], { axis: -1 }), 'v']);
 }
 

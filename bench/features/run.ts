@@ -1,11 +1,13 @@
 /**
  * npx tsx bench/features/run.ts [SUITE…]: random features on real data. Writes bench/results/features-SUITE.json and, where there is
- * something to draw, .svg beside it. Data as for `performers features`: PERFORMERS_DATA, or data, or ../shared/data.
+ * something to draw, .svg beside it. Data as for `performers features`: PERFORMERS_DATA, or data, or ../shared/data; `calibrated` takes
+ * its model from ../shared/models.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { machine } from '../machine.js';
+import { calibratedMaps } from './calibrated.js';
 import { deepKernel } from './deep-kernel.js';
 import { indefinite } from './indefinite.js';
 import { kernels } from './kernels.js';
@@ -27,6 +29,7 @@ const suites: Readonly<Record<string, (name: string) => Promise<void>>> = {
   order: (name) => runSuite(name, order),
   quasi: (name) => runSuite(name, quasi),
   'deep-kernel': (name) => runSuite(name, deepKernel),
+  calibrated: (name) => runSuite(name, calibratedMaps),
 };
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -5,12 +5,12 @@
  * measured on inputs that had no part in them, and a healing that does not improve those is dropped.
  */
 import { PerformersError } from '../errors.js';
-import type { Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { assignPlans, fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
 import { type SavedPlan, savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
+import { constantNames } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
 import { healLayers } from './heal-layers.js';
 import type { SiteSurvey } from './survey.js';
@@ -52,9 +52,9 @@ const defaultBudget = 176;
  *
  * @param bytes the ONNX model; not changed
  * @param inputs what the model will be used on: 8 to 64 inputs, 3 at least, of the length it will be used at
- * @throws PerformersError PF101–PF103 (bytes), PF501 (fewer than 3 inputs, or nothing but padding), PF503 (no choice meets
- * the limits; says the nearest that does), PF504 (activations that are not finite), PF302 (the model does not run on an
- * input)
+ * @throws PerformersError PF101–PF103 (bytes), PF202 (a candidate that is exact), PF501 (fewer than 3 inputs, or nothing but
+ * padding), PF503 (no choice meets the limits; says the nearest that does), PF504 (activations that are not finite), PF302
+ * (the model does not run on an input)
  */
 export async function calibrate(
   bytes: Uint8Array,
@@ -172,10 +172,7 @@ function withOthers(
 
 /** Only the constants that some head of the layer reads, for all of its heads: hands can move heads between them. */
 function used({ site, constants }: SiteSurvey, plans: readonly Plan[]): SitePlan['constants'] {
-  const names = plans.flatMap((plan) => {
-    const lowering: Lowering = lowerings[plan.name];
-    return Object.keys(lowering.constants?.(site, plan.options) ?? {});
-  });
+  const names = plans.flatMap((plan) => constantNames(site, plan));
   return Object.fromEntries(Object.entries(constants).filter(([name]) => names.includes(name)));
 }
 

@@ -1,7 +1,10 @@
 /** What a head may get, from cheap to dear, and the constants that each of them needs. */
+import type { Lowering } from '../rewrite/lower/lowering.js';
+import { lowerings } from '../rewrite/lower/registry.js';
 import { type Plan, readPlan, type SiteConstants } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
 import { type Assign, type KMeans, makeCodebook, meanQueries } from './codebook.js';
+import { looksAtPairs } from './fit-features.js';
 import type { SiteStatistics } from './statistics.js';
 
 /** window, globals, codes and what the codes look at; QUALITY: what holds needs all three parts in some measure. */
@@ -74,19 +77,38 @@ export function linearCandidates({ causal: isCausal, operands }: Site): Plan[] {
   );
 }
 
+export interface Makers {
+  readonly plans: readonly Plan[];
+  readonly seed: number;
+  readonly kMeans: KMeans;
+  /** The constants of a feature map that looks at pairs (fit-features.ts). */
+  readonly features: (plan: Plan) => Promise<SiteConstants>;
+}
+
 /** Everything that some candidate reads, of one site. */
 export async function makeConstants(
+  site: Site,
   statistics: SiteStatistics,
-  { plans, seed, kMeans }: { plans: readonly Plan[]; seed: number; kMeans: KMeans },
+  { plans, seed, kMeans, features }: Makers,
 ): Promise<SiteConstants> {
   const constants: Record<string, Float32Array> = { query: meanQueries(statistics) };
-  for (const { options } of plans) {
+  for (const plan of plans) {
+    const { options } = plan;
+    if (constantNames(site, plan).every((name) => constants[name])) continue;
+    if (looksAtPairs(plan)) {
+      Object.assign(constants, await features(plan));
+      continue;
+    }
     const [codes, assign] = [Number(options.codes), options.assign as Assign];
-    const name = `${assign}${codes}`;
-    if (codes === 0 || constants[`${name}.weights`]) continue;
     const { weights, offsets } = await makeCodebook(statistics, { codes, assign, seed }, kMeans);
-    constants[`${name}.weights`] = weights;
-    constants[`${name}.offsets`] = offsets;
+    constants[`${assign}${codes}.weights`] = weights;
+    constants[`${assign}${codes}.offsets`] = offsets;
   }
   return constants;
+}
+
+/** What a plan reads of calibration. */
+export function constantNames(site: Site, { name, options }: Plan): string[] {
+  const lowering: Lowering = lowerings[name];
+  return Object.keys(lowering.constants?.(site, options) ?? {});
 }

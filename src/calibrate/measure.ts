@@ -137,18 +137,17 @@ function siteModel(
   const { heads, headDim, valueDim } = site;
   const pool = constantPool('bench/');
   const build = builder(opset, 'bench/', pool);
-  // A site of its own: plain tensors in the one layout, the factor in q, nothing of the model around it.
+  // A site of its own: plain tensors in the one layout, the factor in q but for what k has of it, nothing of the model around it.
   const operand = (value: string) => ({ expr: { value }, layout: 'bhnd' }) as const;
   const plain: Site = {
     ...site,
-    scale: 1,
     kvHeads: heads,
     operands: {
       q: operand('q'),
       k: operand('k'),
       v: operand('v'),
       gain: 1,
-      scaled: { q: 1, k: 1 },
+      scaled: { q: site.scale / site.operands.scaled.k, k: site.operands.scaled.k },
       aligned: site.operands.aligned,
       ...(site.operands.grid && { grid: { ...site.operands.grid, value: 'grid' } }),
       context: { value: 'context', layout: 'bhnd' },

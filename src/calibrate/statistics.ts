@@ -87,7 +87,8 @@ export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadI
   }
 }
 
-function visibleKeys(keyBias: HeadInputs['keyBias'], b: number, S: number): number[] {
+/** Keys that are no padding, of row `b` of a batch. */
+export function visibleKeys(keyBias: HeadInputs['keyBias'], b: number, S: number): number[] {
   const row = keyBias && (keyBias.dims[0] ?? 1) > 1 ? b * S : 0;
   return Array.from({ length: S }, (_, j) => j).filter((j) => !keyBias || keyBias.data[row + j] > -1000);
 }
@@ -106,6 +107,15 @@ function addQueries(statistics: SiteStatistics, h: number, rows: Float32Array, v
   }
 }
 
+/** At most `count`, one of each of as many equal stretches: spread over the input, at no fixed stride. */
+export function spreadOver(all: readonly number[], count: number, random: () => number): number[] {
+  const some = Math.min(count, all.length);
+  return Array.from(
+    { length: some },
+    (_, i) => all[Math.min(all.length - 1, Math.floor(((i + random()) * all.length) / some))],
+  );
+}
+
 /** Rows [k | v] of some visible keys, less the mean over all of them if `centred`. */
 function sample(
   keys: Float32Array,
@@ -119,11 +129,9 @@ function sample(
     for (let d = 0; d < D; d++) mean[d] += keys[j * D + d];
     for (let e = 0; e < E; e++) mean[D + e] += values[j * E + e];
   }
-  const count = Math.min(options.count, visible.length);
-  const rows = new Float32Array(count * width);
-  for (let i = 0; i < count; i++) {
-    // One of each of `count` equal stretches: spread over the input, at no fixed stride.
-    const j = visible[Math.min(visible.length - 1, Math.floor(((i + random()) * visible.length) / count))];
+  const chosen = spreadOver(visible, options.count, random);
+  const rows = new Float32Array(chosen.length * width);
+  for (const [i, j] of chosen.entries()) {
     for (let d = 0; d < D; d++) rows[i * width + d] = keys[j * D + d] - mean[d] / visible.length;
     for (let e = 0; e < E; e++) rows[i * width + D + e] = values[j * E + e] - mean[D + e] / visible.length;
   }

@@ -12,7 +12,7 @@ import { applyPlans } from '../rewrite/apply.js';
 import { findAttention } from '../rewrite/find.js';
 import type { Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
-import { formatPlan, type Plan, type SitePlan } from '../rewrite/plan.js';
+import { fallback, formatPlan, type Plan, type SitePlan } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, Session, SessionFactory } from '../session.js';
 import { linearCandidates } from './candidates.js';
@@ -35,7 +35,10 @@ export interface Checkpoint {
 }
 
 export interface SurveyModelOptions {
-  /** What a head of a site may get beside exact attention. Default: linearCandidates (candidates.ts). */
+  /**
+   * What a head of a site may get beside exact attention; those that the site can't take are passed over. Default: linearCandidates
+   * (candidates.ts), hybrids. Any linear plan will do: `features:map=oprf|sderf|aderf|shift` gets its constants here.
+   */
   readonly candidates?: (site: Site) => readonly Plan[];
   /** Default 0. */
   readonly seed?: number;
@@ -58,7 +61,7 @@ const probed = 4;
 /** Relative error of float32 sums: less is none. */
 const noise = 1e-7;
 
-/** @throws PerformersError as calibrate() does, but PF503 */
+/** @throws PerformersError PF202 (a candidate that is exact), and as calibrate() does, but PF503 */
 export async function surveyModel(
   bytes: Uint8Array,
   inputs: readonly Feeds[],
@@ -70,7 +73,11 @@ export async function surveyModel(
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);
-  const usable = sites.filter((site) => site.subgraph === '' && candidates(site).some((plan) => canTake(plan, site)));
+  const plansFor = (site: Site) =>
+    candidates(site)
+      .map(checkLinear)
+      .filter((plan) => canTake(plan, site));
+  const usable = sites.filter((site) => site.subgraph === '' && plansFor(site).length > 0);
   if (usable.length === 0) throw nothingLinear(sites, candidates);
   const step = counter(onProgress, fit.length + 2 * usable.length);
   const outputs = await runAll(model.proto, held, createSession);
@@ -80,7 +87,7 @@ export async function surveyModel(
   const layers = new Map<Site, SurveyedLayer>();
   for (const site of usable) {
     const record = await checkpoint?.load(sites.indexOf(site));
-    const plans = candidates(site);
+    const plans = plansFor(site);
     if (record && record.plans.join() === plans.map(formatPlan).join()) layers.set(site, { ...record, site, plans });
   }
   const known = new Map([...layers].map(([site, { recordedBytes }]) => [site, recordedBytes]));
@@ -88,7 +95,7 @@ export async function surveyModel(
     known,
     fit,
     held,
-    plansFor: candidates,
+    plansFor,
     seed,
     onStep: step,
     async onSite(survey) {
@@ -125,6 +132,15 @@ function checkInputs(inputs: readonly Feeds[]): void {
   throw new PerformersError('PF501', `calibration needs at least ${leastInputs} inputs, got ${inputs.length}`, {
     at: 'calibration data',
     mend: 'give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out',
+  });
+}
+
+/** Every head may be exact as it is; a candidate that errs not at all would be no measure of what errors do. */
+function checkLinear(plan: Plan): Plan {
+  if (plan.name !== 'exact' && plan.name !== fallback) return plan;
+  throw new PerformersError('PF202', `${plan.name} is no candidate: a head may be exact in any case`, {
+    at: 'candidates',
+    mend: 'leave it out; `keep` (--keep) says how many heads may stay exact',
   });
 }
 

@@ -4,7 +4,9 @@ import type { Plan, SiteConstants } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
 import { makeConstants } from './candidates.js';
+import { fitFeatures, looksAtPairs } from './fit-features.js';
 import { type Bench, type HeadErrors, openBench } from './measure.js';
+import { addPairs, emptyPairs } from './pair-moments.js';
 import { type Array4, type HeadInputs, openRecorder } from './record.js';
 import { addInput, emptyStatistics } from './statistics.js';
 
@@ -74,9 +76,14 @@ export async function surveySites(
       const recorder = await openRecorder(model, some, createSession);
       try {
         const statistics = some.map((site) => emptyStatistics(site, options.fit.length));
+        const lookedAt = some.filter((site) => !options.known.has(site) && options.plansFor(site).some(looksAtPairs));
+        const pairs = new Map(lookedAt.map((site) => [site, emptyPairs(site, options.fit.length)]));
         for (const [i, feeds] of options.fit.entries()) {
-          for (const [s, recorded] of (await recorder.run(feeds)).entries())
+          for (const [s, recorded] of (await recorder.run(feeds)).entries()) {
             addInput(statistics[s], recorded, options.seed + i);
+            const own = pairs.get(some[s]);
+            if (own) addPairs(own, recorded, options.seed + i);
+          }
           options.onStep(`record ${layers(first, some.length)}, input ${i + 1}`);
         }
         const kept: HeadInputs[][] = [];
@@ -85,10 +92,25 @@ export async function surveySites(
         for (const [s, site] of some.entries()) {
           if (options.known.has(site)) continue;
           const plans = options.plansFor(site);
-          const constants = await makeConstants(statistics[s], { plans, seed: options.seed, kMeans: bench.kMeans });
           const inputs = kept.map((run) => run[s]);
           const gram = gramOf(site, weights[s]);
-          const shares = await measureSite(bench, site, { plans, inputs, gram, constants });
+          const wants: Array4[] = [];
+          for (const one of inputs) wants.push(await bench.exact(site, one));
+          const sharesOf = (tried: readonly Plan[], made: SiteConstants) =>
+            measureSite(bench, site, { plans: tried, inputs, wants, gram, constants: made });
+          const constants = await makeConstants(site, statistics[s], {
+            plans,
+            seed: options.seed,
+            kMeans: bench.kMeans,
+            features(plan) {
+              const own = pairs.get(site);
+              if (!own) throw new TypeError('no pairs were recorded for a plan that looks at them');
+              return fitFeatures(site, plan, own, async (made) =>
+                (await sharesOf([plan], made)).map(([share]) => share),
+              );
+            },
+          });
+          const shares = await sharesOf(plans, constants);
           const keys = Math.max(...inputs.map(({ k }) => k.dims[2] ?? 0));
           options.onStep(`measure layer ${first + s}`);
           const outputWeight = weights[s];
@@ -128,16 +150,17 @@ async function measureSite(
   given: {
     plans: readonly Plan[];
     inputs: readonly HeadInputs[];
+    /** Exact attention of each. */
+    wants: readonly Array4[];
     gram: Array4;
     constants: SiteConstants;
   },
 ): Promise<number[][]> {
-  const { plans, inputs, gram, constants } = given;
+  const { plans, inputs, wants, gram, constants } = given;
   const runs: HeadErrors[][] = plans.map(() => []);
-  for (const one of inputs) {
-    const want = await bench.exact(site, one);
+  for (const [i, one] of inputs.entries()) {
     for (const [p, plan] of plans.entries())
-      runs[p].push(await bench.compare(site, plan, { inputs: one, want, gram, constants }));
+      runs[p].push(await bench.compare(site, plan, { inputs: one, want: wants[i], gram, constants }));
   }
   const total = runs[0].reduce((sum, { size }) => sum + size.reduce((a, b) => a + b, 0), 0) || 1;
   return Array.from({ length: site.heads }, (_, h) =>

@@ -6,7 +6,7 @@ import type { Report } from '../linearize.js';
 import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
-import type { LayerRule } from '../rewrite/plan.js';
+import { type LayerRule, readPlan } from '../rewrite/plan.js';
 import { readBound, readCount, readLayers, readPositive, readShare } from './arguments.js';
 import { count, digits, formatIndices, print, printJson, withProgress, writeText } from './output.js';
 import { renderPlanPage } from './plan-page.js';
@@ -22,6 +22,7 @@ interface Options {
   readonly budget?: number;
   readonly keep?: number;
   readonly maxCodes?: number;
+  readonly candidates?: readonly string[];
   readonly heal?: boolean;
   readonly seed?: number;
   readonly length?: number;
@@ -53,6 +54,7 @@ export function linearizeCommand(): Command {
     .option('--budget <keys>', 'calibrate: mean cost of a head, in key equivalents (default: 176)', readBound)
     .option('--keep <share>', 'calibrate: largest share of heads that stays exact (default: 10%)', readShare)
     .option('--max-codes <count>', 'calibrate: largest codebook, for smaller plan files (default: any)', readCount)
+    .option('--candidates <plan...>', 'calibrate: choose from these plans (default: hybrids, by the kind of model)')
     .option('--heal', 'calibrate: fit a gain and a bias a head (default but for causal models)')
     .option('--no-heal', 'calibrate: fit none')
     .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
@@ -82,6 +84,7 @@ Examples:
   performers linearize model.onnx -o out.onnx --plan window:window=128 --layers 0-1,11=exact-blocked
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --budget 176
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --data texts.txt --budget 104 --keep 0 --picture plan.svg
+  performers linearize MiniLM/onnx/model.onnx -o features.onnx --data texts.txt --keep 0 --candidates features:map=sderf,m=64
   performers linearize MiniLM/onnx/model.onnx -o again.onnx --plan-file linear.plan.json`,
     )
     .action(run);
@@ -135,23 +138,28 @@ async function run(path: string, options: Options): Promise<void> {
  * @throws PerformersError PF202 where plans are named as well
  */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError, picture, page } = options;
+  const { data, budget, keep, maxCodes, candidates, heal, seed, length, size, seconds, inputs, maxError } = options;
   const asking = {
     '--data': data,
     '--budget': budget,
     '--keep': keep,
     '--max-codes': maxCodes,
+    '--candidates': candidates,
     '--length': length,
     '--size': size,
   };
   const [asked] =
-    Object.entries({ ...asking, '--seconds': seconds, '--picture': picture, '--page': page }).find(
+    Object.entries({ ...asking, '--seconds': seconds, '--picture': options.picture, '--page': options.page }).find(
       ([, x]) => x !== undefined,
     ) ?? [];
   if (asked === undefined) return undefined;
   const naming = { '--plan': options.plan, '--plan-file': options.planFile, '--layers': options.layers };
   const other = Object.entries(naming).find(([, x]) => x);
-  if (!other) return { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError };
+  if (!other) {
+    const plans = candidates?.map(readPlan);
+    const given = { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError };
+    return { ...given, ...(plans && { candidates: () => plans }) };
+  }
   throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {
     at: other[0],
     mend: 'leave one of the two out; the plan file that calibration writes can be edited by hand',

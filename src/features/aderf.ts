@@ -1,7 +1,8 @@
 /**
  * ADERF, the asymmetric dense-exponential features of FAVOR# (Likhosherstov et al. 2023, arXiv 2302.00787), as METHODS A.7
  * derives them: with G of balance.ts, x·y = (Gx)·(G⁻¹y) and both sides have the covariance C = G M₁ G, M₁ = cov x. SDERF with
- * E[zzᵀ] = 2C, which takes x and y as uncorrelated, runs in those coordinates and is folded back:
+ * E[zzᵀ] = 2C + X + Xᵀ, X = G cov(x, y) G⁻¹, runs in those coordinates and is folded back. tr X does not depend on G: what goes
+ * together of x and y leaves the best G as it is.
  *   φ_q(x)ᵣ = exp(Ω_q x − |Gx|²/2 + b),  φ_k(y)ᵣ = exp(Ω_k y − |G⁻¹y|²/2 + b),  Ω_q = ΩG,  Ω_k = ΩG⁻¹
  * METHODS: derived and numerically checked; that the published ADERF chooses the same G is not known to us.
  * Verified here: unbiased, R and error with means and unequal covariances, double softmax of the folded form.
@@ -18,12 +19,14 @@ import { energies, momentsOf } from './moments.js';
 import type { WidenedOptions } from './oprf.js';
 import { sderfProposal } from './sderf.js';
 
-/** Means and covariances of x = √scale·q and y = √scale·k over calibration tokens. */
+/** Means and covariances of x = √scale·q and y = √scale·k over the pairs of calibration tokens. */
 export interface SideMoments {
   readonly queryMean?: ArrayLike<number>; // [H,D]
   readonly keyMean?: ArrayLike<number>; // [H,D]
   readonly query: ArrayLike<number>; // [H,D,D]
   readonly key: ArrayLike<number>; // [H,D,D]
+  /** E[(x − μₓ)(y − μ_y)ᵀ]. Default 0, as of pairs taken independently. */
+  readonly cross?: ArrayLike<number>; // [H,D,D]
 }
 
 export interface AsymmetricOptions extends Omit<WidenedOptions, 'moments'> {
@@ -51,7 +54,10 @@ export function aderf(options: AsymmetricOptions): AsymmetricConstants {
     bases.push(basis);
     const fromKeys = product(part('keyMean', d), basis.inverse, d);
     const mean = product(part('queryMean', d), basis.g, d).map((value, i) => value + fromKeys[i]);
-    const second = product(product(basis.g, query, d), basis.g, d).map((value) => 2 * value);
+    const cross = product(product(basis.g, part('cross', d * d), d), basis.inverse, d);
+    const second = product(product(basis.g, query, d), basis.g, d).map(
+      (value, i) => 2 * value + cross[i] + cross[(i % d) * d + Math.floor(i / d)],
+    );
     return sderfProposal({ ...options, heads: 1, moments: { mean, second } }, 0);
   });
   const queryOmega = new Float32Array(heads * m * d);

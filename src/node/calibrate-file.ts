@@ -31,7 +31,7 @@ export async function calibrateFile(
   options: CalibrateFileOptions,
 ): Promise<PlanFileContent> {
   const model = openModel(decode(bytes, path));
-  const { maxCodes = Number.POSITIVE_INFINITY } = options;
+  const { maxCodes = Number.POSITIVE_INFINITY, candidates = linearCandidates } = options;
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
@@ -40,7 +40,7 @@ export async function calibrateFile(
   const { plan, ...found } = await calibrate(bytes, feeds, createSession, {
     ...options,
     checkpoint,
-    candidates: (site) => linearCandidates(site).filter((plan) => Number(plan.options.codes) <= maxCodes),
+    candidates: (site) => candidates(site).filter((plan) => Number(plan.options.codes ?? 0) <= maxCodes),
   });
   return { ...plan, calibration: { ...found, kind, what, sources, ...(!options.data && { builtIn: true }) } };
 }

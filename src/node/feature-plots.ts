@@ -109,11 +109,12 @@ export function curvesOf<Row extends { readonly method: string }>(
   });
 }
 
-/** Panels side by side, `columns` a line. */
+/** Panels side by side, `columns` a line. A name has one colour in all of them. */
 export function figure(panels: readonly Panel[], columns = 2): string {
   const lines = Math.ceil(panels.length / columns);
+  const names = [...new Set(panels.flatMap(({ curves }) => curves.map(({ name }) => name)))];
   const placed = panels.map((panel, i) => {
-    const svg = drawPanel(panel);
+    const svg = drawPanel(panel, (name) => names.indexOf(name));
     svg.setAttribute('x', String((i % columns) * size.width));
     svg.setAttribute('y', String(Math.floor(i / columns) * size.height));
     return svg.outerHTML;
@@ -122,16 +123,18 @@ export function figure(panels: readonly Panel[], columns = 2): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"><rect width="100%" height="100%" fill="white"/>${placed.join('')}</svg>\n`;
 }
 
-function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Panel): Element {
+function drawPanel(panel: Panel, indexOf: (name: string) => number): Element {
+  const { title, xLabel, yLabel, yScale, xTicks, curves, rule } = panel;
   const { document } = parseHTML('<html><body></body></html>');
   const last = Math.max(...curves.flatMap(({ points }) => points.map(({ x }) => x)));
   const values = curves
     .flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]))
     .concat(rule ? [rule.y] : []);
   const [least, most] = paddedRange(values, yScale);
-  const ends = curves.flatMap((curve, index) => {
-    const end = curve.points.at(-1);
-    return end ? [{ index, label: curve.name, x: end.x, y: end.y }] : [];
+  const yTicks = yScale === 'log' ? { ticks: logarithmicTicks(least, most) } : { ticks: 7 };
+  const ends = curves.flatMap(({ name, points }) => {
+    const end = points.at(-1);
+    return end ? [{ index: indexOf(name), label: name, x: end.x, y: end.y }] : [];
   });
   if (rule) ends.push({ index: -1, label: rule.label, x: last, y: rule.y });
   const colour = (index: number) => (index < 0 ? '#212529' : colours[index % colours.length]);
@@ -150,12 +153,12 @@ function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Pane
       type: yScale,
       label: null,
       domain: [least, most],
-      grid: true,
-      ticks: 7,
-      tickFormat: (n: number) => String(Number(n.toPrecision(3))),
+      axis: null,
     },
     marks: [
-      // A format would be asked through d3's logarithmic scale, which leaves out what does not begin with a small digit, such as 64.
+      // Ticks of one's own: d3's logarithmic scale leaves out the labels of what does not begin with a small digit, such as 64.
+      Plot.gridY(yTicks),
+      Plot.axisY({ ...yTicks, label: null, text: (n: number) => String(Number(n.toPrecision(3))) }),
       Plot.axisX([...xTicks], {
         label: `${xLabel} →`,
         labelAnchor: 'center',
@@ -164,17 +167,20 @@ function drawPanel({ title, xLabel, yLabel, yScale, xTicks, curves, rule }: Pane
       Plot.text([title], { frameAnchor: 'top-left', dy: -38, dx: 6 - size.left, fontWeight: 700, fontSize: 13 }),
       Plot.text([`↑ ${yLabel}`], { frameAnchor: 'top-left', dy: -18, dx: 6 - size.left }),
       ...(rule ? [Plot.ruleY([rule.y], { stroke: '#212529', strokeDasharray: '3 3' })] : []),
-      ...curves.flatMap(({ points }, index) => [
-        Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour(index), fillOpacity: 0.15 }),
-        Plot.line(points, {
-          x: 'x',
-          y: 'y',
-          stroke: colour(index),
-          strokeWidth: 1.8,
-          strokeDasharray: dashes[Math.floor(index / 3) % dashes.length],
-        }),
-        Plot.dot(points, { x: 'x', y: 'y', fill: colour(index), r: 2.6 }),
-      ]),
+      ...curves.flatMap(({ name, points }) => {
+        const index = indexOf(name);
+        return [
+          Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour(index), fillOpacity: 0.15 }),
+          Plot.line(points, {
+            x: 'x',
+            y: 'y',
+            stroke: colour(index),
+            strokeWidth: 1.8,
+            strokeDasharray: dashes[Math.floor(index / 3) % dashes.length],
+          }),
+          Plot.dot(points, { x: 'x', y: 'y', fill: colour(index), r: 2.6 }),
+        ];
+      }),
       ...spread(ends, least, most, yScale).flatMap(({ end, dy }) => [
         Plot.text([end], {
           x: () => last,
@@ -197,6 +203,18 @@ function paddedRange(values: readonly number[], scale: 'log' | 'linear'): [numbe
   if (scale === 'log') return [least / 1.15, most * 1.15];
   const pad = 0.06 * (most - least || 1);
   return [least - pad, most + pad];
+}
+
+/** As many of 1, 2, 5 of each decade, or between them, as leave room for their labels. */
+function logarithmicTicks(least: number, most: number): number[] {
+  const within = (digits: readonly number[]) =>
+    Array.from({ length: 17 }, (_, i) => i - 12)
+      .flatMap((exponent) => digits.map((digit) => Number(`${digit}e${exponent}`)))
+      .filter((tick) => tick >= least && tick <= most);
+  const sets = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]].map(
+    within,
+  );
+  return sets.filter((set) => set.length <= 9).at(-1) ?? sets[0];
 }
 
 /** Those within the range of the values, or a hair beyond: methods leave a channel or two of m unused. */

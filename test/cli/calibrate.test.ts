@@ -94,6 +94,21 @@ describe('without data of one’s own', () => {
   });
 });
 
+describe('candidates of one’s own', () => {
+  test('are chosen from, and their constants are in the plan file', async () => {
+    const candidates = ['--candidates', 'features:map=shift,m=32', 'features:map=sderf,m=32'];
+    const out = await ok('linearize', vit, '-o', at('f.onnx'), ...small, ...candidates);
+    expect(out).toMatch(/64 key equivalents a head, 0 of 72 heads exact/);
+    const { sites } = JSON.parse(readFileSync(at('f.plan.json'), 'utf8'));
+    const plans: string[] = sites.flatMap((site: { plans: { plan: string }[] }) => site.plans.map(({ plan }) => plan));
+    expect([...new Set(plans)].sort()).toEqual(['features:map=sderf,m=32,seed=0', 'features:map=shift,m=32,seed=0']);
+    const names = new Set(sites.flatMap((site: { constants: object }) => Object.keys(site.constants)));
+    expect([...names].sort()).toEqual(['sderf32.0.bias', 'sderf32.0.omega', 'shift32.0.bias', 'shift32.0.omega']);
+    await ok('linearize', vit, '-o', at('g.onnx'), '--plan-file', at('f.plan.json'));
+    expect(digest(at('g.onnx'))).toBe(digest(at('f.onnx')));
+  });
+});
+
 describe('verify --task', () => {
   test('measures on data that calibration has not seen, as text, JSON and a page', async () => {
     const task = ['verify', vit, at('a.onnx'), '--task', 'dense', '--data', 'models/vit-s14-saliency/samples'];
@@ -204,6 +219,23 @@ describe('data that is not fit is refused', () => {
       "PF202  --budget chooses a plan for every head, and --plan names them
         at   --plan
         mend leave one of the two out; the plan file that calibration writes can be edited by hand"
+    `);
+  });
+
+  test('candidates that are no plans, that are exact, or beside a plan', async () => {
+    expect(await calibrate(bert, '--candidates', 'feature:m=8')).toContain(
+      "PF201  unknown plan 'feature'; did you mean 'features'?",
+    );
+    expect(await calibrate(bert, '--candidates', 'features:m=0')).toContain(
+      'PF202  m must be an integer from 1 to 8192, got 0',
+    );
+    expect(await calibrate(bert, '--candidates', 'features:m=8', '--plan', 'window')).toContain(
+      'PF202  --candidates chooses a plan for every head, and --plan names them',
+    );
+    expect(await calibrate(vit, '--candidates', 'exact-blocked', ...small)).toMatchInlineSnapshot(`
+      "PF202  exact-blocked is no candidate: a head may be exact in any case
+        at   candidates
+        mend leave it out; \`keep\` (--keep) says how many heads may stay exact"
     `);
   });
 

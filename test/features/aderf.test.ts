@@ -3,6 +3,7 @@ import { doubleSoftmax } from '../../src/attention/double-softmax.js';
 import { type AsymmetricOptions, aderf } from '../../src/features/aderf.js';
 import { iidGaussian } from '../../src/features/gaussian.js';
 import { gaussians } from '../../src/features/rng.js';
+import { sderf } from '../../src/features/sderf.js';
 import { close, expectMutantFails } from '../close.js';
 
 /** Rows [n,d] times a symmetric matrix [d,d]. */
@@ -18,7 +19,10 @@ const diagonal = (values: readonly number[]) =>
   values.flatMap((value, i) => values.map((_, j) => (i === j ? value : 0)));
 const squareOf = (x: ArrayLike<number>) => Array.from(x).reduce((sum, value) => sum + value * value, 0);
 
-describe('ADERF', () => {
+describe.each([
+  ['of pairs taken independently', [0, 0, 0, 0]],
+  ['of queries and keys that go together', [0.1, -0.02, -0.1, 0.05]],
+])('ADERF %s', (_, together) => {
   // The vectors of METHODS A in a head whose queries and keys differ by axis, where everything is plain arithmetic.
   const [x, y, kernel, heads, m] = [[0.6, 0, 0, 0], [0.3, 0.4, 0, 0], 1.1972173631218102, 4000, 256];
   const [queries, keys] = [
@@ -38,14 +42,15 @@ describe('ADERF', () => {
     moments: {
       query: repeated(diagonal(queries), count),
       key: repeated(diagonal(keys), count),
+      cross: repeated(diagonal(together), count),
       queryMean: repeated(queryMean, count),
       keyMean: repeated(keyMean, count),
     },
   });
   const g = queries.map((variance, l) => (keys[l] / variance) ** 0.25);
-  // R of A.6 at z = G(x − c) + G⁻¹(y − e), tₗ = 2 √(M₁M₂)ₗ; the ridge of 1e-4 moves it by less.
+  // R of A.6 at z = G(x − c) + G⁻¹(y − e), tₗ = 2 √(M₁M₂)ₗ + 2 cov(x, y)ₗ; the ridge of 1e-4 moves it by less.
   const R = g.reduce((product, stretch, l) => {
-    const t = 2 * Math.sqrt(queries[l] * keys[l]);
+    const t = 2 * Math.sqrt(queries[l] * keys[l]) + 2 * together[l];
     const phi = (1 + 2 * t + Math.sqrt((1 + 2 * t) ** 2 + 8 * t)) / 2;
     const u = stretch * (x[l] - queryMean[l]) + (y[l] - keyMean[l]) / stretch;
     return (product * ((1 + phi) / 2) * Math.exp((u * u) / phi)) / Math.sqrt(phi);
@@ -82,6 +87,24 @@ describe('ADERF', () => {
     const check = (want: number) => expect(Math.abs(got / want - 1)).toBeLessThan(0.05);
     check(Math.sqrt((R - 1) / m));
     expectMutantFails(() => check(1.15 * Math.sqrt((R - 1) / m)));
+  });
+
+  it('is SDERF of Gx and G⁻¹y, with what goes together of them', () => {
+    const mean = g.map((stretch, l) => stretch * queryMean[l] + keyMean[l] / stretch);
+    const check = (share: number) => {
+      const second = diagonal(queries.map((variance, l) => 2 * Math.sqrt(variance * keys[l]) + share * together[l]));
+      const { omega, bias } = sderf({ ...optionsFor(1), moments: { mean, second } });
+      const own = aderf(optionsFor(1));
+      // The ridge of 1e-4 tr/D is most for the smallest of these variances, .01.
+      close(
+        own.queryOmega,
+        omega.map((value, i) => g[i % 4] * value),
+        5e-3,
+      );
+      close(own.bias, bias, 5e-3);
+    };
+    check(2);
+    if (together.some((value) => value !== 0)) expectMutantFails(() => check(0));
   });
 
   it('is the double softmax of its own two sides, and of Gx and G⁻¹y with Ω unfolded', () => {

@@ -6,12 +6,15 @@ import { describe, expect, it } from 'vitest';
 import { entriesOf, featuresDocs, namesOf } from '../../scripts/features-docs.js';
 import { BAD_INPUT, EVIDENCE } from '../../scripts/features-evidence.js';
 import * as features from '../../src/features/index.js';
+import { schemes } from '../../src/quant/index.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const page = readFileSync(`${root}docs/features.md`, 'utf8');
-/** Of the public entry, what is no function. */
+/** Of the public entries, what is no function. */
 const exported = new Map<string, object>(
-  Object.entries(features).flatMap(([name, value]) => (typeof value === 'object' ? [[name, value] as const] : [])),
+  Object.entries({ ...features, schemes }).flatMap(([name, value]) =>
+    typeof value === 'object' ? [[name, value] as const] : [],
+  ),
 );
 const registries = [
   ['registry.ts', 'samplers'],
@@ -26,6 +29,7 @@ const registries = [
   ['registry.ts', 'dataSamplers'],
   ['signed/registry.ts', 'methods'],
   ['kernels/registry.ts', 'kernels'],
+  ['../quant/registry.ts', 'schemes'],
 ] as const;
 
 describe('docs/features.md', () => {

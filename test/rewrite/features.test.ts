@@ -1,6 +1,7 @@
 /** Every positive map in a model file, run by onnxruntime, against its definition in float64: one operator, constants by map. */
 import { describe, expect, it } from 'vitest';
 import { asymmetricMaps, featureMaps } from '../../src/features/registry.js';
+import { sderf } from '../../src/features/sderf.js';
 import { linearize } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
@@ -50,10 +51,10 @@ function constantsOf(input: Attention, map: string, tau = 0.5): Record<string, F
   const { H: heads, D: headDim, scale } = input;
   const [q, k] = [momentsOf(input.q, input, scale), momentsOf(input.k, input, 1)];
   const moments = { queryMean: q.mean, keyMean: k.mean, query: q.covariance, key: k.covariance };
-  return { ...featureConstants(map, { site: { heads, headDim, scale }, keyFactor: 1, moments }, { m, seed: 3, tau }) };
+  return { ...featureConstants({ map, m, seed: 3 }, { site: { heads, headDim, scale }, keyFactor: 1, moments, tau }) };
 }
 
-type Form = { readonly scale?: 'query' | 'roots'; readonly opset?: number };
+type Form = { readonly scale?: 'query' | 'roots'; readonly times?: number; readonly opset?: number };
 
 async function patched(input: Attention, map: string, constants: SiteConstants, form: Form = {}) {
   const { H: heads, D: headDim, E: valueDim, N, S, keyBias } = input;
@@ -73,7 +74,7 @@ async function patched(input: Attention, map: string, constants: SiteConstants, 
 
 /** The constants as the oracle takes them. */
 function sidesOf({ H: heads, D: headDim }: Attention, map: string, constants: SiteConstants): PositiveSides {
-  const own = (name: string) => constants[`${map}${m}.${name}`];
+  const own = (name: string) => constants[`${map}${m}.3.${name}`];
   if (map === 'aderf')
     return { queryOmega: own('queryOmega'), keyOmega: own('keyOmega'), keyBasis: own('keyBasis'), bias: own('bias') };
   const drawn = map === 'favor+' || map === 'hyperbolic';
@@ -113,6 +114,17 @@ describe.each(mapNames)('features:map=%s', (map) => {
     close(await patched(input, map, constants, form), positiveAttention(input, sidesOf(input, map, constants)), bound);
   });
 
+  it.each(['after', 'query', 'roots'] as const)('holds for a negative scale, %s: it is the queries’', async (scale) => {
+    const turned = { ...input, q: input.q.map((value) => -value) };
+    const constants = made({ ...input, scale: -input.scale });
+    const form = scale === 'after' ? { times: -1 } : { times: -1, scale };
+    const got = await patched(input, map, constants, form);
+    const check = (from: Attention) => close(got, positiveAttention(from, sidesOf(input, map, constants)), bound);
+    check(turned);
+    expectMutantFails(() => check(input));
+    for (const [name, values] of Object.entries(made(turned))) close(constants[name], values, 1e-6);
+  });
+
   it('refuses constants off by 1 %, swapped sides and another head’s', async () => {
     const constants = made(input);
     const sides = sidesOf(input, map, constants);
@@ -139,13 +151,23 @@ describe.each(mapNames)('features:map=%s', (map) => {
   });
 });
 
+it('features are declined where scores are multiplied by 0', async () => {
+  const bytes = attentionModel({ heads: 2, headDim: 8, self: true, scale: 'query', times: 0 });
+  for (const plan of ['features', 'signed']) {
+    const { report } = await linearize(bytes, { plan });
+    expect(report.sites.map(({ why }) => why)).toEqual([
+      `exact in linear memory: ${plan} is not possible (its scores are multiplied by 0)`,
+    ]);
+  }
+});
+
 describe('calibrated maps', () => {
   const input = normalInput({ B: 1, H: 2, N: 45, S: 45, D: 8, E: 5 }, 62);
   const model = openModel(decode(attentionModel({ heads: 2, headDim: 8, valueDim: 5, self: true })));
   const [site] = findAttention(model).sites;
 
   it.each(calibrated)('%s declares its constants, and is declined without them', async (map) => {
-    const shapes = featureShapes(site, map, m);
+    const shapes = featureShapes(site, { map, m, seed: 3 });
     const made = constantsOf(input, map);
     expect(Object.keys(shapes).sort()).toEqual(Object.keys(made).sort());
     for (const [name, shape] of Object.entries(shapes))
@@ -155,12 +177,12 @@ describe('calibrated maps', () => {
     });
     expect(report.sites[0]?.plans[0]?.plan).toBe('exact-blocked:block=256');
     expect(report.sites[0]?.why).toContain(
-      `features is not possible (it needs calibration, and there is no ${map}128.`,
+      `features is not possible (it needs calibration, and there is no ${map}128.0.`,
     );
   });
 
   it('come back from a plan file', () => {
-    const plan = readPlan(`features:map=aderf,m=${m}`);
+    const plan = readPlan(`features:map=aderf,m=${m},seed=3`);
     const constants = constantsOf(input, 'aderf');
     const saved = savePlan([{ site, groups: [{ heads: [0, 1], plan }], why: 'test', constants }]);
     const [back] = applySavedPlan(JSON.parse(JSON.stringify(saved)), [site]);
@@ -174,8 +196,49 @@ describe('calibrated maps', () => {
     const [q, k] = [momentsOf(input.q, input, scale / key), momentsOf(input.k, input, key)];
     const moments = { queryMean: q.mean, keyMean: k.mean, query: q.covariance, key: k.covariance };
     const given = { site: { heads, headDim, scale }, keyFactor: key, moments };
-    const split = featureConstants('aderf', given, { m, seed: 3, tau: 0.5 });
+    const split = featureConstants({ map: 'aderf', m, seed: 3 }, { ...given, tau: 0.5 });
     for (const [name, values] of Object.entries(constantsOf(input, 'aderf'))) close(split[name], values, 1e-6);
+  });
+
+  it('take in what goes together of queries and keys: the moments are those of z = x + y', () => {
+    const { H: heads, D: headDim, scale, q, k } = input;
+    // A key that follows its query along half of the axes: pairs (q_i, k_i) are far from independent.
+    const follow = k.map((value, i) => 0.5 * value + (i % headDim < headDim / 2 ? q[i] : -0.3 * q[i]));
+    const root = Math.sqrt(scale);
+    const z = momentsOf(
+      q.map((value, i) => value + follow[i]),
+      input,
+      root,
+    );
+    const [x, y] = [momentsOf(q, input, root), momentsOf(follow, input, root)];
+    const N = q.length / (heads * headDim);
+    const cross = Float64Array.from({ length: heads * headDim ** 2 }, (_, p) => {
+      const [h, i, j] = [Math.floor(p / headDim ** 2), Math.floor(p / headDim) % headDim, p % headDim];
+      let sum = 0;
+      for (let n = 0; n < N; n++) sum += q[(h * N + n) * headDim + i] * follow[(h * N + n) * headDim + j];
+      return (scale * sum) / N - x.mean[h * headDim + i] * y.mean[h * headDim + j];
+    });
+    const by = (values: Float64Array, factor: number) => values.map((value) => factor * value);
+    const moments = {
+      queryMean: by(x.mean, root),
+      keyMean: by(y.mean, 1 / root),
+      query: by(x.covariance, scale),
+      key: by(y.covariance, 1 / scale),
+    };
+    const data = { site: { heads, headDim, scale }, keyFactor: 1 };
+    // momentsOf adds a tenth of the identity to each side, once to z.
+    const second = z.covariance.map((value, p) =>
+      Math.floor(p / headDim) % headDim === p % headDim ? value + 0.1 * scale : value,
+    );
+    const want = sderf({ heads, headDim, m, seed: 3, moments: { mean: z.mean, second } });
+    const check = (own: Float64Array) => {
+      const got = featureConstants({ map: 'sderf', m, seed: 3 }, { ...data, moments: { ...moments, cross: own } });
+      close(got[`sderf${m}.3.omega`], want.omega, 1e-6);
+      close(got[`sderf${m}.3.bias`], want.bias, 1e-6);
+    };
+    check(cross);
+    expectMutantFails(() => check(by(cross, 1.01)));
+    expectMutantFails(() => check(by(cross, 0)));
   });
 
   it('err less than FAVOR+ on heads with means and unequal axes, the more they look at', async () => {
@@ -205,10 +268,12 @@ describe('calibrated maps', () => {
     const { H: heads, D: headDim, scale } = input;
     const zeros = new Float64Array(heads * headDim * headDim);
     const given = { site: { heads, headDim, scale }, keyFactor: 1, moments: { query: zeros.subarray(1), key: zeros } };
-    expect(() => featureConstants('aderf', given, { m })).toThrow(
+    expect(() => featureConstants({ map: 'aderf', m, seed: 0 }, given)).toThrow(
       'PF202  moments.query must have 2 x 64 numbers, got 127',
     );
     const nan = { ...given, moments: { query: zeros.fill(Number.NaN), key: zeros } };
-    expect(() => featureConstants('sderf', nan, { m })).toThrow('PF202  moments.second[0] must be finite, got NaN');
+    expect(() => featureConstants({ map: 'sderf', m, seed: 0 }, nan)).toThrow(
+      'PF202  moments.second[0] must be finite, got NaN',
+    );
   });
 });

@@ -38,7 +38,11 @@ const planOf = ({ kernel, ...rest }: Setting) =>
     .map(([key, value]) => `${key}=${value}`)
     .join(',')}`;
 
-async function patched(input: Attention, setting: Setting, form: { scale?: 'query' | 'roots'; opset?: number } = {}) {
+async function patched(
+  input: Attention,
+  setting: Setting,
+  form: { scale?: 'query' | 'roots'; times?: number; opset?: number } = {},
+) {
   const model = attentionModel({
     heads: input.H,
     headDim: input.D,
@@ -107,6 +111,13 @@ describe('signed', () => {
       close(await patched(input, setting, { opset }), want(input, setting), bound);
       close(await patched(unmasked, setting, { opset }), want(unmasked, setting), bound);
     }
+  });
+
+  it.each(['query', 'roots'] as const)('holds for a negative scale on %s: it is the queries’', async (scale) => {
+    const turned = { ...input, q: input.q.map((value) => -value) };
+    const got = await patched(input, lifted, { scale, times: -1 });
+    close(got, want(turned, lifted), bound);
+    expectMutantFails(() => close(got, want(input, lifted), bound));
   });
 
   it.each(['query', 'roots'] as const)('holds where the scale is on %s', async (scale) => {

@@ -1,9 +1,10 @@
 /**
  * What the double softmax of features.ts reads, for every positive map of features/registry.ts: Ω and b, and for ADERF an Ω a side and
  * the basis of the keys' norm. `favor+` and `hyperbolic` are drawn from a seed. The others look at the moments of queries and keys and
- * so are constants of calibration, named by map and M:
- *   shift128.omega [H,M,D] .bias [H,M]   oprf128, sderf128 likewise   aderf128.queryOmega .keyOmega [H,M,D] .keyBasis [H,D,D] .bias [H,M]
- * All are in the coordinates x = √s q, y = √s k, whichever side of the graph the scale s is on.
+ * so are constants of calibration (calibrate/fit-features.ts), named by map, M and seed:
+ *   shift128.0.omega [H,M,D] .bias [H,M]   oprf128.0, sderf128.0 likewise
+ *   aderf128.0.queryOmega .keyOmega [H,M,D] .keyBasis [H,D,D] .bias [H,M]
+ * All are in the coordinates x = √s q, y = √s k of balanced.ts, whichever side of the graph the scale s is on.
  */
 import { aderf, type SideMoments } from '../../features/aderf.js';
 import { type FeatureMap, favorPlus } from '../../features/favor-plus.js';
@@ -22,7 +23,7 @@ type Draw = Omit<WidenedOptions, 'moments'> & { readonly moments: SideMoments };
 
 const fromPairs =
   (map: (options: WidenedOptions) => { omega: Float32Array; bias: Float32Array }) => (options: Draw) => {
-    const { omega, bias } = map({ ...options, moments: pairMoments(options.moments) });
+    const { omega, bias } = map({ ...options, moments: pairsOf(options) });
     return { omega, bias };
   };
 
@@ -33,16 +34,30 @@ const calibratedMaps: Readonly<Record<string, (options: Draw) => Numbers>> = {
   aderf: (options) => ({ ...aderf(options) }),
 };
 
-export const mapNames: readonly string[] = [...Object.keys(drawnMaps), ...Object.keys(calibratedMaps)];
+export const calibratedMapNames: readonly string[] = Object.keys(calibratedMaps);
+export const mapNames: readonly string[] = [...Object.keys(drawnMaps), ...calibratedMapNames];
+
+/** The options of a plan that its constants depend on. */
+export interface Drawn {
+  readonly map: string;
+  readonly m: number;
+  readonly seed: number;
+}
+
+/** The name of a constant among those of its site. */
+export function constantName({ map, m, seed }: Drawn, part: string): string {
+  return `${map}${m}.${seed}.${part}`;
+}
 
 /** The constants of a calibrated map and the shape of each for one head; none of a drawn one. */
-export function featureShapes({ headDim: d }: Site, map: string, m: number): Record<string, readonly number[]> {
+export function featureShapes({ headDim: d }: Site, drawn: Drawn): Record<string, readonly number[]> {
+  const { map, m } = drawn;
   if (Object.hasOwn(drawnMaps, map)) return {};
   const shapes: Record<string, readonly number[]> =
     map === 'aderf'
       ? { queryOmega: [m, d], keyOmega: [m, d], keyBasis: [d, d], bias: [m, 1] }
       : { omega: [m, d], bias: [m, 1] };
-  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [`${map}${m}.${name}`, shape]));
+  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [constantName(drawn, name), shape]));
 }
 
 /** What calibration has to know of a site, with q and k as they are recorded: q·k is the score. */
@@ -52,34 +67,43 @@ export interface FeatureData {
   readonly keyFactor: number;
   /** Of recorded q and k. */
   readonly moments: SideMoments;
+  /** How far from FAVOR+ towards the proposal of least variance, 0 to 1; `shift` has none. Default 1. */
+  readonly tau?: number;
 }
 
 /**
  * Makes the constants of a calibrated map under the names that the lowering reads.
  * @throws PerformersError PF202 for moments of a wrong shape or that are no covariances, a bad m, seed or tau
  */
-export function featureConstants(
-  map: string,
-  { site, keyFactor, moments }: FeatureData,
-  { m, seed, tau }: { readonly m: number; readonly seed?: number; readonly tau?: number },
-): Numbers {
+export function featureConstants(drawn: Drawn, { site, keyFactor, moments, tau }: FeatureData): Numbers {
   // Recorded q is s/keyFactor of the model's, k is keyFactor of it.
-  const [toX, toY] = [keyFactor / Math.sqrt(site.scale), Math.sqrt(site.scale) / keyFactor];
+  const root = Math.sqrt(Math.abs(site.scale));
+  const [toX, toY] = [keyFactor / root, root / keyFactor];
   const times = (values: ArrayLike<number>, factor: number) => Float64Array.from(values, (value) => factor * value);
-  const { queryMean, keyMean, query, key } = moments;
+  const { queryMean, keyMean, query, key, cross } = moments;
   const scaled: SideMoments = {
     ...(queryMean && { queryMean: times(queryMean, toX) }),
     ...(keyMean && { keyMean: times(keyMean, toY) }),
     query: times(query, toX * toX),
     key: times(key, toY * toY),
+    // toX · toY is 1.
+    ...(cross && { cross }),
   };
+  const { map, m, seed } = drawn;
   const made = calibratedMaps[map]({ heads: site.heads, headDim: site.headDim, m, seed, tau, moments: scaled });
-  return Object.fromEntries(Object.entries(made).map(([name, data]) => [`${map}${m}.${name}`, data]));
+  return Object.fromEntries(Object.entries(made).map(([name, data]) => [constantName(drawn, name), data]));
 }
 
-/** Of z = x + y over pairs taken independently. */
-function pairMoments({ queryMean, keyMean, query, key }: SideMoments): PairMoments {
+/** Of z = x + y. */
+function pairsOf({ headDim: d, moments: { queryMean, keyMean, query, key, cross } }: Draw): PairMoments {
   const sum = (a: ArrayLike<number>, b: ArrayLike<number>) => Float64Array.from(a, (value, i) => value + b[i]);
   const mean = queryMean && keyMean ? sum(queryMean, keyMean) : (queryMean ?? keyMean);
-  return { ...(mean && { mean }), second: sum(query, key) };
+  const second = sum(query, key);
+  if (cross) {
+    for (let at = 0; at < second.length; at++) {
+      const [row, j] = [Math.floor(at / d), at % d];
+      second[at] += cross[at] + cross[(row - (row % d) + j) * d + (row % d)];
+    }
+  }
+  return { ...(mean && { mean }), second };
 }

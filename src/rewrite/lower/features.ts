@@ -2,7 +2,7 @@
  * Linear attention with positive random features in the double-softmax form (METHODS 0.3):
  *
  *   A  = Ω y − ½|y|² + 2b + bias   [B,H,M,S]      L = logsumexpₛ A  [B,H,M,1]      KV = softmaxₛ(A) v  [B,H,M,E]
- *   O  = softmaxₘ(x Ωᵀ + Lᵀ) KV                   x = √s q, y = √s k
+ *   O  = softmaxₘ(x Ωᵀ + Lᵀ) KV                   x = √s q, y = √s k (balanced.ts)
  *
  * It equals Σφ(x)φ(y)v / Σφ(x)φ(y) with φ(x)ᵣ = exp(ωᵣ·x − ½|x|² + bᵣ) and needs neither epsilon nor overflow guard. Every positive map
  * is this operator with constants of its own (features-constants.ts): Ω drawn from a seed, one draw a head, or fitted to the moments
@@ -12,10 +12,10 @@
  * Cost 2M key equivalents. What it costs in accuracy is another matter: on pre-trained heads it is another model.
  */
 import type { Builder } from '../../onnx/build.js';
+import { balanceFactors, beyondFeatures } from './balanced.js';
 import { sumOver } from './blocks.js';
-import { drawnMaps, featureShapes, mapNames } from './features-constants.js';
+import { constantName, type Drawn, drawnMaps, featureShapes, mapNames } from './features-constants.js';
 import {
-  beyondKeyBias,
   type Constants,
   defaultsOf,
   type Inputs,
@@ -42,9 +42,9 @@ export const features: Lowering = {
   summary: 'positive random features (FAVOR+ and its kin): linear time; for models trained with them',
   defaults: defaultsOf(rules),
   readOptions: optionReader('features', rules),
-  declines: beyondKeyBias,
+  declines: beyondFeatures,
   keyEquivalents: (options) => 2 * numberOption(options, 'm'),
-  constants: (site, options) => featureShapes(site, String(options.map), numberOption(options, 'm')),
+  constants: (site, options) => featureShapes(site, drawnBy(options)),
   lower(build, inputs, options, constants) {
     const { queryOmega, keyOmega, keyBasis, bias } = sidesOf(build, inputs, options, constants);
     const kT = inputs.kT();
@@ -54,7 +54,7 @@ export const features: Lowering = {
       own || inputs.site.operands.k.layout === 'bhdn'
         ? squareSum(own ?? kT, 2)
         : build.op('Transpose', [squareSum(inputs.k, 3)], { perm: [0, 1, 3, 2] });
-    const [, toY] = balance(inputs);
+    const [, toY] = balanceFactors(inputs.site);
     const norms = build.op('Mul', [squares, build.float([-0.5 * toY * toY], [])]);
     const offset = inputs.keyBias ? build.op('Add', [norms, inputs.keyBias]) : norms;
     const logits = build.op('Add', [build.op('MatMul', [keyOmega, kT]), offset]);
@@ -79,6 +79,11 @@ export const features: Lowering = {
   },
 };
 
+/** What the constants of a plan are drawn by. */
+export function drawnBy(options: Options): Drawn {
+  return { map: String(options.map), m: numberOption(options, 'm'), seed: numberOption(options, 'seed') };
+}
+
 /** The constants for q and k as the graph has them. */
 interface Sides {
   readonly queryOmega: string; // [H,D,M]
@@ -89,10 +94,12 @@ interface Sides {
 
 function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Constants): Sides {
   const { site, heads } = inputs;
-  const [map, m, d] = [String(options.map), numberOption(options, 'm'), site.headDim];
-  const [toX, toY] = balance(inputs);
+  const drawn = drawnBy(options);
+  const { map, m, seed } = drawn;
+  const d = site.headDim;
+  const [toX, toY] = balanceFactors(site);
   if (!Object.hasOwn(drawnMaps, map)) {
-    const constant = (name: string) => constants(`${map}${m}.${name}`);
+    const constant = (name: string) => constants(constantName(drawn, name));
     const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
     const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 2, 1] });
     const [query, key] = map === 'aderf' ? ['queryOmega', 'keyOmega'] : ['omega', 'omega'];
@@ -103,7 +110,7 @@ function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Co
       bias: constant('bias'),
     };
   }
-  const { omega } = drawnMaps[map]({ heads: site.heads, headDim: d, m, seed: numberOption(options, 'seed') });
+  const { omega } = drawnMaps[map]({ heads: site.heads, headDim: d, m, seed });
   const own = heads.flatMap((head) => Array.from(omega.subarray(head * m * d, (head + 1) * m * d)));
   return {
     queryOmega: build.float(
@@ -115,13 +122,6 @@ function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Co
       [heads.length, m, d],
     ),
   };
-}
-
-/** Factors that turn the graph's q and k, partly scaled, into x = √s q and y = √s k. The product is s either way; the variance is not. */
-function balance({ site }: Inputs): [number, number] {
-  const root = Math.sqrt(site.scale);
-  const { scaled } = site.operands;
-  return [root / scaled.q, root / scaled.k];
 }
 
 /** [H,M,D] → [H,D,M] */

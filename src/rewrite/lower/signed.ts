@@ -22,10 +22,10 @@ import type { KernelFeatures } from '../../features/signed/signed-map.js';
 import type { Builder } from '../../onnx/build.js';
 import { maskedBelow } from '../prove/cases.js';
 import type { Site } from '../site.js';
+import { balanceFactors, beyondFeatures } from './balanced.js';
 import { sumOver } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import {
-  beyondKeyBias,
   defaultsOf,
   type Inputs,
   integerRule,
@@ -54,7 +54,7 @@ export const signed: Lowering = {
   summary: 'a signed kernel in place of softmax: linear time; for models trained with it',
   defaults: defaultsOf(rules),
   readOptions: optionReader('signed', rules),
-  declines: beyondKeyBias,
+  declines: beyondFeatures,
   keyEquivalents: (options) => 1.5 * numberOption(options, 'm'),
   lower(build, inputs, options) {
     const { site } = inputs;
@@ -115,23 +115,23 @@ function drawHeads({ site, heads }: Inputs, options: Options): Draw {
     return [...own, ...own];
   });
   const n = omega.length / (heads.length * d);
-  const root = Math.sqrt(site.scale) / numberOption(options, 'bandwidth');
-  const { scaled } = site.operands;
+  const bandwidth = numberOption(options, 'bandwidth');
+  const [toX, toY] = balanceFactors(site);
   const transposed = Float64Array.from(omega, (_, i) => {
     const [head, column, row] = [Math.floor(i / (n * d)), Math.floor((i % (n * d)) / n), i % n];
     return omega[(head * n + row) * d + column];
   });
   // Rows on the sphere have no scale left.
-  const factor = (own: number) => (kernel.domain === 'sphere' ? Math.sign(own) : root / own);
+  const factor = (own: number) => (kernel.domain === 'sphere' ? Math.sign(own) : own / bandwidth);
   return {
     keys: (build) =>
       build.float(
-        omega.map((value) => value * factor(scaled.k)),
+        omega.map((value) => value * factor(toY)),
         [1, heads.length, n, d],
       ),
     queries: (build) =>
       build.float(
-        transposed.map((value) => value * factor(scaled.q)),
+        transposed.map((value) => value * factor(toX)),
         [1, heads.length, d, n],
       ),
     weights: (build, of) => build.float(weights.map(of), [1, heads.length, 2 * n, 1]),
