@@ -1,0 +1,8 @@
+/** `performers.js/kernels`: attention on WebGPU, for graphs that leave their attention to it and for use on its own. */
+export { PerformersError } from '../errors.js';
+export { download, type ElementType, free, type GpuArray, upload } from './array.js';
+export { type AttendInput, type AttendResult, attend, type Band, type BlockList } from './attend.js';
+export { type Gpu, type GpuOptions, type KernelLimits, openGpu } from './gpu.js';
+export { merge } from './merge.js';
+export type { BufferPool, PoolCounts } from './pool.js';
+export { type Recording, run } from './record.js';
