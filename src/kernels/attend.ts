@@ -116,11 +116,15 @@ export function attendInto(
   };
   const most = recording.gpu.limits.bindingBytes - 512;
   const fits = [q, k, v, out, lse, ...(bias ? [bias] : [])].every(({ length, type }) => length * bytesOf[type] <= most);
-  if (!fits) return attendInPieces(recording, input, layout, { out, lse });
+  if (!fits) {
+    attendInPieces(recording, input, layout, { out, lse });
+    return;
+  }
   const all = { q: whole(q), k: whole(k), v: whole(v), bias: bias && whole(bias), firstRow: 0, firstKey: 0, keys: S };
   const cut = options.split ?? cutKeys(recording, input, layout, options.parts);
   if (cut.parts === 1 || options.split) {
-    return dispatchAttend(recording, input, layout, { ...all, ...cut, out: whole(out), lse: whole(lse) });
+    dispatchAttend(recording, input, layout, { ...all, ...cut, out: whole(out), lse: whole(lse) });
+    return;
   }
   const pieces = recording.scratch('f32', cut.parts * units * rows * E);
   const masses = recording.scratch('f32', cut.parts * units * rows);

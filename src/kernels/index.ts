@@ -2,6 +2,7 @@
 export { PerformersError } from '../errors.js';
 export { download, type ElementType, free, type GpuArray, upload } from './array.js';
 export { type AttendInput, type AttendResult, attend, type Band, type BlockList } from './attend.js';
+export { type FeatureAttentionInput, featureAttention } from './double-softmax.js';
 export { type Gpu, type GpuOptions, type KernelLimits, openGpu } from './gpu.js';
 export { merge } from './merge.js';
 export type { BufferPool, PoolCounts } from './pool.js';
