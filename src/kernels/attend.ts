@@ -196,6 +196,7 @@ function dispatchAttend(recording: Recording, input: AttendInput, layout: Layout
     kernel: attendKernel,
     parameters: {
       ...lanesOf([D, E], q.array.type, out.array.type),
+      quadV: lanesOf([D, E], v.array.type, out.array.type).quad,
       ...{ D, E, ROWS, SPLIT, TILE },
       BIAS: bias !== undefined,
       BAND: band !== undefined,

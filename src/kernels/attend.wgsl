@@ -9,7 +9,8 @@
 // A row that sees nothing gives out = 0 and lse = −3e38.
 // f32 sums whatever the arrays are; bound 1e-5 (f32), test/kernels/attend.test.ts. Its speed on a GPU is unmeasured.
 // ---- parameters
-alias quad = vec4<f32>; // what q, k and v are stored as: LANES numbers
+alias quad = vec4<f32>; // what q and k are stored as: LANES numbers
+alias quadV = vec4<f32>; // what v is stored as
 alias sums = vec4<f32>; // the same in f32
 alias result = vec4<f32>; // what out is stored as
 const LANES = 4u; // 1 where D or E is not a multiple of 4
@@ -56,7 +57,7 @@ struct Shape {
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> q: array<quad>;
 @group(0) @binding(2) var<storage, read> k: array<quad>;
-@group(0) @binding(3) var<storage, read> v: array<quad>;
+@group(0) @binding(3) var<storage, read> v: array<quadV>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<storage, read> blocks: array<u32>;
 @group(0) @binding(6) var<storage, read_write> out: array<result>;

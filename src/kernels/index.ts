@@ -4,6 +4,7 @@ export { download, type ElementType, free, type GpuArray, upload } from './array
 export { type AttendInput, type AttendResult, attend, type Band, type BlockList } from './attend.js';
 export { type FeatureAttentionInput, featureAttention } from './double-softmax.js';
 export { type Gpu, type GpuOptions, type KernelLimits, openGpu } from './gpu.js';
+export { type HybridCodebook, type HybridInput, hybridAttention } from './hybrid.js';
 export { merge } from './merge.js';
 export type { BufferPool, PoolCounts } from './pool.js';
 export { type Recording, run } from './record.js';

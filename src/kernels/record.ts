@@ -101,7 +101,7 @@ export function slice(array: GpuArray, from: number, length: number): Slice {
     offset: (array.offset ?? 0) + aligned,
     // Bindings are whole numbers of 4 bytes, and of 16 where the elements are vectors.
     bytes: Math.min(
-      Math.ceil((start - aligned + length * size) / 16) * 16,
+      Math.ceil((start - aligned + Math.max(1, length * size)) / 16) * 16,
       array.buffer.size - (array.offset ?? 0) - aligned,
     ),
     base: (start - aligned) / size,

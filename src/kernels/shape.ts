@@ -1,8 +1,8 @@
 /** What the wrappers of kernels share: checks of arrays, and how many numbers a thread takes at a time. */
 import { PerformersError } from '../errors.js';
-import type { ElementType, GpuArray } from './array.js';
+import { bytesOf, type ElementType, type GpuArray } from './array.js';
 import type { Gpu } from './gpu.js';
-import type { Slice } from './record.js';
+import type { Recording, Slice } from './record.js';
 
 /** @throws PerformersError PF706 naming everything that is wrong */
 export function refuse(kernel: string, wrong: readonly (string | undefined)[]): void {
@@ -50,4 +50,28 @@ export function tileOf(gpu: Gpu, bytes: number, most: number): number {
 /** What a kernel variant that does not read a binding is given for it: the beginning of some array it reads anyway. */
 export function unread({ array }: Slice): Slice {
   return { array, offset: array.offset ?? 0, bytes: Math.min(16, array.buffer.size), base: 0 };
+}
+
+/**
+ * All units at once where every array fits a binding, else one after another. Arrays hold [units,…].
+ *
+ * @throws PerformersError PF706 where one unit of an array is larger than a binding
+ */
+export function eachUnit(
+  { gpu }: Recording,
+  kernel: string,
+  units: number,
+  arrays: readonly GpuArray[],
+  record: (first: number, units: number) => void,
+): void {
+  const most = gpu.limits.bindingBytes - 512;
+  const largest = Math.max(...arrays.map(({ length, type }) => length * bytesOf[type]));
+  if (largest <= most) {
+    record(0, units);
+    return;
+  }
+  refuse(kernel, [
+    largest / units > most ? `one head takes ${largest / units} bytes of an array; a binding holds ${most}` : undefined,
+  ]);
+  for (let unit = 0; unit < units; unit++) record(unit, 1);
 }

@@ -1,0 +1,21 @@
+/** Every kernel by the name of its file. Tests and documentation iterate over it; code takes the kernel itself, so that one does not pull the others. */
+import { addPartsKernel } from './gen/add-parts.js';
+import { assignKernel } from './gen/assign.js';
+import { attendKernel } from './gen/attend.js';
+import { codeSumsKernel } from './gen/code-sums.js';
+import { hybridKernel } from './gen/hybrid.js';
+import { keyBiasKernel } from './gen/key-bias.js';
+import { mergeKernel } from './gen/merge.js';
+import { topKeysKernel } from './gen/top-keys.js';
+import type { Kernel } from './kernel.js';
+
+export const kernels = {
+  attend: attendKernel,
+  merge: mergeKernel,
+  key_bias: keyBiasKernel,
+  hybrid: hybridKernel,
+  top_keys: topKeysKernel,
+  assign: assignKernel,
+  code_sums: codeSumsKernel,
+  add_parts: addPartsKernel,
+} satisfies Record<string, Kernel>;
