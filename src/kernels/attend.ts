@@ -92,15 +92,25 @@ export function attend(recording: Recording, input: AttendInput, { parts }: { pa
   return result;
 }
 
-/** The same into arrays that are there already; with `parts` and `split`, [parts,…] of each part rather than all merged. */
+export interface AttendOptions {
+  readonly parts?: number;
+  /** Attend so many keys at a time and leave the results apart: out [parts,B,H,N,E], lse [parts,B,H,N]. */
+  readonly split?: { readonly parts: number; readonly perPart: number };
+  /** So many queries (a power of two up to 64) share a set of values and biases: v [sets,B,G,S,E], bias [sets,B,G,S]. */
+  readonly setRows?: number;
+}
+
+/** The same into arrays that are there already. */
 export function attendInto(
   recording: Recording,
   input: AttendInput,
   { out, lse }: AttendResult,
-  options: { parts?: number; split?: { readonly parts: number; readonly perPart: number } } = {},
+  options: AttendOptions = {},
 ): void {
   const { B, H, G = H, N, S, D, E, q, k, v, bias, list } = input;
-  const heads = list ? H : G;
+  const { setRows } = options;
+  // A tile of queries has one list and one set: it must not hold those of two heads.
+  const heads = list || setRows ? H : G;
   const units = B * heads;
   const rows = (H / heads) * N;
   const layout: Layout = {
@@ -112,12 +122,13 @@ export function attendInto(
     vUnits: B * G,
     biasUnits: bias?.length === B * S ? B : B * G,
     biasSpan: bias?.length === B * S ? heads : heads / G,
-    ...workgroup(recording, input, rows),
+    setRows: setRows ?? 2 ** 31,
+    ...workgroup(recording, input, setRows ?? rows),
   };
   const most = recording.gpu.limits.bindingBytes - 512;
   const fits = [q, k, v, out, lse, ...(bias ? [bias] : [])].every(({ length, type }) => length * bytesOf[type] <= most);
   if (!fits) {
-    attendInPieces(recording, input, layout, { out, lse });
+    attendInPieces(recording, input, layout, { out, lse }, options);
     return;
   }
   const all = { q: whole(q), k: whole(k), v: whole(v), bias: bias && whole(bias), firstRow: 0, firstKey: 0, keys: S };
@@ -142,6 +153,7 @@ interface Layout {
   readonly vUnits: number;
   readonly biasUnits: number;
   readonly biasSpan: number;
+  readonly setRows: number;
   readonly ROWS: number;
   readonly SPLIT: number;
   readonly TILE: number;
@@ -159,11 +171,11 @@ function workgroup({ gpu }: Recording, { D, E, list }: AttendInput, rows: number
 function cutKeys(
   { gpu }: Recording,
   { S, E, band, list }: AttendInput,
-  { units, rows, ROWS, TILE }: Layout,
+  { units, rows, setRows, ROWS, TILE }: Layout,
   wanted: number | undefined,
 ): { parts: number; perPart: number } {
-  // Bands and lists leave most keys out anyway.
-  if (band || list) return { parts: 1, perPart: S };
+  // Bands and lists leave most keys out anyway, and sets are for many queries.
+  if (band || list || setRows < rows) return { parts: 1, perPart: S };
   const groups = units * Math.ceil(rows / ROWS);
   const holds = Math.floor(gpu.limits.bindingBytes / (units * rows * E * bytesOf.f32));
   const useful = Math.min(Math.ceil(BUSY / groups), Math.floor(S / LEAST_KEYS));
@@ -223,7 +235,13 @@ function dispatchAttend(recording: Recording, input: AttendInput, layout: Layout
 }
 
 /** A unit, a range of rows and a range of keys at a time, so that every binding is within its limit. */
-function attendInPieces(recording: Recording, input: AttendInput, layout: Layout, { out, lse }: AttendResult): void {
+function attendInPieces(
+  recording: Recording,
+  input: AttendInput,
+  layout: Layout,
+  { out, lse }: AttendResult,
+  options: AttendOptions,
+): void {
   const { S, D, E, q, k, v, bias, list } = input;
   const { units, rows, qUnits, kUnits, kSpan, vUnits, biasUnits, biasSpan, ROWS, TILE } = layout;
   const most = recording.gpu.limits.bindingBytes - 512;
@@ -231,6 +249,9 @@ function attendInPieces(recording: Recording, input: AttendInput, layout: Layout
   const rowStep = within(Math.max(D, E) * bytesOf[q.type], ROWS);
   const keyStep = within(Math.max(D, E) * Math.max(bytesOf[k.type], bias ? bytesOf.f32 / E : 0), TILE);
   refuse('attend', [
+    options.split || options.setRows
+      ? `an array of linear attention is larger than a binding of ${most + 512} bytes`
+      : undefined,
     list && (rows > rowStep || S > keyStep)
       ? 'a list of blocks needs the rows and keys of a head in one binding'
       : undefined,

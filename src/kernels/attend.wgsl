@@ -40,6 +40,7 @@ struct Shape {
   vUnits: u32,
   biasUnits: u32,
   biasSpan: u32,
+  setRows: u32, // so many rows of a unit share v and bias; [sets,…] before their units
   qBase: u32, // where the arrays begin in their bindings, in elements
   kBase: u32,
   vBase: u32,
@@ -143,9 +144,10 @@ fn main(
   var steps = max(0, end - begin + i32(TILE) - 1) / i32(TILE);
   if (LIST) { steps = i32(blocks[list] * (LISTED / TILE)); }
 
+  let chunk = tile * ROWS / shape.setRows;
   let kAt = shape.kBase / LANES + unit / shape.kSpan % shape.kUnits * shape.keys * DL;
-  let vAt = shape.vBase / LANES + unit / shape.kSpan % shape.vUnits * shape.keys * EL;
-  let biasAt = shape.biasBase + unit / shape.biasSpan % shape.biasUnits * shape.keys;
+  let vAt = shape.vBase / LANES + (chunk * shape.vUnits + unit / shape.kSpan % shape.vUnits) * shape.keys * EL;
+  let biasAt = shape.biasBase + (chunk * shape.biasUnits + unit / shape.biasSpan % shape.biasUnits) * shape.keys;
   for (var step = 0; step < steps; step++) {
     var start = begin + step * i32(TILE);
     if (LIST) {

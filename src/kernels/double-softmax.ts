@@ -44,6 +44,11 @@ export interface FeatureState {
   readonly lse: GpuArray;
 }
 
+/** A state and what the keys it is of have added to their scores: keyBias_j − scale|k_j|²/2, f32 [B,G,S]. */
+export interface StateOfKeys extends FeatureState {
+  readonly bias: GpuArray;
+}
+
 /**
  * Records linear attention; the caller frees what it returns. `lse` is that of the second softmax, log Σ_r exp(ω_r·x_i + L_r + 2b_r): the log
  * of the row's sum of weights but for the factor exp(−|x_i|²/2).
@@ -63,7 +68,7 @@ export function featureState(
   recording: Recording,
   input: FeatureAttentionInput,
   split?: { readonly parts: number; readonly perPart: number },
-): FeatureState {
+): StateOfKeys {
   const { B, H, G = H, S, D, E, M, k, v, omega, keyBias, scale } = input;
   const bias = recording.scratch('f32', B * G * S);
   sumBias(recording, { units: B * G, keys: S, base: keyBias, baseUnits: B, k, D, half: scale / 2 }, bias);
@@ -75,21 +80,23 @@ export function featureState(
   };
   const shape = { B, H: G, G, N: M, S, D, E };
   attendInto(recording, { ...shape, q: omega, k, v, bias, scale: Math.sqrt(scale) }, state, { split });
-  return state;
+  return { ...state, bias };
 }
 
-/** Queries attend the features. */
+/** Queries attend the features; with `setRows`, every so many of them a state of their own, [sets,B,G,M,·]. */
 export function readFeatures(
   recording: Recording,
   input: FeatureAttentionInput,
   state: FeatureState,
   into: AttendResult,
+  setRows?: number,
 ): void {
   const { B, H, G = H, N, D, E, M, q, omega, featureBias, scale } = input;
-  const bias = recording.scratch('f32', B * G * M);
-  sumBias(recording, { units: B * G, keys: M, base: state.lse, baseUnits: B * G, more: featureBias, gain: 2 }, bias);
+  const units = (setRows ? Math.ceil(N / setRows) : 1) * B * G;
+  const bias = recording.scratch('f32', units * M);
+  sumBias(recording, { units, keys: M, base: state.lse, baseUnits: units, more: featureBias, gain: 2 }, bias);
   const shape = { B, H, G, N, S: M, D, E };
-  attendInto(recording, { ...shape, q, k: omega, v: state.out, bias, scale: Math.sqrt(scale) }, into);
+  attendInto(recording, { ...shape, q, k: omega, v: state.out, bias, scale: Math.sqrt(scale) }, into, { setRows });
 }
 
 interface BiasTerms {

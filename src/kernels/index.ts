@@ -2,7 +2,8 @@
 export { PerformersError } from '../errors.js';
 export { download, type ElementType, free, type GpuArray, upload } from './array.js';
 export { type AttendInput, type AttendResult, attend, type Band, type BlockList } from './attend.js';
-export { type FeatureAttentionInput, featureAttention } from './double-softmax.js';
+export { type CausalInput, type CausalResult, causalAttention, decodeStep, emptyState } from './causal.js';
+export { type FeatureAttentionInput, type FeatureState, featureAttention } from './double-softmax.js';
 export { type Gpu, type GpuOptions, type KernelLimits, openGpu } from './gpu.js';
 export { type HybridCodebook, type HybridInput, hybridAttention } from './hybrid.js';
 export { merge } from './merge.js';

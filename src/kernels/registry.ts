@@ -2,10 +2,13 @@
 import { addPartsKernel } from './gen/add-parts.js';
 import { assignKernel } from './gen/assign.js';
 import { attendKernel } from './gen/attend.js';
+import { causalPairsKernel } from './gen/causal-pairs.js';
 import { codeSumsKernel } from './gen/code-sums.js';
+import { decodeKernel } from './gen/decode.js';
 import { hybridKernel } from './gen/hybrid.js';
 import { keyBiasKernel } from './gen/key-bias.js';
 import { mergeKernel } from './gen/merge.js';
+import { scanKernel } from './gen/scan.js';
 import { topKeysKernel } from './gen/top-keys.js';
 import type { Kernel } from './kernel.js';
 
@@ -18,4 +21,7 @@ export const kernels = {
   assign: assignKernel,
   code_sums: codeSumsKernel,
   add_parts: addPartsKernel,
+  scan: scanKernel,
+  causal_pairs: causalPairsKernel,
+  decode: decodeKernel,
 } satisfies Record<string, Kernel>;

@@ -126,9 +126,7 @@ describe.skipIf(noDevice)('a device', () => {
 
   it('says that memory is out: in one buffer, and in all', async () => {
     const own = await openGpu({ gpu: webgpu });
-    await expect(
-      run(own, (recording) => recording.result('f32', 2 ** 40)),
-    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+    await expect(run(own, (recording) => recording.result('f32', 2 ** 40))).rejects.toThrowErrorMatchingInlineSnapshot(`
       [PerformersError: PF703  a buffer of 4398046511104 bytes is wanted; this device holds 1073741824 in one
         at   maxBufferSize
         mend use a shorter input, a smaller batch or float16]

@@ -74,7 +74,7 @@ describe('specialise', () => {
   it.each([{ WIDTH: 'f16' }, { WIDTH: -1 }, { WIDTH: 1.5 }, { FAST: 1 }, { elem: 'f16; var<private> a' }, { elem: 3 }])(
     'refuses a value of another kind: %o',
     (parameters) => {
-      expect(() => load(parameters as Parameters)).toThrow('PF705');
+      expect(() => load(parameters as unknown as Parameters)).toThrow('PF705');
     },
   );
 
