@@ -62,6 +62,11 @@ export interface BlockList {
   readonly blocks: GpuArray;
   /** 1 + the most blocks a list may hold. */
   readonly stride: number;
+  /**
+   * Of lists made on the device (select-blocks.ts): only blocks of queries with something in their list are attended. `blocks` goes on with
+   * a queue of them behind the lists, and `groups` [3] is how many workgroups that takes. All other rows are written by who made the lists.
+   */
+  readonly queue?: { readonly groups: GpuArray };
 }
 
 export interface AttendResult {
@@ -214,6 +219,7 @@ function dispatchAttend(recording: Recording, input: AttendInput, layout: Layout
       BAND: band !== undefined,
       LIST: list !== undefined,
       LISTED: list?.keyBlock ?? TILE,
+      QUEUE: list?.queue !== undefined,
       RESUME: piece.resume ?? false,
     },
     bindings: { q, k, v, bias: bias ?? unread(k), blocks: list ? whole(list.blocks) : unread(k), out, lse },
@@ -228,9 +234,18 @@ function dispatchAttend(recording: Recording, input: AttendInput, layout: Layout
         outBase: out.base,
         lseBase: lse.base,
       },
-      ...{ listStride: list?.stride ?? 0, block, before, after, offset, causal: Number(causal), scale },
+      ...{
+        listStride: list?.stride ?? 0,
+        queueAt: (list?.stride ?? 0) * units * Math.ceil(rows / ROWS),
+        block,
+        before,
+        after,
+        offset,
+        causal: Number(causal),
+        scale,
+      },
     },
-    groups: units * Math.ceil(rows / ROWS) * piece.parts,
+    groups: list?.queue ? { indirect: list.queue.groups } : units * Math.ceil(rows / ROWS) * piece.parts,
   });
 }
 

@@ -23,6 +23,7 @@ const BIAS = false;
 const BAND = false; // causal, window: a row sees the keys of a band
 const LIST = false; // ROWS rows see the blocks of LISTED keys in their list
 const LISTED = 16u; // a multiple of TILE
+const QUEUE = false; // only tiles that are queued in blocks: from queueAt on their number, then unit · tiles + tile of each
 const RESUME = false; // begin with what out and lse hold
 // ---- end
 struct Shape {
@@ -48,6 +49,7 @@ struct Shape {
   outBase: u32,
   lseBase: u32,
   listStride: u32, // numbers of a tile in blocks
+  queueAt: u32,
   block: u32, // a band is that of a block of so many positions
   before: i32, // and so many keys before and after it
   after: i32,
@@ -99,8 +101,12 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let tiles = (shape.rows + ROWS - 1u) / ROWS;
-  let item = group.x + group.y * groups.x;
+  var item = group.x + group.y * groups.x;
   if (item >= shape.units * tiles * shape.parts) { return; }
+  if (QUEUE) {
+    if (item >= blocks[shape.queueAt]) { return; }
+    item = blocks[shape.queueAt + 1u + item];
+  }
   let part = item % shape.parts;
   let tile = item / shape.parts % tiles;
   let unit = item / (shape.parts * tiles);

@@ -9,3 +9,4 @@ export { type HybridCodebook, type HybridInput, hybridAttention } from './hybrid
 export { merge } from './merge.js';
 export type { BufferPool, PoolCounts } from './pool.js';
 export { type Recording, run } from './record.js';
+export { type SparseInput, sparseAttention } from './sparse.js';

@@ -37,9 +37,14 @@ export interface Recording {
   dispatch(dispatch: Dispatch): void;
   /** Copies all of `from` to `into`, from element `at` on; both whole numbers of 4 bytes. */
   copy(from: GpuArray, into: GpuArray, at?: number): void;
+  /** Fills an array of `scratch` or `result` with zeros. */
+  clear(array: GpuArray): void;
 }
 
-type Step = Dispatch | { readonly from: GpuArray; readonly into: GpuArray; readonly at: number };
+type Step =
+  | Dispatch
+  | { readonly cleared: GpuArray }
+  | { readonly from: GpuArray; readonly into: GpuArray; readonly at: number };
 
 /**
  * Records what `build` asks for and submits it; resolves when the device has accepted it. Reading back waits for the results.
@@ -70,6 +75,7 @@ export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Prom
       scratch: taking(scratch),
       dispatch: (dispatch) => steps.push(dispatch),
       copy: (from, into, at = 0) => steps.push({ from, into, at }),
+      clear: (cleared) => steps.push({ cleared }),
     });
     submit(gpu, steps);
   } catch (error) {
@@ -147,6 +153,10 @@ function submit(gpu: Gpu, steps: readonly Step[]): void {
     } else {
       pass?.end();
       pass = undefined;
+      if ('cleared' in step) {
+        encoder.clearBuffer(step.cleared.buffer);
+        continue;
+      }
       const { from, into, at } = step;
       const offset = (into.offset ?? 0) + at * bytesOf[into.type];
       const size = from.length * bytesOf[from.type];

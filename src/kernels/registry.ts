@@ -4,10 +4,13 @@ import { assignKernel } from './gen/assign.js';
 import { attendKernel } from './gen/attend.js';
 import { causalPairsKernel } from './gen/causal-pairs.js';
 import { codeSumsKernel } from './gen/code-sums.js';
+import { compactKernel } from './gen/compact.js';
 import { decodeKernel } from './gen/decode.js';
+import { estimateKernel } from './gen/estimate.js';
 import { hybridKernel } from './gen/hybrid.js';
 import { keyBiasKernel } from './gen/key-bias.js';
 import { mergeKernel } from './gen/merge.js';
+import { quantizeKernel } from './gen/quantize.js';
 import { scanKernel } from './gen/scan.js';
 import { topKeysKernel } from './gen/top-keys.js';
 import type { Kernel } from './kernel.js';
@@ -24,4 +27,7 @@ export const kernels = {
   scan: scanKernel,
   causal_pairs: causalPairsKernel,
   decode: decodeKernel,
+  quantize: quantizeKernel,
+  estimate: estimateKernel,
+  compact: compactKernel,
 } satisfies Record<string, Kernel>;
