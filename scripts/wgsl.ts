@@ -1,6 +1,7 @@
 /**
  * Writes src/kernels/gen/<name>.ts, the text of every src/kernels/<name>.wgsl as a module (`npm run wgsl`). A module is the one form in which
- * vitest, tsx, vite, esbuild and tsup all take a text; a test holds these files to their sources.
+ * vitest, tsx, vite, esbuild and tsup all take a text; a test holds these files to their sources. Comments stay behind, a page has no
+ * use for them; lines stay where they are, so that a compiler's message points into the file.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -12,7 +13,7 @@ export function kernelModules(): { name: string; file: URL; module: string }[] {
   const sources = readdirSync(folder).filter((file) => file.endsWith('.wgsl'));
   return sources.sort().map((source) => {
     const name = source.slice(0, -'.wgsl'.length);
-    const text = readFileSync(new URL(source, folder), 'utf8').replace(/[`\\]|\$\{/g, '\\$&');
+    const text = withoutComments(readFileSync(new URL(source, folder), 'utf8'));
     const constant = name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
     const module = [
       `// Made from ../${source} by scripts/wgsl.ts.`,
@@ -26,6 +27,11 @@ export function kernelModules(): { name: string; file: URL; module: string }[] {
     ].join('\n');
     return { name, file: new URL(`gen/${name.replaceAll('_', '-')}.ts`, folder), module };
   });
+}
+
+/** WGSL has no strings: whatever follows two slashes is a comment. The marks around the parameters are kept. */
+function withoutComments(text: string): string {
+  return text.replace(/[ \t]*\/\/(?! ---- (parameters|end)$).*$/gm, '');
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -10,7 +10,7 @@
  * Cost of a prompt: 4M(D + E) multiply-adds a token, CHUNK · M exponentials a token, and M(E + 1) numbers of state a chunk and head in memory.
  */
 import { type GpuArray, upload } from './array.js';
-import type { AttendResult } from './attend.js';
+
 import {
   checkFeatureAttention,
   type FeatureAttentionInput,
@@ -22,6 +22,7 @@ import { causalPairsKernel } from './gen/causal-pairs.js';
 import { decodeKernel } from './gen/decode.js';
 import { scanKernel } from './gen/scan.js';
 import type { Gpu } from './gpu.js';
+import type { AttendResult } from './merge.js';
 import { type Recording, whole } from './record.js';
 import { arrayFault, lanesOf, refuse, unread, wholeFault } from './shape.js';
 

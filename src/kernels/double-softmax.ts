@@ -7,8 +7,9 @@
  * Neither N × M features nor N × S scores are ever in memory. Cost 2M(D + E) multiply-adds and 2 M exponentials a token.
  */
 import type { GpuArray } from './array.js';
-import { type AttendResult, attendInto } from './attend.js';
+import { attendInto } from './attend.js';
 import { keyBiasKernel } from './gen/key-bias.js';
+import type { AttendResult } from './merge.js';
 import { type Recording, slice, whole } from './record.js';
 import { arrayFault, lanesOf, refuse, unread, wholeFault } from './shape.js';
 

@@ -1,9 +1,15 @@
 /** Attention over a set of keys from that over its parts: the monoid that makes attention a sum. See merge.wgsl. */
 import type { GpuArray } from './array.js';
-import type { AttendResult } from './attend.js';
 import { mergeKernel } from './gen/merge.js';
 import { type Recording, whole } from './record.js';
 import { arrayFault, lanesOf, refuse } from './shape.js';
+
+/** What `attend` gives. */
+export interface AttendResult {
+  readonly out: GpuArray; // [B,H,N,E], of q's type
+  /** f32 [B,H,N]; −3e38 for a query that sees no key, which gets zeros. */
+  readonly lse: GpuArray;
+}
 
 /** Attention of the same R queries over P sets of keys. */
 export interface MergeInput {

@@ -11,11 +11,13 @@
  * (METHODS F.1), 8 by .008 σ; 1 bit is a rough sign agreement, for trying.
  */
 import { bytesOf, type GpuArray } from './array.js';
-import { type AttendInput, type AttendResult, attendInto, checkAttend } from './attend.js';
+import { attendInto } from './attend.js';
+import { type AttendInput, checkAttend } from './attend-input.js';
 import { codeSums } from './code-sums.js';
 import { compactKernel } from './gen/compact.js';
 import { estimateKernel } from './gen/estimate.js';
 import { quantizeKernel } from './gen/quantize.js';
+import type { AttendResult } from './merge.js';
 import { type Recording, whole } from './record.js';
 import { refuse, unread, wholeFault } from './shape.js';
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gaussians } from '../../src/features/rng.js';
-import { type AttendInput, attend, type Band } from '../../src/kernels/attend.js';
+import { attend } from '../../src/kernels/attend.js';
+import type { AttendInput, Band } from '../../src/kernels/attend-input.js';
 import type { Gpu } from '../../src/kernels/gpu.js';
 import { type Dispatch, run } from '../../src/kernels/record.js';
 import { close, expectMutantFails } from '../close.js';

@@ -18,6 +18,9 @@ if (!adapter)
 /** Whether the adapter has shader-f16; software adapters often have not. */
 export const hasF16 = adapter?.features.has('shader-f16') ?? false;
 
+/** Chromium's own adapter, on the processor. */
+export const software = /swiftshader/i.test(`${adapter?.info.architecture} ${adapter?.info.description}`);
+
 /** For `describe.skipIf`. */
 export const noDevice = !adapter;
 

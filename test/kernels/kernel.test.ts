@@ -102,21 +102,32 @@ describe('specialise', () => {
     const text = specialise(attendKernel, parameters, { packedDot: false });
     expect(text.slice(0, text.indexOf('// ---- end')).replace(/^\/\/ .*\n/gm, '')).toMatchInlineSnapshot(`
       "enable f16;
-      alias quad = vec4<f16>; // what q and k are stored as: LANES numbers
-      alias quadV = vec4<f16>; // what v is stored as
-      alias sums = vec4<f32>; // the same in f32
-      alias result = vec4<f16>; // what out is stored as
-      const LANES = 4u; // 1 where D or E is not a multiple of 4
+
+
+
+
+
+
+
+
+
+
+      alias quad = vec4<f16>;
+      alias quadV = vec4<f16>;
+      alias sums = vec4<f32>;
+      alias result = vec4<f16>;
+      const LANES = 4u;
       const D = 96u;
       const E = 32u;
-      const ROWS = 16u; // rows a workgroup
-      const SPLIT = 4u; // threads a row, each with every SPLIT-th key
-      const TILE = 16u; // keys in workgroup memory at a time
+      const ROWS = 16u;
+      const SPLIT = 4u;
+      const TILE = 16u;
       const BIAS = false;
-      const BAND = true; // causal, window: a row sees the keys of a band
-      const LIST = false; // ROWS rows see the blocks of LISTED keys in their list
-      const LISTED = 16u; // a multiple of TILE
-      const RESUME = false; // begin with what out and lse hold
+      const BAND = true;
+      const LIST = false;
+      const LISTED = 16u;
+      const QUEUE = false;
+      const RESUME = false;
       "
     `);
   });

@@ -3,16 +3,16 @@ import type { Kernel } from '../kernel.js';
 
 export const addPartsKernel: Kernel = {
   name: 'add_parts',
-  text: `// add_parts.wgsl: out[i] = Σ_p parts[p,i]
-// in   parts [P,L]    out  out [L]
-// grid one thread an i, WG threads a workgroup, in rows of num_workgroups.x
-// bound 1e-5, test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
 // ---- parameters
 const WG = 64u;
 // ---- end
 struct Shape {
-  length: u32, // L
-  parts: u32, // P
+  length: u32,
+  parts: u32,
   outBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;

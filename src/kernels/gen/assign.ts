@@ -3,14 +3,14 @@ import type { Kernel } from '../kernel.js';
 
 export const assignKernel: Kernel = {
   name: 'assign',
-  text: `// assign.wgsl: the code of every key   (rewrite/lower/far-field.ts)
-//   code_j = argmax_c (f_j − f̄)·W_c + b_c, the first of equals    f_j = k_j, or [k_j | v_j] with VALUES; f̄ its mean over visible keys
-// in   k [U,S,D]  v [U,S,E]  means [U,D+E+4]  weights [H,F,C]  offsets [H,C]    out  code [U,S]
-//      means are sums of k, of v and of ones over visible keys (code_sums.wgsl); U = B·H units, F = D or D + E
-// grid one thread a key, WG threads a workgroup, in rows of num_workgroups.x
-// bound: exact but for rounding of the scores; test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
 // ---- parameters
-alias elem = f32; // what k and v are stored as
+alias elem = f32;
 const D = 64u;
 const E = 64u;
 const CODES = 32u;
@@ -18,11 +18,11 @@ const WG = 64u;
 const VALUES = false;
 // ---- end
 struct Shape {
-  units: u32, // U
-  keys: u32, // S
-  heads: u32, // H
+  units: u32,
+  keys: u32,
+  heads: u32,
   firstUnit: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
+  kBase: u32,
   vBase: u32,
   meanBase: u32,
   codeBase: u32,
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let unit = row / shape.keys;
   let head = (shape.firstUnit + unit) % shape.heads;
   let meanAt = shape.meanBase + unit * (D + E + 4u);
-  // Where every key is hidden there is nothing to divide, and no code matters.
+
   let inverse = 1.0 / max(means[meanAt + D + E], 1e-9);
   var x: array<f32, F>;
   for (var f = 0u; f < D; f++) { x[f] = f32(k[shape.kBase + row * D + f]) - inverse * means[meanAt + f]; }

@@ -3,42 +3,42 @@ import type { Kernel } from '../kernel.js';
 
 export const attendKernel: Kernel = {
   name: 'attend',
-  text: `// attend.wgsl: softmax attention over a set of keys, with an online softmax (Milakov and Gimelshein 2018)   (attention/exact.ts)
-//   s_ij = scale q_i·k_j + bias_j,  lse_i = log Σ_j exp(s_ij),  out_i = Σ_j exp(s_ij − lse_i) v_j     over the keys that i sees
-// in   q [·,R,D]  k [·,S,D]  v [·,S,E]  bias [·,S]  blocks [U,tiles,1+·]    out  out [P,U,R,E]  lse [P,U,R]
-//      U units, each of R query rows and S keys: a unit is a (batch, key head), its rows are the tokens of all query heads
-//      that share the keys, so that N tokens and G heads a group are R = G·N rows, row r at position r mod N.
-//      An array with fewer units than U is shared: unit u reads unit (u / span) mod units of it.
-// grid one workgroup a (unit, ROWS rows, part of the keys), in rows of num_workgroups.x
-// what a row does not see: bias ≤ −1e30, outside of its band, not in a listed block, behind S. Values there are never multiplied.
-// A row that sees nothing gives out = 0 and lse = −3e38.
-// f32 sums whatever the arrays are; bound 1e-5 (f32), test/kernels/attend.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
+
+
+
+
 // ---- parameters
-alias quad = vec4<f32>; // what q and k are stored as: LANES numbers
-alias quadV = vec4<f32>; // what v is stored as
-alias sums = vec4<f32>; // the same in f32
-alias result = vec4<f32>; // what out is stored as
-const LANES = 4u; // 1 where D or E is not a multiple of 4
+alias quad = vec4<f32>;
+alias quadV = vec4<f32>;
+alias sums = vec4<f32>;
+alias result = vec4<f32>;
+const LANES = 4u;
 const D = 64u;
 const E = 64u;
-const ROWS = 64u; // rows a workgroup
-const SPLIT = 1u; // threads a row, each with every SPLIT-th key
-const TILE = 16u; // keys in workgroup memory at a time
+const ROWS = 64u;
+const SPLIT = 1u;
+const TILE = 16u;
 const BIAS = false;
-const BAND = false; // causal, window: a row sees the keys of a band
-const LIST = false; // ROWS rows see the blocks of LISTED keys in their list
-const LISTED = 16u; // a multiple of TILE
-const QUEUE = false; // only tiles that are queued in blocks: from queueAt on their number, then unit · tiles + tile of each
-const RESUME = false; // begin with what out and lse hold
+const BAND = false;
+const LIST = false;
+const LISTED = 16u;
+const QUEUE = false;
+const RESUME = false;
 // ---- end
 struct Shape {
   units: u32,
-  rows: u32, // R
-  keys: u32, // S
-  parts: u32, // P
-  perPart: u32, // keys a part
-  tokens: u32, // N
-  firstRow: u32, // of these rows in their unit
+  rows: u32,
+  keys: u32,
+  parts: u32,
+  perPart: u32,
+  tokens: u32,
+  firstRow: u32,
   firstKey: u32,
   qUnits: u32,
   kUnits: u32,
@@ -46,19 +46,19 @@ struct Shape {
   vUnits: u32,
   biasUnits: u32,
   biasSpan: u32,
-  setRows: u32, // so many rows of a unit share v and bias; [sets,…] before their units
-  qBase: u32, // where the arrays begin in their bindings, in elements
+  setRows: u32,
+  qBase: u32,
   kBase: u32,
   vBase: u32,
   biasBase: u32,
   outBase: u32,
   lseBase: u32,
-  listStride: u32, // numbers of a tile in blocks
+  listStride: u32,
   queueAt: u32,
-  block: u32, // a band is that of a block of so many positions
-  before: i32, // and so many keys before and after it
+  block: u32,
+  before: i32,
   after: i32,
-  offset: i32, // key position of query position 0
+  offset: i32,
   causal: u32,
   scale: f32,
 }
@@ -76,9 +76,9 @@ const DL = D / LANES;
 const EL = E / LANES;
 const HIDDEN = -1e30;
 const NOTHING = -3e38;
-// Adds up the lanes of a sum: all four, or the one that vec4f(f32) repeats.
+
 const FOLD = vec4f(1.0, f32(LANES / 4u), f32(LANES / 4u), f32(LANES / 4u));
-// Two threads a row at least exchange what they have.
+
 const EXCHANGE = select(1u, WG, SPLIT > 1u);
 
 var<workgroup> tileKeys: array<sums, TILE * DL>;
@@ -88,11 +88,11 @@ var<workgroup> exchange: array<sums, EXCHANGE>;
 var<workgroup> exchangeMost: array<f32, EXCHANGE>;
 var<workgroup> exchangeTotal: array<f32, EXCHANGE>;
 
-// The keys [x, y) that the query at a position sees.
+
 fn band(position: u32) -> vec2<i32> {
   let at = i32(position) + shape.offset;
   let size = i32(shape.block);
-  // Rounds down below 0 too.
+
   let start = at - ((at % size) + size) % size;
   var end = start + size + shape.after;
   if (shape.causal == 1u) { end = min(end, at + 1); }
@@ -141,7 +141,7 @@ fn main(
   var end = min(begin + i32(shape.perPart), i32(shape.keys));
   var mine = vec2<i32>(begin, end);
   if (BAND) {
-    // Of all rows of the tile; a tile that holds the end of one head and the beginning of the next sees what either sees.
+
     let first = shape.firstRow + tile * ROWS;
     let last = shape.firstRow + min(tile * ROWS + ROWS, shape.rows) - 1u;
     let across = first / shape.tokens != last / shape.tokens;
@@ -186,7 +186,7 @@ fn main(
       var products = sums(0.0);
       for (var d = 0u; d < DL; d++) { products += x[d] * tileKeys[t * DL + d]; }
       score += dot(vec4f(products), FOLD);
-      // Rare after the first few keys, hence no rescaling of every step.
+
       if (score > most) {
         let shrink = exp(most - score);
         total *= shrink;

@@ -3,33 +3,33 @@ import type { Kernel } from '../kernel.js';
 
 export const causalPairsKernel: Kernel = {
   name: 'causal_pairs',
-  text: `// causal_pairs.wgsl: what queries have of the keys in their own chunk up to themselves, added to what they have of all before   (causal.ts)
-//   w_ij = log Σ_r exp(scale ω_r·q_i + scale ω_r·k_j + bias_j + 2b_r),  j ≤ i in the chunk of i: the features' own estimate of exp(q·k)
-//   lse′ = log(exp(lse_i) + Σ_j exp(w_ij)),  out′ = exp(lse_i − lse′) out_i + Σ_j exp(w_ij − lse′) v_j
-// in   q [B,H,N,D]  k [B,G,N,D]  v [B,G,N,E]  omega [G,M,D]  bias [B,G,N]  featureBias [G,M]    in and out  out [B,H,N,E]  lse [B,H,N]
-// grid one workgroup a (query head, CHUNK tokens), in rows of num_workgroups.x. Sums over features are taken FEATURES at a time, so
-//      that no [N,M] is in memory
-// Each pair has a maximum of its own: no later token can make an earlier one underflow.
-// bound 1e-5, test/kernels/causal.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
+
+
 // ---- parameters
-alias quad = vec4<f32>; // what q, k, v and omega are stored as: LANES numbers
-alias sums = vec4<f32>; // the same in f32
-alias result = vec4<f32>; // what out is stored as
-const LANES = 4u; // 1 where D or E is not a multiple of 4
+alias quad = vec4<f32>;
+alias sums = vec4<f32>;
+alias result = vec4<f32>;
+const LANES = 4u;
 const D = 64u;
 const E = 64u;
 const M = 64u;
 const CHUNK = 32u;
-const FEATURES = 16u; // at a time
-const WG = 64u; // a multiple of CHUNK
-const WEIGHTED = false; // features have a bias
+const FEATURES = 16u;
+const WG = 64u;
+const WEIGHTED = false;
 // ---- end
 struct Shape {
-  units: u32, // B·H
-  span: u32, // H / G
-  keyHeads: u32, // G
-  tokens: u32, // N
-  scale: f32, // √ of that of q·k
+  units: u32,
+  span: u32,
+  keyHeads: u32,
+  tokens: u32,
+  scale: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> q: array<quad>;
@@ -46,8 +46,8 @@ const EL = E / LANES;
 const HIDDEN = -1e30;
 const NOTHING = -3e38;
 const FOLD = vec4f(1.0, f32(LANES / 4u), f32(LANES / 4u), f32(LANES / 4u));
-const PAIRS = CHUNK * CHUNK / WG; // a thread
-const THREADS = WG / CHUNK; // a row
+const PAIRS = CHUNK * CHUNK / WG;
+const THREADS = WG / CHUNK;
 
 var<workgroup> queryLogits: array<f32, CHUNK * FEATURES>;
 var<workgroup> keyLogits: array<f32, CHUNK * FEATURES>;
@@ -117,7 +117,7 @@ fn main(
   }
   let t = thread / THREADS;
   let row = unit * shape.tokens + start + t;
-  // Read by all threads of the row before one of them writes it.
+
   var before = NOTHING;
   if (t < count) { before = lse[row]; }
   workgroupBarrier();

@@ -3,29 +3,29 @@ import type { Kernel } from '../kernel.js';
 
 export const codeSumsKernel: Kernel = {
   name: 'code_sums',
-  text: `// code_sums.wgsl: weighted sums of keys, values and ones by code, over a part of the keys   (rewrite/lower/far-field.ts)
-//   sums[c] = Σ_{j: code_j = c} exp(bias_j) [k_j | v_j | 1 0 0 0]
-// in   k [U,S,D]  v [U,S,E]  bias [·,S]  code [U,S]    out  sums [P,U,C,D+E+4]
-// grid one workgroup a (unit, part of the keys, WG of the D+E+4 columns): a thread owns a column, so nothing is shared and no barrier
-//      is needed; rows are read whole
-// bound 1e-5, test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
 // ---- parameters
-alias elem = f32; // what k and v are stored as
+alias elem = f32;
 const D = 64u;
 const E = 64u;
 const CODES = 32u;
 const WG = 32u;
 const BIAS = false;
-const CODED = false; // else all keys have code 0
+const CODED = false;
 // ---- end
 struct Shape {
-  units: u32, // U
-  keys: u32, // S
-  parts: u32, // P
+  units: u32,
+  keys: u32,
+  parts: u32,
   perPart: u32,
   firstUnit: u32,
-  biasSpan: u32, // units that share a row of bias
-  kBase: u32, // where the arrays begin in their bindings, in elements
+  biasSpan: u32,
+  kBase: u32,
   vBase: u32,
   biasBase: u32,
   codeBase: u32,
@@ -38,7 +38,7 @@ struct Shape {
 @group(0) @binding(4) var<storage, read> code: array<u32>;
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;
 
-// Whole numbers of 4, for those who read four at a time.
+
 const F = D + E + 4u;
 const HIDDEN = -1e30;
 const SLICES = (F + WG - 1u) / WG;
@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var weight = 1.0;
     if (BIAS) {
       let given = bias[biasAt + j];
-      // What is hidden is not multiplied: it may be anything.
+
       if (given <= HIDDEN) { continue; }
       weight = exp(given);
     }

@@ -3,22 +3,22 @@ import type { Kernel } from '../kernel.js';
 
 export const compactKernel: Kernel = {
   name: 'compact',
-  text: `// compact.wgsl: marks of blocks as lists, and a queue of the lists that hold something   (estimate.wgsl; attend.wgsl, LIST and QUEUE)
-// in   marks [T,⌈B/32⌉]    out  blocks: T lists of (count, blocks in rising order) at a stride of 1 + B, then a queue (count, tiles);
-//      groups [3] for an indirect dispatch of one workgroup a queued tile; out and lse of the rows of empty lists: 0 and −3e38
-//      T tiles of ROWS queries, ⌈N/ROWS⌉ a unit. \`blocks\` and \`groups\` begin as zeros, so does \`out\`.
-// grid one thread a tile, WG threads a workgroup, in rows of num_workgroups.x
-// Order in the queue differs from run to run; what is computed does not. test/kernels/low-bit.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
 // ---- parameters
 const ROWS = 64u;
 const WG = 64u;
 // ---- end
 struct Shape {
-  tiles: u32, // T
-  rowBlocks: u32, // tiles a unit
-  tokens: u32, // N
-  keyBlocks: u32, // B
-  most: u32, // workgroups a side of a grid
+  tiles: u32,
+  rowBlocks: u32,
+  tokens: u32,
+  keyBlocks: u32,
+  most: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> marks: array<u32>;
@@ -40,7 +40,7 @@ fn main(
   let list = tile * (1u + shape.keyBlocks);
   var count = 0u;
   for (var w = 0u; w < perTile; w++) {
-    // Lowest bit first, and off it goes.
+
     for (var word = marks[tile * perTile + w]; word != 0u; word &= word - 1u) {
       count++;
       atomicStore(&blocks[list + count], 32u * w + countTrailingZeros(word));
@@ -56,7 +56,7 @@ fn main(
   let queue = shape.tiles * (1u + shape.keyBlocks);
   let slot = atomicAdd(&blocks[queue], 1u);
   atomicStore(&blocks[queue + 1u + slot], tile);
-  // Whoever comes last leaves a grid that holds all.
+
   atomicMax(&groupCounts[0], min(slot + 1u, shape.most));
   atomicMax(&groupCounts[1], slot / shape.most + 1u);
   atomicMax(&groupCounts[2], 1u);

@@ -3,26 +3,26 @@ import type { Kernel } from '../kernel.js';
 
 export const decodeKernel: Kernel = {
   name: 'decode',
-  text: `// decode.wgsl: one more token of causal linear attention   (causal.ts; METHODS of the state: a mean and a log mass a feature)
-//   A_r = scale ω_r·k + keyBias − scale²|k|²/2,  L′_r = logaddexp(L_r, A_r),  KV′_r = KV_r + exp(A_r − L′_r) (v − KV_r)
-//   out = Σ_r softmax_r(scale ω_r·q + L′_r + 2b_r) KV′_r
-// in   q [B,H,D]  k [B,G,D]  v [B,G,E]  omega [G,M,D]  featureBias [G,M]    in and out  kv [B,G,M,E]  mass [B,G,M]    out  out [B,H,E]
-// grid one workgroup a key head of a batch, in rows of num_workgroups.x: it alone has that state
-// The readable twin is three kernels: attend(Ω, k, v), merge with the state, attend(q, Ω, state).
-// bound 1e-5, test/kernels/causal.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
+
 // ---- parameters
-alias elem = f32; // what q, k, v, omega and out are stored as
+alias elem = f32;
 const D = 64u;
 const E = 64u;
 const M = 64u;
 const WG = 64u;
-const WEIGHTED = false; // features have a bias
+const WEIGHTED = false;
 // ---- end
 struct Shape {
-  units: u32, // B·G
-  span: u32, // H / G
-  keyHeads: u32, // G
-  scale: f32, // √ of that of q·k
+  units: u32,
+  span: u32,
+  keyHeads: u32,
+  scale: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> q: array<elem>;
@@ -63,7 +63,7 @@ fn main(
     let share = exp(own - grown);
     for (var e = 0u; e < E; e++) {
       let at = (unit * M + r) * E + e;
-      // A state that has seen nothing may hold anything.
+
       let before = select(0.0, kv[at], old > HIDDEN);
       kv[at] = before + share * (f32(v[unit * E + e]) - before);
     }

@@ -3,29 +3,29 @@ import type { Kernel } from '../kernel.js';
 
 export const estimateKernel: Kernel = {
   name: 'estimate',
-  text: `// estimate.wgsl: which blocks of keys a block of queries may need, from scores in few bits   (SALE, Ji et al. 2025, step 3)
-//   block (a, b) is marked where any i in a and j in b has factor · scale_i · scale_j · ⟨word_i, word_j⟩ > limit_i, and always where it is
-//   among the first \`sinks\` blocks or holds a key within \`local\` of a query of a; never where all of it lies behind a causal a
-// in   queries [U,N,W]  queryScales [U,N]  limits [U,N]  keys [U / span,S,W]  keyScales [U / span,S]    out  marks [U,A,⌈B/32⌉]
-//      A = ⌈N/ROWS⌉ blocks of queries, B = ⌈S/KEYS⌉ of keys, 32 to a word, low bits first; words as of quantize.wgsl
-// grid one workgroup a (unit, block of queries, 32 blocks of keys), a thread a query, in rows of num_workgroups.x
-//      8 bits: dot4I8Packed. 4 bits: the same on the upper and the lower halves of bytes. 1 bit: popcount of what differs
-// bound: integers are exact; test/kernels/low-bit.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
+
+
 // ---- parameters
 const D = 64u;
-const BITS = 8u; // 8, 4 or 1
+const BITS = 8u;
 const ROWS = 64u;
 const KEYS = 32u;
 // ---- end
 struct Shape {
-  units: u32, // U
-  span: u32, // H / G
-  tokens: u32, // N
-  keys: u32, // S
+  units: u32,
+  span: u32,
+  tokens: u32,
+  keys: u32,
   causal: u32,
   sinks: u32,
   local: i32,
-  offset: i32, // key position of query 0
+  offset: i32,
   factor: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -46,7 +46,7 @@ var<workgroup> marked: atomic<u32>;
 fn products(a: u32, b: u32) -> i32 {
   if (BITS == 1u) { return -2 * i32(countOneBits(a ^ b)); }
   if (BITS == 8u) { return dot4I8Packed(a, b); }
-  // A number of 4 bits in the upper half of a byte is 16 times itself, sign and all.
+
   let upper = 0xf0f0f0f0u;
   return (dot4I8Packed(a & upper, b & upper) + dot4I8Packed((a << 4u) & upper, (b << 4u) & upper)) / 256;
 }
@@ -94,7 +94,7 @@ fn main(
     workgroupBarrier();
     var any = false;
     for (var t = 0u; t < count; t++) {
-      // A hidden key; and one that a query in the middle of the block may not see.
+
       if (tileScales[t] < 0.0 || (shape.causal == 1u && i32(begin + t) > i32(start + thread) + shape.offset)) { continue; }
       var sum = select(0, i32(D), BITS == 1u);
       for (var w = 0u; w < W; w++) { sum += products(own[w], tile[t * W + w]); }

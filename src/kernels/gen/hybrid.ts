@@ -3,34 +3,34 @@ import type { Kernel } from '../kernel.js';
 
 export const hybridKernel: Kernel = {
   name: 'hybrid',
-  text: `// hybrid.wgsl: a window, chosen keys and summaries of all the rest under one softmax   (rewrite/lower/hybrid.ts)
-//   logits of a row = [ scale q·k_j + bias_j     for the keys around its block, and for the chosen ones
-//                     | scale q·k̄_c + log n_c    for every code c, over the keys that are neither: all sums less those of the window ]
-// in   q [U,N,D]  k [U,S,D]  v [U,S,E]  rest [U,S]  chosen [U,count,2]  code [U,S]  totals [U,C,D+E+4]    out  out [U,N,E]
-//      rest is the bias of every key with the chosen hidden (top_keys.wgsl), totals are sums by code over it (code_sums.wgsl: k, v, 1 and three zeros)
-// grid one workgroup a (unit, block of ROWS queries), in rows of num_workgroups.x. Window keys, chosen keys and pseudo-keys
-//      go through the same tile; pseudo-keys are made in it, so that no key set is ever in memory
-// A code with less than half a key left is none; a row that sees nothing gives zeros.
-// bound 1e-5, test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
+
+
+
 // ---- parameters
-alias quad = vec4<f32>; // what q, k and v are stored as: LANES numbers
-alias sums = vec4<f32>; // the same in f32
-alias result = vec4<f32>; // what out is stored as
-const LANES = 4u; // 1 where D or E is not a multiple of 4
+alias quad = vec4<f32>;
+alias sums = vec4<f32>;
+alias result = vec4<f32>;
+const LANES = 4u;
 const D = 64u;
 const E = 64u;
-const CODES = 32u; // 0 for none
-const ROWS = 32u; // queries a block
-const SPLIT = 2u; // threads a row, each with every SPLIT-th key
-const TILE = 16u; // keys in workgroup memory at a time
+const CODES = 32u;
+const ROWS = 32u;
+const SPLIT = 2u;
+const TILE = 16u;
 // ---- end
 struct Shape {
   units: u32,
-  tokens: u32, // N
-  keys: u32, // S
-  halo: u32, // keys before a block, and after it, that its queries see
-  count: u32, // of chosen keys
-  qBase: u32, // where the arrays begin in their bindings, in elements
+  tokens: u32,
+  keys: u32,
+  halo: u32,
+  count: u32,
+  qBase: u32,
   kBase: u32,
   vBase: u32,
   restBase: u32,
@@ -56,7 +56,7 @@ const EL = E / LANES;
 const FL = DL + EL + 4u / LANES;
 const HIDDEN = -1e30;
 const NOTHING = -3e38;
-// Adds up the lanes of a sum: all four, or the one that vec4f(f32) repeats.
+
 const FOLD = vec4f(1.0, f32(LANES / 4u), f32(LANES / 4u), f32(LANES / 4u));
 
 var<workgroup> tileKeys: array<sums, TILE * DL>;
@@ -71,7 +71,7 @@ var<private> acc: array<sums, EL>;
 var<private> most: f32 = NOTHING;
 var<private> total: f32 = 0.0;
 
-// The keys in the tile, every SPLIT-th a thread, into the running softmax of its row.
+
 fn absorb(count: u32, lane: u32) {
   for (var t = lane; t < count; t += SPLIT) {
     var score = tileBias[t];
@@ -145,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let count = min(TILE, CODES - start);
     let totalAt = shape.totalBase / LANES + (unit * CODES + start) * FL;
     workgroupBarrier();
-    // A thread owns a column of the tile until all sums are in it: lanes of keys, then of values, then the counts.
+
     for (var column = thread; column <= DL + EL; column += WG) {
       for (var c = 0u; c < count; c++) {
         let sum = totals[totalAt + c * FL + column];
@@ -160,7 +160,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var j = begin; j < end; j++) {
         let c = code[shape.codeBase + unit * shape.keys + j] - start;
         let given = rest[restAt + j];
-        // Codes before the first wrap to large numbers.
+
         if (c >= count || given <= HIDDEN) { continue; }
         let weight = exp(given);
         if (column < DL) {

@@ -3,15 +3,15 @@ import type { Kernel } from '../kernel.js';
 
 export const keyBiasKernel: Kernel = {
   name: 'key_bias',
-  text: `// key_bias.wgsl: what is added to the score of a key   (attend.wgsl; attention/double-softmax.ts)
-//   out[u,j] = base[u,j] + gain more[u,j] − half |k[u,j]|²     each term where it is asked for
-// in   base [·,S]  more [·,S]  k [U,S,D]    out  out [U,S]    arrays of fewer units are shared: (u / span) mod units
-// grid one thread a key, WG threads a workgroup, in rows of num_workgroups.x
-// A sum below −3e38 is −3e38: the key is hidden. bound 1e-5, test/kernels/double-softmax.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
 // ---- parameters
-alias quad = vec4<f32>; // what k is stored as: LANES numbers
-alias sums = vec4<f32>; // the same in f32
-const LANES = 4u; // 1 where D is not a multiple of 4
+alias quad = vec4<f32>;
+alias sums = vec4<f32>;
+const LANES = 4u;
 const D = 64u;
 const WG = 64u;
 const BASE = false;
@@ -19,13 +19,13 @@ const MORE = false;
 const SQUARE = false;
 // ---- end
 struct Shape {
-  rows: u32, // of these
+  rows: u32,
   firstRow: u32,
-  keys: u32, // S
+  keys: u32,
   baseUnits: u32,
   baseSpan: u32,
   moreUnits: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
+  kBase: u32,
   outBase: u32,
   gain: f32,
   half: f32,
@@ -60,7 +60,7 @@ fn main(
     sum -= shape.half * dot(vec4f(squares), FOLD);
   }
   if (MORE) { sum += shape.gain * more[unit % shape.moreUnits * shape.keys + key]; }
-  // The largest first term that is no number like the others: infinity is not to be computed with.
+
   if (BASE) { sum += max(base[unit / shape.baseSpan % shape.baseUnits * shape.keys + key], NOTHING); }
   out[shape.outBase + row] = max(sum, NOTHING);
 }

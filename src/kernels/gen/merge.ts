@@ -3,16 +3,16 @@ import type { Kernel } from '../kernel.js';
 
 export const mergeKernel: Kernel = {
   name: 'merge',
-  text: `// merge.wgsl: softmax attention over a set of keys from that over its parts   (attend.wgsl)
-//   lse = log Σ_p exp(lse_p),  out = Σ_p exp(lse_p − lse) out_p
-// in   parts [P,R,E]  masses [P,R]    out  out [R,E]  lse [R]    R rows in all, P parts
-// grid one thread an (r, LANES of E), WG threads a workgroup, in rows of num_workgroups.x
-// Parts that saw nothing (lse ≤ −1e30) do not count; a row of nothing but such gives out = 0 and lse = −3e38.
-// bound 1e-5 (f32), test/kernels/merge.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
 // ---- parameters
-alias sums = vec4<f32>; // LANES numbers in f32
-alias result = vec4<f32>; // what out is stored as
-const LANES = 4u; // 1 where E is not a multiple of 4
+alias sums = vec4<f32>;
+alias result = vec4<f32>;
+const LANES = 4u;
 const E = 64u;
 const WG = 64u;
 // ---- end

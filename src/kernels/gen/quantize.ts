@@ -3,17 +3,17 @@ import type { Kernel } from '../kernel.js';
 
 export const quantizeKernel: Kernel = {
   name: 'quantize',
-  text: `// quantize.wgsl: rows in 8, 4 or 1 bits a number, for estimates of scores   (estimate.wgsl; SALE, Ji et al. 2025, step 1)
-//   y = x − mean where CENTRED;  8, 4 bits: scale = max|y| / 127 or 7, word = round(y / scale);  1 bit: scale = mean|y|, bit = y < 0
-//   where LIMITED: limit_i ← limit_i + shift − factor x_i·mean, so that a score of x_i and a centred key is above limit_i where that of
-//   the key itself is above what was there
-// in   x [U,R,D]  sums [U / span,2D+4]  bias [·,R]    out  words [U,R,W]  scales [U,R]    in and out  limits [U,R]
-//      sums are those of all visible keys, and their number at 2D (code_sums.wgsl); W = ⌈D·BITS/32⌉ words, low bits first
-//      scale −1 marks a row that bias hides
-// grid one thread a row, WG threads a workgroup, in rows of num_workgroups.x
-// bound: equal but where y / scale is within rounding of a half; test/kernels/low-bit.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
+
+
+
 // ---- parameters
-alias elem = f32; // what x is stored as
+alias elem = f32;
 const D = 64u;
 const BITS = 8u;
 const WG = 64u;
@@ -22,10 +22,10 @@ const LIMITED = false;
 const BIAS = false;
 // ---- end
 struct Shape {
-  units: u32, // U
-  rows: u32, // R
-  span: u32, // units that share a mean
-  biasSpan: u32, // units that share a row of bias
+  units: u32,
+  rows: u32,
+  span: u32,
+  biasSpan: u32,
   factor: f32,
   shift: f32,
 }
@@ -37,9 +37,9 @@ struct Shape {
 @group(0) @binding(5) var<storage, read_write> scales: array<f32>;
 @group(0) @binding(6) var<storage, read_write> limits: array<f32>;
 
-const EACH = 32u / BITS; // numbers a word
+const EACH = 32u / BITS;
 const W = (D + EACH - 1u) / EACH;
-const LEVELS = f32(max(1u, (1u << (BITS - 1u)) - 1u)); // 1 bit has none, and divides by none
+const LEVELS = f32(max(1u, (1u << (BITS - 1u)) - 1u));
 const HIDDEN = -1e30;
 
 @compute @workgroup_size(WG)
@@ -66,7 +66,7 @@ fn main(
     sum += abs(y[d]);
   }
   if (LIMITED) { limits[row] += shape.shift - shape.factor * product; }
-  // A row of zeros has no scale of its own; any will do.
+
   var scale = select(max(most, 1e-30) / LEVELS, sum / f32(D), BITS == 1u);
   for (var w = 0u; w < W; w++) {
     var word = 0u;

@@ -3,17 +3,17 @@ import type { Kernel } from '../kernel.js';
 
 export const scanKernel: Kernel = {
   name: 'scan',
-  text: `// scan.wgsl: the state before every chunk of a sequence, from the states of the chunks alone   (causal.ts)
-//   after p chunks: lse = logaddexp(lse_first, lse_0 … lse_p−1),  out = Σ exp(lse_c − lse) out_c
-// in   pieces [P,R,E]  masses [P,R]  first [R,E]  firstMass [R]    out  out [P+1,R,E]  lse [P+1,R]    R = rows of all units
-// grid one thread an (r, LANES of E), which goes through the chunks; WG threads a workgroup, in rows of num_workgroups.x
-// A state that has seen nothing is out = 0 and lse = −3e38. bound 1e-5, test/kernels/causal.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
 // ---- parameters
-alias sums = vec4<f32>; // LANES numbers
-const LANES = 4u; // 1 where E is not a multiple of 4
+alias sums = vec4<f32>;
+const LANES = 4u;
 const E = 64u;
 const WG = 64u;
-const FIRST = false; // there is a state before the first chunk
+const FIRST = false;
 // ---- end
 struct Shape {
   rows: u32,

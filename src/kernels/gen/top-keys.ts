@@ -3,27 +3,27 @@ import type { Kernel } from '../kernel.js';
 
 export const topKeysKernel: Kernel = {
   name: 'top_keys',
-  text: `// top_keys.wgsl: the keys every query attends exactly: the first \`sinks\`, and those with the highest static score   (rewrite/lower/scored-globals.ts)
-//   chosen = the \`count\` visible keys highest in (j < sinks, k_j·q₀ + bias_j), the earlier of equals; rest = bias with the chosen hidden
-// in   k [U,S,D]  query [H,D]  bias [B,S]    scratch  order [U,S]    out  chosen [U,count,2]  rest [U,S]
-//      U = B·H units. A chosen key is its index and the bits of its bias; where there are too few, the index is S.
-// grid one workgroup a unit: radix selection, 8 bits at a time; exact, and the same in every run
-// bound: the choice is exact but for rounding of the scores; test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
+  text: `
+
+
+
+
+
 // ---- parameters
-alias elem = f32; // what k is stored as
+alias elem = f32;
 const D = 64u;
 const WG = 256u;
 const BIAS = false;
-const SCORED = false; // else the static score is 0
+const SCORED = false;
 // ---- end
 struct Shape {
   units: u32,
-  keys: u32, // S
-  heads: u32, // H
+  keys: u32,
+  heads: u32,
   firstUnit: u32,
   count: u32,
   sinks: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
+  kBase: u32,
   orderBase: u32,
   chosenBase: u32,
   restBase: u32,
@@ -40,13 +40,13 @@ const HIDDEN = -1e30;
 const NOTHING = -3e38;
 
 var<workgroup> bins: array<atomic<u32>, 256>;
-// Above and at the threshold, of every thread's keys.
+
 var<workgroup> above: array<u32, WG>;
 var<workgroup> level: array<u32, WG>;
 var<workgroup> prefix: u32;
 var<workgroup> wanted: u32;
 
-// A number that rises with x.
+
 fn rising(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   return bits ^ select(0x80000000u, 0xffffffffu, bits >> 31u == 1u);
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let kAt = shape.kBase + unit * shape.keys * D;
   let queryAt = (shape.firstUnit + unit) % shape.heads * D;
   let biasAt = (shape.firstUnit + unit) / shape.heads * shape.keys;
-  // Whole keys a thread, in their order, so that of equals the earlier is chosen. A thread reads back only what it wrote.
+
   let share = (shape.keys + WG - 1u) / WG;
   let begin = min(thread * share, shape.keys);
   let end = min(begin + share, shape.keys);
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let high = workgroupUniformLoad(&prefix);
     for (var j = begin; j < end; j++) {
       let rank = order[at + j];
-      // In two shifts: one by 32 bits is none at all.
+
       let upper = rank >> u32(shift);
       if (rank != 0u && (upper >> 8u) == high) { atomicAdd(&bins[upper & 255u], 1u); }
     }
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (thread == 0u) {
       var bin = 255u;
       var left = wanted;
-      // Ends in bin 0 where there are fewer keys than wanted: the threshold is then below all of them.
+
       for (; bin > 0u; bin--) {
         let inside = atomicLoad(&bins[bin]);
         if (inside >= left) { break; }
