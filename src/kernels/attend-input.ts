@@ -2,7 +2,7 @@
 import type { GpuArray } from './array.js';
 import { arrayFault, refuse, wholeFault } from './shape.js';
 
-export interface AttendShape {
+interface AttendShape {
   readonly B: number;
   /** Query heads, a multiple of G. */
   readonly H: number;

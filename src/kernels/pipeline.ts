@@ -17,7 +17,7 @@ export function pipelineOf(gpu: Gpu, kernel: Kernel, parameters: Parameters): Co
   cache.set(device, known);
   const sorted = Object.keys(parameters).sort();
   const label = `${kernel.name} ${sorted.map((name) => `${name}=${parameters[name]}`).join(' ')}`;
-  const key = `${label}${gpu.packedDot ? '' : ' no packed dot'}`;
+  const key = kernel.text.includes('dot4I8Packed') ? `${label} ${gpu.packedDot}` : label;
   const found = known.get(key);
   if (found) return found;
   const code = specialise(kernel, parameters, gpu);

@@ -30,7 +30,7 @@ export function wholeFault(name: string, value: number, least: number, most: num
   return `${name} must be a whole number from ${least} to ${most}, got ${value}`;
 }
 
-export function product(sizes: readonly number[]): number {
+function product(sizes: readonly number[]): number {
   return sizes.reduce((product, size) => product * size, 1);
 }
 

@@ -68,7 +68,7 @@ export function sparseAttention(recording: Recording, input: SparseInput): Atten
 type Options = Required<Pick<SparseInput, 'bits' | 'threshold' | 'local' | 'sinks' | 'causal'>>;
 
 /** Steps 1 to 3: marks [B,H,⌈N/64⌉,⌈⌈S/32⌉/32⌉]. */
-export function selectBlocks(recording: Recording, input: SparseInput & Options): GpuArray {
+function selectBlocks(recording: Recording, input: SparseInput & Options): GpuArray {
   const { B, H, G = H, N, S, D, E, q, k, bias, scale, bits, threshold, local, sinks, causal } = input;
   const perRow = Math.ceil(Math.ceil(S / KEYS) / 32);
   const groups = B * H * Math.ceil(N / ROWS) * perRow;

@@ -6,3 +6,4 @@ import '../kernels/gpu.test.js';
 import '../kernels/half.test.js';
 import '../kernels/hybrid.test.js';
 import '../kernels/low-bit.test.js';
+import '../kernels/merge.test.js';

@@ -223,13 +223,13 @@ describe.skipIf(noDevice)('attend on a device', () => {
 
   // 12 KiB hold 92 rows of 32 numbers: heads come one at a time, their rows in three pieces and their keys in two.
   it.each(Object.entries(large))('is the same where arrays are larger than a binding: %s', async (_name, input) => {
-    const small = await open({ limits: { bindingBytes: 12_288 } });
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 12_288 } });
     check(await onDevice(small, input), oracle(input));
     small.destroy();
   });
 
   it('is the same where there are more workgroups than one side of a grid holds', async () => {
-    const narrow = await open({ limits: { groups: 3 } });
+    const narrow = await open({ device: gpu.device, limits: { groups: 3 } });
     const input = cases['ragged, cross'];
     check(await onDevice(narrow, input), oracle(input));
     narrow.destroy();

@@ -5,7 +5,7 @@ import { type Recording, run } from '../../src/kernels/record.js';
 
 const inNode = typeof navigator === 'undefined' || navigator.gpu === undefined;
 // Named by a variable: a browser's server would follow a literal into Node's modules.
-const nodeOnly = './dawn.js';
+const nodeOnly = '../../scripts/dawn.js';
 export const webgpu: GPU | undefined =
   inNode && typeof process !== 'undefined' ? (await import(/* @vite-ignore */ nodeOnly)).dawn() : navigator.gpu;
 const adapter = await webgpu?.requestAdapter();

@@ -60,7 +60,7 @@ describe.skipIf(noDevice)('linear attention as two attentions on a device', () =
     const input = rounded(normalInput({ B: 1, H: 2, N: 5, S: 600, D: 8, E: 8 }, 12, { masked: [7] }));
     const want = oracle(input);
     close(await onDevice(gpu, input), want, bound);
-    const small = await open({ limits: { bindingBytes: 8192 } });
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 8192 } });
     close(await onDevice(small, input), want, bound);
     small.destroy();
   });

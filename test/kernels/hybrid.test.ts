@@ -109,7 +109,7 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
 
   it('is the same where heads come one at a time', async () => {
     const given = cases['batch 2, padding'];
-    const small = await open({ limits: { bindingBytes: 4096 } });
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 4096 } });
     close(await onDevice(small, given), oracle(given.input, given.hybrid), bound);
     small.destroy();
   });

@@ -99,7 +99,7 @@ describe.skipIf(noDevice)('attention to the blocks that an estimate keeps', () =
   });
 
   it.each(['8 bits', '4 bits'])('is the same, bit for bit, without packed integer dots: %s', async (name) => {
-    const plain = await open({ packedDot: false });
+    const plain = await open({ device: gpu.device, packedDot: false });
     expect(await onDevice(plain, cases[name])).toEqual(await onDevice(gpu, cases[name]));
     plain.destroy();
   });

@@ -5,7 +5,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { create } from 'webgpu';
-import { findChromium } from '../../scripts/chromium.js';
+import { findChromium } from './chromium.js';
 
 /** Kept: Dawn ends with the object that `create` returned. */
 let gpu: GPU | undefined;
