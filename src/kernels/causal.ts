@@ -83,6 +83,8 @@ export function decodeStep(
   checkFeatureAttention({ ...input, N: 1, S: 1 });
   checkState('decodeStep', state, B * G * M, E);
   refuse('decodeStep', [
+    // Two numbers a feature are in workgroup memory.
+    wholeFault('M', M, 1, Math.floor(recording.gpu.limits.workgroupBytes / 8)),
     keyBias ? 'a token that is hidden has nothing to add: leave it out instead of keyBias' : undefined,
   ]);
   const out = recording.result(q.type, B * H * E);

@@ -8,7 +8,10 @@ import type { Recording, Slice } from './record.js';
 export function refuse(kernel: string, wrong: readonly (string | undefined)[]): void {
   const faults = wrong.filter((fault) => fault !== undefined);
   if (faults.length === 0) return;
-  throw new PerformersError('PF706', faults.join('; '), { at: kernel, mend: 'pass row-major arrays of these shapes' });
+  throw new PerformersError('PF706', faults.join('; '), {
+    at: kernel,
+    mend: 'pass row-major arrays of these shapes, and options within these ranges',
+  });
 }
 
 /** What is wrong with an array that should hold one of these shapes, or undefined. */

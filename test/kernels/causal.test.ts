@@ -161,6 +161,14 @@ describe.skipIf(noDevice)('causal linear attention on a device', () => {
     close(last(await download(gpu, out)), last((await prefill(gpu, input)).out), bound);
   });
 
+  it('refuses arrays that are larger than a binding', async () => {
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 4096 } });
+    await expect(prefill(small, cases['whole chunks'])).rejects.toThrow(
+      /PF706 {2}an array of linear attention is larger/,
+    );
+    small.destroy();
+  });
+
   it('says what is wrong with a state', async () => {
     const input = tokens(cases['one chunk'], 0, 1);
     const state = { ...emptyState(gpu, input), lse: upload(gpu, [1, 2]) };

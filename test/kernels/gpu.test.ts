@@ -65,7 +65,7 @@ describe.skipIf(noDevice)('a device', () => {
     await expect(run(gpu, (recording) => attend(recording, wrong))).rejects.toThrowErrorMatchingInlineSnapshot(`
       [PerformersError: PF706  D must be a whole number from 1 to 256, got 300; H must be a multiple of G, got 3 and 2; q must hold [B,H,N,D] = [1,3,5,300] or [H,N,D] = [3,5,300], has 32 numbers; k must hold [B,G,S,D] = [1,2,4,300] or [G,S,D] = [2,4,300], has 32 numbers; v must be f32, is u32
         at   attend
-        mend pass row-major arrays of these shapes]
+        mend pass row-major arrays of these shapes, and options within these ranges]
     `);
     const odd = { out: q, lse: upload(gpu, numbers(5)) };
     await expect(run(gpu, (recording) => merge(recording, odd, odd))).rejects.toThrow('PF706');

@@ -52,7 +52,7 @@ const cases: Record<string, Case> = {
   'one token': draw({ N: 1 }, 9, parts),
   'fewer tokens than globals': draw({ N: 5 }, 10, { ...parts, globals: 16 }),
   '|q| × 20': draw({ N: 70 }, 11, { ...parts, qSize: 20 }),
-  'wide heads, more codes than a tile': draw({ N: 80, D: 64, E: 32 }, 12, {
+  'wide heads, more codes than a tile': draw({ N: 80, D: 32, E: 16 }, 12, {
     ...parts,
     codes: 20,
     block: 16,
@@ -112,6 +112,18 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
     const small = await open({ device: gpu.device, limits: { bindingBytes: 4096 } });
     close(await onDevice(small, given), oracle(given.input, given.hybrid), bound);
     small.destroy();
+  });
+
+  it('refuses a head that is larger than a binding, and says what is wrong with options', async () => {
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 2048 } });
+    await expect(onDevice(small, cases['batch 2, padding'])).rejects.toThrow(/PF706 {2}one head takes \d+ bytes/);
+    small.destroy();
+    const { input, hybrid } = draw({ N: 40 }, 16, { ...parts, block: 12, window: 17 });
+    await expect(onDevice(gpu, { input, hybrid })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF706  block must be 4, 8, 16, 32 or 64, got 12; window must be block + 2·halo, got 17 for 12
+        at   hybridAttention
+        mend pass row-major arrays of these shapes, and options within these ranges]
+    `);
   });
 
   it('takes the earlier of keys with one score', async () => {

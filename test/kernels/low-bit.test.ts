@@ -123,12 +123,18 @@ describe.skipIf(noDevice)('attention to the blocks that an estimate keeps', () =
     }
   });
 
+  it('refuses arrays that are larger than a binding', async () => {
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 4096 } });
+    await expect(onDevice(small, cases['8 bits'])).rejects.toThrow(/PF706 {2}q or k is larger than a binding/);
+    small.destroy();
+  });
+
   it('says what is wrong with an option', async () => {
     const wrong = draw({}, 1, { bits: 2 as 4, threshold: 1, local: -1 });
     await expect(onDevice(gpu, wrong)).rejects.toThrowErrorMatchingInlineSnapshot(`
       [PerformersError: PF706  bits must be 1, 4 or 8, got 2; threshold must be in [0, 1), got 1; local must be a whole number from 0 to 268435456, got -1
         at   sparseAttention
-        mend pass row-major arrays of these shapes]
+        mend pass row-major arrays of these shapes, and options within these ranges]
     `);
   });
 });
