@@ -32,7 +32,7 @@ rmSync(scratch, { recursive: true, force: true });
 if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
 if (count.skipped > 0) {
   console.log(
-    `\nskipped: ${count.skipped} tests, which need real models that this repository does not ship (test/shared.ts)`,
+    `\nskipped: ${count.skipped} tests, which need real models that this repository does not ship (test/shared.ts) or an adapter with float16 (test/kernels/half.test.ts)`,
   );
 }
 console.log(`\n${count.passed} passed, ${count.failed} failed`);
