@@ -61,6 +61,27 @@ describe('a bundle', () => {
   });
 });
 
+it('the entry exports what it says', async () => {
+  expect(Object.keys(await import('../../src/kernels/index.js')).sort()).toMatchInlineSnapshot(`
+    [
+      "PerformersError",
+      "attend",
+      "causalAttention",
+      "decodeStep",
+      "download",
+      "emptyState",
+      "featureAttention",
+      "free",
+      "hybridAttention",
+      "merge",
+      "openGpu",
+      "run",
+      "sparseAttention",
+      "upload",
+    ]
+  `);
+});
+
 describe('without an adapter', () => {
   it('says that there is none', async () => {
     await expect(openGpu({ gpu: create(['adapter=one that is nowhere']) })).rejects.toThrowErrorMatchingInlineSnapshot(`
