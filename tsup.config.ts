@@ -7,6 +7,7 @@ export default defineConfig({
     index: 'src/index.ts',
     'attention/index': 'src/attention/index.ts',
     'features/index': 'src/features/index.ts',
+    'kernels/index': 'src/kernels/index.ts',
     'learn/index': 'src/learn/index.ts',
     'machines/index': 'src/machines/index.ts',
     'quant/index': 'src/quant/index.ts',

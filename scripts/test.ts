@@ -22,8 +22,9 @@ const tarball = join(scratch, readdirSync(scratch).find((file) => file.endsWith(
 step('publint', 'publint', '--strict', tarball);
 // Only ES modules are published, so what CommonJS and the resolution of Node 10 make of them is no fault.
 step('types of the package', 'attw', '--profile', 'esm-only', tarball);
-vitest('node');
+// First, as kernels are tested in Node on the software adapter that Chromium brings.
 step('chromium', 'tsx', 'scripts/chromium.ts');
+vitest('node', { REQUIRE_WEBGPU: process.env.REQUIRE_WEBGPU ?? '1' });
 vitest('browser');
 vitest('packed', { PERFORMERS_TARBALL: tarball });
 
@@ -31,7 +32,7 @@ rmSync(scratch, { recursive: true, force: true });
 if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
 if (count.skipped > 0) {
   console.log(
-    `\nskipped: ${count.skipped} tests, which need real models that this repository does not ship (test/shared.ts)`,
+    `\nskipped: ${count.skipped} tests, which need real models that this repository does not ship (test/shared.ts) or an adapter with float16 (test/kernels/half.test.ts)`,
   );
 }
 console.log(`\n${count.passed} passed, ${count.failed} failed`);

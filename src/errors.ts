@@ -46,6 +46,13 @@ export const errorCodes = {
   PF502: 'the plan was made for another model',
   PF503: 'no choice of plans meets the limits',
   PF504: 'the model is not finite on the calibration data',
+  PF701: 'no WebGPU adapter',
+  PF702: 'the device cannot compute in float16',
+  PF703: 'the device is out of memory',
+  PF704: 'the device was lost',
+  PF705: 'a kernel was loaded or bound wrongly',
+  PF706: 'an array or option of a kernel has a wrong shape or value',
+  PF707: 'the device refused a kernel',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

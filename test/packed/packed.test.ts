@@ -57,14 +57,15 @@ describe.each(['4.3.1', '3.8.1'])('beside @huggingface/transformers %s', (versio
 
   test('all entry points load in Node', async () => {
     const loaded = await script(`
-      const entries = ['performers.js', 'performers.js/transformers', 'performers.js/onnxruntime'];
+      const entries = ['performers.js', 'performers.js/transformers', 'performers.js/onnxruntime', 'performers.js/kernels'];
       const modules = await Promise.all(entries.map((entry) => import(entry)));
       print(modules.map((module) => Object.keys(module)));
     `);
-    const [core, transformers, onnxruntime] = loaded as string[][];
+    const [core, transformers, onnxruntime, kernels] = loaded as string[][];
     expect(core).toEqual(expect.arrayContaining(['linearize', 'PerformersError']));
     expect(transformers).toContain('performers');
     expect(onnxruntime).not.toEqual([]);
+    expect(kernels).toEqual(expect.arrayContaining(['attend', 'openGpu']));
   });
 
   test('an error of an adapter is an error of the core', async () => {

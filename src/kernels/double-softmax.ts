@@ -1,0 +1,171 @@
+/**
+ * Linear attention with positive random features as two attentions (attention/double-softmax.ts has the formulas):
+ *
+ *   KV, L = attend(Ω, k, v, bias_j = keyBias_j − scale|k_j|²/2)     every feature attends the keys: what it has of them
+ *   out   = attend(q, Ω, KV, bias_r = L_r + 2b_r)                    every query attends the features
+ *
+ * Neither N × M features nor N × S scores are ever in memory. Cost 2M(D + E) multiply-adds and 2 M exponentials a token.
+ */
+import type { GpuArray } from './array.js';
+import { attendInto } from './attend.js';
+import { keyBiasKernel } from './gen/key-bias.js';
+import type { AttendResult } from './merge.js';
+import { type Recording, slice, whole } from './record.js';
+import { arrayFault, lanesOf, refuse, unread, wholeFault } from './shape.js';
+
+export interface FeatureAttentionInput {
+  readonly B: number;
+  /** Query heads, a multiple of G. */
+  readonly H: number;
+  /** Key heads. Default: H. Heads that share keys share features too. */
+  readonly G?: number;
+  readonly N: number;
+  readonly S: number;
+  readonly D: number;
+  readonly E: number;
+  /** Features a head. */
+  readonly M: number;
+  readonly q: GpuArray; // [B,H,N,D]
+  readonly k: GpuArray; // [B,G,S,D]
+  readonly v: GpuArray; // [B,G,S,E]
+  readonly omega: GpuArray; // [G,M,D], of q's type
+  /** f32 [G,M]; one number for all features of a head changes nothing. Default: zeros. */
+  readonly featureBias?: GpuArray;
+  /** f32 [B,S]; −Infinity hides the key. Default: none. */
+  readonly keyBias?: GpuArray;
+  /** Positive. */
+  readonly scale: number;
+}
+
+/** All that queries need to know of keys and values; its size does not depend on S. */
+export interface FeatureState {
+  /** KV: the mean value a feature sees, f32 [B,G,M,E]. */
+  readonly out: GpuArray;
+  /** L: the log mass of a feature, f32 [B,G,M]. */
+  readonly lse: GpuArray;
+}
+
+/** A state and what the keys it is of have added to their scores: keyBias_j − scale|k_j|²/2, f32 [B,G,S]. */
+export interface StateOfKeys extends FeatureState {
+  readonly bias: GpuArray;
+}
+
+/**
+ * Records linear attention; the caller frees what it returns. `lse` is that of the second softmax, log Σ_r exp(ω_r·x_i + L_r + 2b_r): the log
+ * of the row's sum of weights but for the factor exp(−|x_i|²/2).
+ *
+ * @throws PerformersError PF706 naming every array of the wrong type or length
+ */
+export function featureAttention(recording: Recording, input: FeatureAttentionInput): AttendResult {
+  const { B, H, N, E, q } = input;
+  checkFeatureAttention(input);
+  const result = { out: recording.result(q.type, B * H * N * E), lse: recording.result('f32', B * H * N) };
+  readFeatures(recording, input, featureState(recording, input), result);
+  return result;
+}
+
+/** What features have of the keys, in scratch arrays. With `split`, of each range of keys alone: [parts,B,G,M,·]. */
+export function featureState(
+  recording: Recording,
+  input: FeatureAttentionInput,
+  split?: { readonly parts: number; readonly perPart: number },
+): StateOfKeys {
+  const { B, H, G = H, S, D, E, M, k, v, omega, keyBias, scale } = input;
+  const bias = recording.scratch('f32', B * G * S);
+  sumBias(recording, { units: B * G, keys: S, base: keyBias, baseUnits: B, k, D, half: scale / 2 }, bias);
+  const parts = split?.parts ?? 1;
+  // In f32 whatever v is: sums of thousands of values.
+  const state = {
+    out: recording.scratch('f32', parts * B * G * M * E),
+    lse: recording.scratch('f32', parts * B * G * M),
+  };
+  const shape = { B, H: G, G, N: M, S, D, E };
+  attendInto(recording, { ...shape, q: omega, k, v, bias, scale: Math.sqrt(scale) }, state, { split });
+  return { ...state, bias };
+}
+
+/** Queries attend the features; with `setRows`, every so many of them a state of their own, [sets,B,G,M,·]. */
+export function readFeatures(
+  recording: Recording,
+  input: FeatureAttentionInput,
+  state: FeatureState,
+  into: AttendResult,
+  setRows?: number,
+): void {
+  const { B, H, G = H, N, D, E, M, q, omega, featureBias, scale } = input;
+  const units = (setRows ? Math.ceil(N / setRows) : 1) * B * G;
+  const bias = recording.scratch('f32', units * M);
+  sumBias(recording, { units, keys: M, base: state.lse, baseUnits: units, more: featureBias, gain: 2 }, bias);
+  const shape = { B, H, G, N, S: M, D, E };
+  attendInto(recording, { ...shape, q, k: omega, v: state.out, bias, scale: Math.sqrt(scale) }, into, { setRows });
+}
+
+interface BiasTerms {
+  readonly units: number;
+  readonly keys: number;
+  readonly base?: GpuArray;
+  readonly baseUnits: number;
+  readonly more?: GpuArray;
+  readonly gain?: number;
+  readonly k?: GpuArray;
+  readonly D?: number;
+  readonly half?: number;
+}
+
+/** See key_bias.wgsl. */
+function sumBias(recording: Recording, terms: BiasTerms, out: GpuArray): void {
+  const { units, keys, base, baseUnits, more, gain = 0, k, D = 4, half = 0 } = terms;
+  const { LANES, quad, sums } = lanesOf([D], k?.type ?? 'f32', 'f32');
+  const WG = 64;
+  const most = Math.floor((recording.gpu.limits.bindingBytes - 512) / (4 * D));
+  for (let row = 0; row < units * keys; row += most) {
+    const rows = Math.min(most, units * keys - row);
+    const read = k && slice(k, row * D, rows * D);
+    const written = slice(out, row, rows);
+    const any = read ?? whole(base ?? more ?? out);
+    recording.dispatch({
+      kernel: keyBiasKernel,
+      parameters: {
+        LANES,
+        quad,
+        sums,
+        D,
+        WG,
+        BASE: base !== undefined,
+        MORE: more !== undefined,
+        SQUARE: k !== undefined,
+      },
+      bindings: { base: base ?? unread(any), more: more ?? unread(any), k: read ?? unread(any), out: written },
+      uniform: {
+        ...{
+          rows,
+          firstRow: row,
+          keys,
+          baseUnits,
+          baseSpan: units / baseUnits,
+          moreUnits: (more?.length ?? keys) / keys,
+        },
+        ...{ kBase: read?.base ?? 0, outBase: written.base, gain, half },
+      },
+      groups: Math.ceil(rows / WG),
+    });
+  }
+}
+
+/** @throws PerformersError PF706 */
+export function checkFeatureAttention(input: FeatureAttentionInput): void {
+  const { B, H, G = H, N, S, D, E, M, q, k, v, omega, featureBias, keyBias, scale } = input;
+  const stored = [q.type] as const;
+  refuse('featureAttention', [
+    ...Object.entries({ B, H, G, N, S, M }).map(([name, value]) => wholeFault(name, value, 1, 2 ** 31)),
+    ...Object.entries({ D, E }).map(([name, value]) => wholeFault(name, value, 1, 256)),
+    H % G === 0 ? undefined : `H must be a multiple of G, got ${H} and ${G}`,
+    scale > 0 && Number.isFinite(scale) ? undefined : `scale must be positive, got ${scale}`,
+    arrayFault('q', q, ['f32', 'f16'], { axes: '[B,H,N,D]', size: [B, H, N, D] }),
+    arrayFault('k', k, stored, { axes: '[B,G,S,D]', size: [B, G, S, D] }),
+    arrayFault('v', v, stored, { axes: '[B,G,S,E]', size: [B, G, S, E] }),
+    arrayFault('omega', omega, stored, { axes: '[G,M,D]', size: [G, M, D] }),
+    featureBias && arrayFault('featureBias', featureBias, ['f32'], { axes: '[G,M]', size: [G, M] }),
+    keyBias && arrayFault('keyBias', keyBias, ['f32'], { axes: '[B,S]', size: [B, S] }),
+  ]);
+}

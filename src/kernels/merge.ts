@@ -1,0 +1,64 @@
+/** Attention over a set of keys from that over its parts: the monoid that makes attention a sum. See merge.wgsl. */
+import type { GpuArray } from './array.js';
+import { mergeKernel } from './gen/merge.js';
+import { type Recording, whole } from './record.js';
+import { arrayFault, lanesOf, refuse } from './shape.js';
+
+/** What `attend` gives. */
+export interface AttendResult {
+  readonly out: GpuArray; // [B,H,N,E], of q's type
+  /** f32 [B,H,N]; −3e38 for a query that sees no key, which gets zeros. */
+  readonly lse: GpuArray;
+}
+
+/** Attention of the same R queries over P sets of keys. */
+export interface MergeInput {
+  readonly parts: number;
+  readonly rows: number;
+  readonly E: number;
+  readonly pieces: GpuArray; // f32 [P,R,E]
+  readonly masses: GpuArray; // f32 [P,R]
+}
+
+const WG = 64;
+
+/**
+ * Two results of `attend` over disjoint keys as one; the caller frees it.
+ *
+ * @throws PerformersError PF706 unless both are f32 [R,E] and [R]
+ */
+export function merge(recording: Recording, a: AttendResult, b: AttendResult): AttendResult {
+  const rows = a.lse.length;
+  const E = a.out.length / Math.max(1, rows);
+  const sized = (name: string, { out, lse }: AttendResult) => [
+    arrayFault(`${name}.out`, out, ['f32'], { axes: '[R,E]', size: [rows, E] }),
+    arrayFault(`${name}.lse`, lse, ['f32'], { axes: '[R]', size: [rows] }),
+  ];
+  refuse('merge', [
+    rows > 0 && Number.isInteger(E) && E > 0 ? undefined : 'a.out must hold [R,E] for an a.lse of [R]',
+    ...sized('a', a),
+    ...sized('b', b),
+  ]);
+  const pieces = recording.scratch('f32', 2 * rows * E);
+  const masses = recording.scratch('f32', 2 * rows);
+  for (const [index, { out, lse }] of [a, b].entries()) {
+    recording.copy(out, pieces, index * rows * E);
+    recording.copy(lse, masses, index * rows);
+  }
+  const result = { out: recording.result('f32', rows * E), lse: recording.result('f32', rows) };
+  mergeInto(recording, { parts: 2, rows, E, pieces, masses }, result);
+  return result;
+}
+
+/** The same for any number of parts, into arrays that are there already. */
+export function mergeInto(recording: Recording, input: MergeInput, { out, lse }: AttendResult): void {
+  const { parts, rows, E, pieces, masses } = input;
+  const { LANES, sums, result } = lanesOf([E], 'f32', out.type);
+  recording.dispatch({
+    kernel: mergeKernel,
+    parameters: { LANES, sums, result, E, WG },
+    bindings: { parts: pieces, masses, out, lse },
+    uniform: { rows, parts, outBase: whole(out).base, lseBase: whole(lse).base },
+    groups: Math.ceil((rows * E) / LANES / WG),
+  });
+}

@@ -1,0 +1,208 @@
+/**
+ * Work on a device, recorded and then submitted as one. What is asked for is data until then: the uniforms of all dispatches go into one
+ * buffer, pipelines come from a cache of the device, and error scopes around it all turn what goes wrong into one typed error.
+ */
+import { PerformersError } from '../errors.js';
+import { bytesOf, type ElementType, type GpuArray } from './array.js';
+import { deviceLost, type Gpu } from './gpu.js';
+import { checkNames, type Kernel, type Parameters, packUniform } from './kernel.js';
+import { dropPipelines, pipelineOf } from './pipeline.js';
+import { bufferUsage } from './pool.js';
+
+/** A range of an array's elements. A binding begins at a multiple of 256 bytes; `base` elements behind it the range begins. */
+export interface Slice {
+  readonly array: GpuArray;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly base: number;
+}
+
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly parameters: Parameters;
+  /** Every storage binding of the file by name. */
+  readonly bindings: Readonly<Record<string, GpuArray | Slice>>;
+  /** Every field of the uniform by name. */
+  readonly uniform: Readonly<Record<string, number>>;
+  /** So many workgroups, or as many as three u32 of an array say. */
+  readonly groups: number | { readonly indirect: GpuArray };
+}
+
+export interface Recording {
+  readonly gpu: Gpu;
+  /** An array the caller of `run` frees. */
+  result(type: ElementType, length: number): GpuArray;
+  /** An array that goes back to the pool when the work is submitted. */
+  scratch(type: ElementType, length: number): GpuArray;
+  dispatch(dispatch: Dispatch): void;
+  /** Copies all of `from` to `into`, from element `at` on; both whole numbers of 4 bytes. */
+  copy(from: GpuArray, into: GpuArray, at?: number): void;
+  /** Fills an array of `scratch` or `result` with zeros. */
+  clear(array: GpuArray): void;
+}
+
+type Step =
+  | Dispatch
+  | { readonly cleared: GpuArray }
+  | { readonly from: GpuArray; readonly into: GpuArray; readonly at: number };
+
+/**
+ * Records what `build` asks for and submits it; resolves when the device has accepted it. Reading back waits for the results.
+ *
+ * @throws PerformersError PF703 out of memory, PF704 device lost, PF707 refused by the device, and what `build` throws.
+ *   Nothing is left behind then: every array taken is destroyed.
+ */
+export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Promise<T> {
+  const before = gpu.lost();
+  if (before) throw deviceLost(before);
+  const { device, pool } = gpu;
+  const results: GpuArray[] = [];
+  const scratch: GpuArray[] = [];
+  const steps: Step[] = [];
+  const taking = (into: GpuArray[]) => (type: ElementType, length: number) => {
+    const array = { buffer: pool.take(length * bytesOf[type]), type, length };
+    into.push(array);
+    return array;
+  };
+  const scopes = ['internal', 'out-of-memory', 'validation'] as const;
+  for (const scope of scopes) device.pushErrorScope(scope);
+  let value: T | undefined;
+  let thrown: unknown;
+  try {
+    value = build({
+      gpu,
+      result: taking(results),
+      scratch: taking(scratch),
+      dispatch: (dispatch) => steps.push(dispatch),
+      copy: (from, into, at = 0) => steps.push({ from, into, at }),
+      clear: (cleared) => steps.push({ cleared }),
+    });
+    submit(gpu, steps);
+  } catch (error) {
+    thrown = error ?? new Error('build threw nothing');
+  }
+  const popped = Promise.all(scopes.map(() => device.popErrorScope()));
+  // Scopes of a lost device may never be answered.
+  const outcome = await Promise.race([popped, device.lost]).catch(() => undefined);
+  const lost = gpu.lost() ?? (outcome && 'reason' in outcome ? outcome : undefined);
+  const errors = Array.isArray(outcome) ? outcome.filter((error) => error !== null) : [];
+  const failure = thrown ?? (lost ? deviceLost(lost) : errors.length > 0 ? refusal(errors) : undefined);
+  if (failure !== undefined) {
+    for (const { buffer } of [...results, ...scratch]) pool.drop(buffer);
+    // An invalid pipeline would be found again.
+    if (errors.length > 0) dropPipelines(device);
+    throw failure;
+  }
+  for (const { buffer } of scratch) pool.give(buffer);
+  return value as T;
+}
+
+/** Elements [from, from + length) of an array, as a binding. */
+export function slice(array: GpuArray, from: number, length: number): Slice {
+  const size = bytesOf[array.type];
+  const start = from * size;
+  const aligned = start - (start % 256);
+  return {
+    array,
+    offset: (array.offset ?? 0) + aligned,
+    // Bindings are whole numbers of 4 bytes, and of 16 where the elements are vectors.
+    bytes: Math.min(
+      Math.ceil((start - aligned + Math.max(1, length * size)) / 16) * 16,
+      array.buffer.size - (array.offset ?? 0) - aligned,
+    ),
+    base: (start - aligned) / size,
+  };
+}
+
+/** All of an array, as a binding. */
+export function whole(array: GpuArray): Slice {
+  return slice(array, 0, array.length);
+}
+
+/** Workgroups in a grid whose sides are at most `limit`. Kernels count row by row and leave what is too much. */
+export function grid(groups: number, limit: number): [number, number] {
+  const rows = Math.max(1, Math.ceil(groups / limit));
+  if (rows <= limit) return [Math.ceil(groups / rows), rows];
+  throw new PerformersError('PF706', `${groups} workgroups are more than the device's ${limit} × ${limit}`, {
+    at: 'maxComputeWorkgroupsPerDimension',
+    mend: 'run fewer heads or a smaller batch at a time',
+  });
+}
+
+function submit(gpu: Gpu, steps: readonly Step[]): void {
+  const { device } = gpu;
+  const dispatches = steps.filter((step) => 'kernel' in step);
+  const stride = Math.max(256, device.limits.minUniformBufferOffsetAlignment);
+  const uniforms = device.createBuffer({
+    label: 'performers uniforms',
+    size: Math.max(1, dispatches.length) * stride,
+    usage: bufferUsage.UNIFORM | bufferUsage.COPY_DST,
+  });
+  const bytes = new Uint8Array(uniforms.size);
+  dispatches.forEach(({ kernel, uniform }, i) => {
+    bytes.set(new Uint8Array(packUniform(kernel, uniform)), i * stride);
+  });
+  device.queue.writeBuffer(uniforms, 0, bytes);
+  const encoder = device.createCommandEncoder({ label: 'performers' });
+  let pass: GPUComputePassEncoder | undefined;
+  let index = 0;
+  for (const step of steps) {
+    if ('kernel' in step) {
+      pass ??= encoder.beginComputePass({ label: 'performers' });
+      encode(gpu, pass, step, { buffer: uniforms, offset: stride * index++, size: stride });
+    } else {
+      pass?.end();
+      pass = undefined;
+      if ('cleared' in step) {
+        encoder.clearBuffer(step.cleared.buffer);
+        continue;
+      }
+      const { from, into, at } = step;
+      const offset = (into.offset ?? 0) + at * bytesOf[into.type];
+      const size = from.length * bytesOf[from.type];
+      encoder.copyBufferToBuffer(from.buffer, from.offset ?? 0, into.buffer, offset, size);
+    }
+  }
+  pass?.end();
+  device.queue.submit([encoder.finish()]);
+  // Destroyed when the queue is through with it.
+  uniforms.destroy();
+}
+
+function encode(gpu: Gpu, pass: GPUComputePassEncoder, dispatch: Dispatch, uniform: GPUBufferBinding): void {
+  const { kernel, parameters, bindings, groups } = dispatch;
+  const { pipeline, names } = pipelineOf(gpu, kernel, parameters);
+  const storage = names.filter((name) => name !== 'shape');
+  checkNames(kernel, 'binding', storage, Object.keys(bindings));
+  const entries = names.map((name, binding) => {
+    if (name === 'shape') return { binding, resource: uniform };
+    const given = bindings[name];
+    const { array, offset, bytes } = 'array' in given ? given : whole(given);
+    return { binding, resource: { buffer: array.buffer, offset, size: bytes } };
+  });
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(
+    0,
+    gpu.device.createBindGroup({ label: kernel.name, layout: pipeline.getBindGroupLayout(0), entries }),
+  );
+  if (typeof groups === 'number') pass.dispatchWorkgroups(...grid(groups, gpu.limits.groups));
+  else pass.dispatchWorkgroupsIndirect(groups.indirect.buffer, groups.indirect.offset ?? 0);
+}
+
+function refusal(errors: readonly GPUError[]): PerformersError {
+  // By structure: GPUOutOfMemoryError is no global in Node.
+  const memory = errors.find((error) => error.constructor.name === 'GPUOutOfMemoryError');
+  const [first] = errors;
+  if (memory) {
+    return new PerformersError('PF703', `the device could not allocate: ${memory.message}`, {
+      at: 'run',
+      mend: 'use a shorter input, a smaller batch or float16, or free arrays that are no longer needed',
+      cause: memory,
+    });
+  }
+  return new PerformersError('PF707', `the device refused the work: ${first.message}`, {
+    at: 'run',
+    mend: 'report this with the message above and the browser and device it came from',
+    cause: first,
+  });
+}
