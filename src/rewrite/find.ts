@@ -7,7 +7,7 @@ import { patterns } from './patterns/registry.js';
 import type { Findings, NearMiss, Proof, Refusal, Site } from './site.js';
 
 /** Heads × width beyond which constants for them are memory, not attention: the widest model published has 32,768. */
-const widest = 2 ** 16;
+const widest = 2 ** 15;
 
 /**
  * All attention sites of a model, subgraphs included, in graph order, with what looks like attention and is left
