@@ -58,10 +58,7 @@ for (const name of positionals) {
 /** All rows under all the columns that some row has. */
 function markdown(title: string, command: string, rows: readonly AnswerRow[]): string {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const cell = (value: string | number | undefined) =>
-    typeof value === 'number'
-      ? String(Number.isInteger(value) ? value : value >= 10 ? value.toFixed(0) : value.toFixed(4))
-      : (value ?? '');
+  const cell = (value: string | number | undefined) => (typeof value === 'number' ? digits(value) : (value ?? ''));
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [
     `${title}. Made by \`${command}\`.`,
@@ -71,4 +68,10 @@ function markdown(title: string, command: string, rows: readonly AnswerRow[]): s
     ...rows.map((row) => line(columns.map((name) => cell(row[name])))),
     '',
   ].join('\n');
+}
+
+function digits(value: number): string {
+  if (Number.isInteger(value)) return String(value);
+  if (Math.abs(value) >= 10) return value.toFixed(0);
+  return Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toFixed(4);
 }
