@@ -4,7 +4,7 @@
  *
  *   past.key, present.key       [B,1,P,0]: no bytes, only the number of tokens, which is what the rest of the graph and
  *                               the caller read of a cache
- *   past.value, present.value   [B,G,R,E]: the state of every linear head (lower/hybrid-causal.ts), behind it the keys
+ *   past.value, present.value   [B,G,R,E]: the state of every linear head (lower/stream-state.ts), behind it the keys
  *                               and values of key heads that some exact head reads, which go on growing
  *
  * A row of the batch is one list of numbers, cut into G·E so that every axis but the rows is what it was: callers that
@@ -19,24 +19,31 @@ import { type Builder, type MadeOnce, madeOnce } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
 import { counting } from './lower/blocks.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import { attendStream, type Streams } from './lower/hybrid-causal.js';
 import { hideLater } from './lower/key-set.js';
 import type { Constants, Inputs, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
-import { type State, stateShape } from './lower/stream-state.js';
+import { isStreamLowering, type StreamLowering, type Streams } from './lower/stream-attention.js';
+import type { State } from './lower/stream-state.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import { type KeyCache, keyHeadOf, type Site } from './site.js';
 
 /** True for a plan that keeps a state in the place of its site's key cache. */
 export function keepsState({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): boolean {
-  return site.operands.cache !== undefined && groups.some(isLinear);
+  return site.operands.cache !== undefined && groups.some(streamOf);
 }
 
-const isLinear = ({ plan }: HeadGroup) => plan.name === 'hybrid-causal';
+/** The lowering of a group that keeps a state, undefined for one that reads keys. */
+function streamOf({ plan }: HeadGroup): StreamLowering | undefined {
+  const lowering: Lowering = lowerings[plan.name];
+  return isStreamLowering(lowering) ? lowering : undefined;
+}
 
 /** How a row of the batch is laid out, in numbers. */
 function rowOf({ site, groups }: Pick<SitePlan, 'site' | 'groups'>) {
-  const states = groups.filter(isLinear).map(({ heads, plan }) => stateShape(site, heads.length, plan.options));
+  const states = groups.flatMap((group) => {
+    const { heads, plan } = group;
+    return streamOf(group)?.stateShape(site, heads.length, plan.options) ?? [];
+  });
   const parts = states.flatMap((state) => Object.values(state).map(product)).filter((size) => size > 0);
   const used = [...header, ...parts].reduce((a, b) => a + b);
   const step = site.kvHeads * site.valueDim;
@@ -71,7 +78,7 @@ const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 /** Key heads that some exact head reads. */
 function keptHeads(site: Site, groups: readonly HeadGroup[]): number[] {
-  const exact = groups.filter((group) => !isLinear(group)).flatMap((group) => group.heads);
+  const exact = groups.filter((group) => !streamOf(group)).flatMap((group) => group.heads);
   return [...new Set(exact.map((head) => keyHeadOf(site, head)))].sort((a, b) => a - b);
 }
 
@@ -115,22 +122,25 @@ export function lowerWithState(
   const kept = before.kept && withFresh(build, fresh, { before: before.kept, heads: row.kept });
   for (const group of groups) {
     const inputs = bindInputs(build, fresh, group.heads);
-    if (kept && !isLinear(group)) {
+    const stream = streamOf(group);
+    if (!stream) {
+      if (!kept) throw new TypeError(`site ${site.output} keeps no keys for ${group.plan.name}`);
       const lowering: Lowering = lowerings[group.plan.name];
       const all = bindKept(build, inputs, { kept, heads: row.kept, past: before.past });
       contexts.push(lowering.lower(build, all, group.plan.options, constantsOf(group)));
       continue;
     }
-    const { context, state, stream } = attendStream(build, inputs, {
+    const left = stream.attendStream(build, inputs, {
       options: group.plan.options,
       constants: constantsOf(group),
       streams: shared.streams,
       before: before.length,
       state: before.states[next++],
     });
-    contexts.push(context);
-    length = stream.length;
-    for (const value of [state.keys, state.values, state.globals, state.sums])
+    contexts.push(left.context);
+    length = left.length;
+    const { keys, values, globals, sums } = left.state;
+    for (const value of [keys, values, globals, sums])
       if (value) parts.push(build.op('Reshape', [value, build.int64([0, -1])]));
   }
   pack(build, fresh, { cache, row, shared, length, parts, kept });
