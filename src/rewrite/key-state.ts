@@ -17,10 +17,9 @@
  */
 import { type Builder, type MadeOnce, madeOnce } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
-import { counting } from './lower/blocks.js';
+import { bindKept, type Kept, withFresh } from './kept-keys.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import { hideLater } from './lower/key-set.js';
-import type { Constants, Inputs, Lowering } from './lower/lowering.js';
+import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { isStreamLowering, type StreamLowering, type Streams } from './lower/stream-attention.js';
 import type { State } from './lower/stream-state.js';
@@ -152,13 +151,8 @@ interface Before {
   readonly states: readonly State[];
   /** Tokens in the cache, padding among them [1]. */
   readonly past: string;
-  /** hidden [B,1,1,P], keys [B,K,P,D], values [B,K,P,E]; absent where no head is exact. */
+  /** Absent where no head is exact. */
   readonly kept?: Kept;
-}
-interface Kept {
-  readonly hidden: string;
-  readonly keys: string;
-  readonly values: string;
 }
 interface Packing {
   readonly cache: KeyCache;
@@ -232,49 +226,6 @@ function checked(build: Builder, { marked, mark, tokens }: { marked: string; mar
 
 /** The index onnxruntime names when it is handed a state that another plan or model made. */
 export const foreignState = 20190117;
-
-/** The kept keys with the new ones behind them; `heads` are the key heads kept. */
-function withFresh(build: Builder, site: Site, { before, heads }: { before: Kept; heads: readonly number[] }): Kept {
-  const own = bindInputs(build, { ...site, heads: site.kvHeads }, heads);
-  const hidden = own.keyBias ?? noneHidden(build, own.k);
-  const shape = build.op('Concat', [sizeOf(build, own.k, 0), build.int64([1, 1]), sizeOf(build, own.k, 2)], {
-    axis: 0,
-  });
-  return {
-    hidden: build.op('Concat', [before.hidden, build.op('Expand', [hidden, shape])], { axis: 3 }),
-    keys: build.op('Concat', [before.keys, own.k], { axis: 2 }),
-    values: build.op('Concat', [before.values, own.v], { axis: 2 }),
-  };
-}
-
-/** The inputs of exact heads, which attend what is kept of theirs. */
-function bindKept(
-  build: Builder,
-  inputs: Inputs,
-  { kept, heads, past }: { kept: Kept; heads: readonly number[]; past: string },
-): Inputs {
-  const own = build.int64(inputs.heads.map((head) => heads.indexOf(keyHeadOf(inputs.site, head))));
-  const [k, v] = [kept.keys, kept.values].map((value) => build.op('Gather', [value, own], { axis: 1 }));
-  const tokens = sizeOf(build, inputs.q, 2);
-  return {
-    ...inputs,
-    k,
-    v,
-    kT: () => build.op('Transpose', [k], { perm: [0, 1, 3, 2] }),
-    keyBias: kept.hidden,
-    bias: (inner, rows) => {
-      const places = inner.op('Add', [rows ?? counting(inner, tokens), past]);
-      return inner.op('Add', [hideLater(inner, places, inner.op('Add', [past, tokens])), kept.hidden]);
-    },
-  };
-}
-
-/** Zeros [1,1,1,N] for keys [B,G,N,D]. */
-function noneHidden(build: Builder, k: string): string {
-  const one = build.op('Slice', [k, build.int64([0, 0]), build.int64([1, 1]), build.int64([1, 3])]);
-  const zero = build.op('Cast', [build.op('Less', [one, one])], { to: 1 });
-  return build.op('Transpose', [zero], { perm: [0, 1, 3, 2] });
-}
 
 function pack(
   build: Builder,
