@@ -10,7 +10,7 @@
  * (`window` 0: Choromanski et al. 2021, causal) the block is scored by features as well, ln φ(x)·φ(y), and is smaller.
  *
  * Ω and b are drawn from a seed, made of the moments of queries and keys (features-constants.ts), or learned: then each side has
- * an Ω of its own, and far mass decays from block to block, by `decay` ≥ 0 a token, as RetNet's does (Sun et al. 2023, eq. 5). What a
+ * an Ω of its own, and far mass decays from block to block, by `decay` ≥ 0 a token, as RetNet's does (Sun et al. 2023). What a
  * head has learned to see of the far past stays of the size it has learned on, however long the text.
  *
  * What a call leaves for the next is of constant size (`State`): the window and (KV, L). A feature's mass is kept as its own
