@@ -40,7 +40,7 @@ if (tokens < 4096 || tokens % stretch !== 0 || single < 1 || single > stretch)
   throw new Error('--tokens must be a multiple of 1024 of at least 4096, --single from 1 to 1024');
 
 const uniform = uniforms(7);
-const ones = new BigInt64Array(tokens).fill(1n);
+const ones = new BigInt64Array(tokens + 1).fill(1n);
 
 /** What the next token is, by the logits of the last one. */
 function sample({ data, dims }: TensorLike): bigint {
@@ -102,7 +102,23 @@ interface Row {
   /** Of the process. */
   readonly rssMB: number;
 }
+/** Time of one token after `late` by that after `early`: medians of the processor's, taken in turns on a machine that does other work too. */
+async function inTurns(early: Stream, late: Stream): Promise<number> {
+  const times = new Map([early, late].map((state) => [state, [] as number[]]));
+  for (let i = 0; i < 400; i++)
+    for (const [state, own] of times) {
+      const before = process.cpuUsage();
+      await read({ ...state }, [5n]);
+      const { user, system } = process.cpuUsage(before);
+      own.push(user + system);
+    }
+  const [first, second] = [...times.values()].map(median);
+  return second / first;
+}
+
 const rows: Row[] = [];
+let early: Stream | undefined;
+let late: Stream | undefined;
 let next = 0n;
 while (stream.at < tokens) {
   const fill = stretch - single;
@@ -126,7 +142,10 @@ while (stream.at < tokens) {
     bytes: bytesOf(stream.past),
     rssMB: process.memoryUsage().rss / 1e6,
   });
+  if (stream.at === 1024) early = { ...stream };
+  if (stream.at === 32768) late = { ...stream };
 }
+const ratio = early && late && (await inTurns(early, late));
 await session.release();
 
 /** Of a straight line through the later three quarters, MB for 10,000 tokens. */
@@ -137,14 +156,8 @@ function slope(): number {
   const spread = later.reduce((sum, row) => sum + (row.tokens - x) ** 2, 0);
   return (1e4 * later.reduce((sum, row) => sum + (row.tokens - x) * (row.rssMB - y), 0)) / spread;
 }
-/** Of the four rows that end at a place and before it, where there are so many. */
-const timeAt = (place: number) => {
-  const end = rows.findIndex((row) => row.tokens === place);
-  return end < 0 ? undefined : median(rows.slice(Math.max(0, end - 3), end + 1).map((row) => row.cpuMs));
-};
-const [early, late] = [timeAt(4096), timeAt(32768)];
 const summary = {
-  'cpuMs at 29,696–32,768 ÷ at 1,024–4,096': early && late ? round(late / early) : null,
+  'ms at 32,768 ÷ at 1,024, in turns': ratio === undefined ? null : round(ratio),
   'RSS slope, MB in 10,000 tokens': round(slope()),
   'bytes between calls, all alike': new Set(rows.map((row) => row.bytes)).size === 1,
 };

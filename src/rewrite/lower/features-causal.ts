@@ -17,8 +17,8 @@
  * logarithm, not as sums under some maximum (METHODS H.4): nothing overflows or vanishes, whatever comes later. All blocks of a
  * call are computed together.
  *
- * Cost in key equivalents: window + 2M (M a query, M a key); without a window M/2 more, uncounted. Bytes of state a head:
- * 4 (window (D + E) + M (E + 1)).
+ * Cost in key equivalents: window + 2M (M a query, M a key). Without a window every pair of a block takes M exponentials, uncounted,
+ * and they lie in memory: 32 M bytes a token and head. Bytes of state a head: 4 (window (D + E) + M (E + 1)), of a block for window 0.
  */
 import type { Builder } from '../../onnx/build.js';
 import type { Site } from '../site.js';
@@ -120,7 +120,7 @@ function mapOf(build: Builder, inputs: Inputs, given: { options: Options; consta
   const m = numberOption(options, 'm');
   const { queryOmega, keyOmega, bias } = sidesOf(build, inputs, given);
   const [toX, toY] = balance(inputs);
-  // q·k·gain = x·y, so that a query with its gain is x times what makes a key of y.
+  // A query with its gain is `gain / toX` times x, which the constants for it take back.
   const toGained = toX / inputs.gain;
   const blocked = (value: string) => unsqueeze(build, value, 1);
   const decay = options.map === 'learned' ? constants(`learned${m}.decay`) : undefined;
