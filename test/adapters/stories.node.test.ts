@@ -91,6 +91,14 @@ describe('the file', () => {
     expect(again.report.sites.map(({ cache }) => cache?.perToken)).toEqual(sites.map(() => 0));
   });
 
+  test('cuts the new tokens out of the mask before it computes on it: a token costs no more in a longer text', () => {
+    const { graph } = decode(bytes);
+    const readers = (value: string) => graph?.node.filter((node) => node.input.includes(value)) ?? [];
+    const [reshape, ...more] = readers('attention_mask');
+    expect([reshape.opType, more]).toEqual(['Reshape', []]);
+    expect(readers(reshape.output[0]).map(({ opType }) => opType)).toEqual(['Slice']);
+  });
+
   test('and all that ships with it is 3 MB at most', () => {
     const files = manifest.models.find((model) => model.name === name)?.files ?? [];
     expect(files.reduce((sum, file) => sum + file.bytes, 0)).toBeLessThanOrEqual(3e6);
