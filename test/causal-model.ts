@@ -152,3 +152,40 @@ export async function runInPieces(
   await Promise.all(sessions.map((session) => session.release()));
   return { context, sizes };
 }
+
+/** Masks as many keys at the beginning of each row as were masked at its end. */
+export function leftPadded(input: Attention): Attention {
+  const { B, S, keyBias = new Float64Array(B * S) } = input;
+  const rows = Array.from({ length: B }, (_, b) => keyBias.slice(b * S, (b + 1) * S).reverse());
+  return { ...input, keyBias: Float64Array.from(rows.flatMap((row) => [...row])) };
+}
+
+/** Keys and values of every head are those of the first of its group. */
+export function grouped(input: Attention, kvHeads: number): Attention {
+  const { B, H, S, D, E } = input;
+  const share = (data: Float64Array, width: number) => {
+    const out = data.slice();
+    for (let b = 0; b < B; b++)
+      for (let h = 0; h < H; h++) {
+        const first = Math.floor((h * kvHeads) / H) * (H / kvHeads);
+        const from = (b * H + first) * S * width;
+        out.set(data.subarray(from, from + S * width), (b * H + h) * S * width);
+      }
+    return out;
+  };
+  return { ...input, k: share(input.k, D), v: share(input.v, E) };
+}
+
+/** What a model has to be like for an input. */
+export const formOf = ({ H, D, E, keyBias }: Attention): CausalForm => ({
+  heads: H,
+  headDim: D,
+  valueDim: E,
+  mask: Boolean(keyBias),
+});
+
+/** Only what queries that are tokens give. */
+export function judged(got: Float32Array, want: Float64Array): [Float32Array, Float64Array] {
+  const kept = Array.from(want.keys()).filter((i) => !Number.isNaN(want[i]));
+  return [Float32Array.from(kept, (i) => got[i]), Float64Array.from(kept, (i) => want[i])];
+}

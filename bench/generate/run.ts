@@ -9,10 +9,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
-import { decode } from '../../src/onnx/decode.js';
 import type { Session, TensorLike } from '../../src/session.js';
 import { machine } from '../machine.js';
 import { median, round } from '../suite.js';
+import { emptyCache } from './cache.js';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -34,21 +34,6 @@ interface Measured {
   readonly prefillSeconds: number;
   readonly msPerToken: number;
   readonly bytes: number;
-}
-
-/** The first, empty cache: named axes are 0 but for the batch. */
-function emptyCache(path: string): Record<string, TensorLike> {
-  const { graph } = decode(new Uint8Array(readFileSync(path)));
-  const entries = (graph?.input ?? [])
-    .filter(({ name = '' }) => name.startsWith('past_key_values'))
-    .map(({ name = '', type }) => {
-      const shape = type?.value?.$case === 'tensorType' ? type.value.value.shape?.dim : undefined;
-      const dims = (shape ?? []).map(({ value }, axis) =>
-        value?.$case === 'dimValue' ? Number(value.value) : axis === 0 ? 1 : 0,
-      );
-      return [name, { type: 'float32', dims, data: new Float32Array() } as TensorLike] as const;
-    });
-  return Object.fromEntries(entries);
 }
 
 async function step(session: Session, past: Record<string, TensorLike>, from: number, to: number) {

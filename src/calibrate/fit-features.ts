@@ -5,7 +5,7 @@
  * few beside the variance (METHODS G.3). `shift` has no proposal to shrink, and tau = 0 of the others is it.
  */
 
-import { drawnBy } from '../rewrite/lower/features.js';
+import { drawnBy } from '../rewrite/lower/feature-sides.js';
 import { calibratedMapNames, featureConstants } from '../rewrite/lower/features-constants.js';
 import type { Plan, SiteConstants } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';

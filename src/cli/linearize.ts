@@ -39,7 +39,7 @@ interface Options {
   readonly json?: true;
 }
 
-const planHelp = Object.entries(lowerings).map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`);
+const planHelp = Object.entries(lowerings).map(([name, { summary }]) => `  ${name.padEnd(17)}${summary}`);
 
 export function linearizeCommand(): Command {
   return new Command('linearize')

@@ -4,7 +4,7 @@
  *
  *   past.key, present.key       [B,1,P,0]: no bytes, only the number of tokens, which is what the rest of the graph and
  *                               the caller read of a cache
- *   past.value, present.value   [B,G,R,E]: the state of every linear head (lower/hybrid-causal.ts), behind it the keys
+ *   past.value, present.value   [B,G,R,E]: the state of every linear head (lower/stream-state.ts), behind it the keys
  *                               and values of key heads that some exact head reads, which go on growing
  *
  * A row of the batch is one list of numbers, cut into G·E so that every axis but the rows is what it was: callers that
@@ -17,26 +17,32 @@
  */
 import { type Builder, type MadeOnce, madeOnce } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
-import { counting } from './lower/blocks.js';
+import { bindKept, type Kept, withFresh } from './kept-keys.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import { attendStream, type Streams } from './lower/hybrid-causal.js';
-import { hideLater } from './lower/key-set.js';
-import type { Constants, Inputs, Lowering } from './lower/lowering.js';
+import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
-import { type State, stateShape } from './lower/stream-state.js';
+import { isStreamLowering, type StreamLowering, type Streams } from './lower/stream-attention.js';
+import type { State } from './lower/stream-state.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
 import { type KeyCache, keyHeadOf, type Site } from './site.js';
 
 /** True for a plan that keeps a state in the place of its site's key cache. */
 export function keepsState({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): boolean {
-  return site.operands.cache !== undefined && groups.some(isLinear);
+  return site.operands.cache !== undefined && groups.some(streamOf);
 }
 
-const isLinear = ({ plan }: HeadGroup) => plan.name === 'hybrid-causal';
+/** The lowering of a group that keeps a state, undefined for one that reads keys. */
+function streamOf({ plan }: HeadGroup): StreamLowering | undefined {
+  const lowering: Lowering = lowerings[plan.name];
+  return isStreamLowering(lowering) ? lowering : undefined;
+}
 
 /** How a row of the batch is laid out, in numbers. */
 function rowOf({ site, groups }: Pick<SitePlan, 'site' | 'groups'>) {
-  const states = groups.filter(isLinear).map(({ heads, plan }) => stateShape(site, heads.length, plan.options));
+  const states = groups.flatMap((group) => {
+    const { heads, plan } = group;
+    return streamOf(group)?.stateShape(site, heads.length, plan.options) ?? [];
+  });
   const parts = states.flatMap((state) => Object.values(state).map(product)).filter((size) => size > 0);
   const used = [...header, ...parts].reduce((a, b) => a + b);
   const step = site.kvHeads * site.valueDim;
@@ -71,7 +77,7 @@ const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 /** Key heads that some exact head reads. */
 function keptHeads(site: Site, groups: readonly HeadGroup[]): number[] {
-  const exact = groups.filter((group) => !isLinear(group)).flatMap((group) => group.heads);
+  const exact = groups.filter((group) => !streamOf(group)).flatMap((group) => group.heads);
   return [...new Set(exact.map((head) => keyHeadOf(site, head)))].sort((a, b) => a - b);
 }
 
@@ -115,22 +121,25 @@ export function lowerWithState(
   const kept = before.kept && withFresh(build, fresh, { before: before.kept, heads: row.kept });
   for (const group of groups) {
     const inputs = bindInputs(build, fresh, group.heads);
-    if (kept && !isLinear(group)) {
+    const stream = streamOf(group);
+    if (!stream) {
+      if (!kept) throw new TypeError(`site ${site.output} keeps no keys for ${group.plan.name}`);
       const lowering: Lowering = lowerings[group.plan.name];
       const all = bindKept(build, inputs, { kept, heads: row.kept, past: before.past });
       contexts.push(lowering.lower(build, all, group.plan.options, constantsOf(group)));
       continue;
     }
-    const { context, state, stream } = attendStream(build, inputs, {
+    const left = stream.attendStream(build, inputs, {
       options: group.plan.options,
       constants: constantsOf(group),
       streams: shared.streams,
       before: before.length,
       state: before.states[next++],
     });
-    contexts.push(context);
-    length = stream.length;
-    for (const value of [state.keys, state.values, state.globals, state.sums])
+    contexts.push(left.context);
+    length = left.length;
+    const { keys, values, globals, sums } = left.state;
+    for (const value of [keys, values, globals, sums])
       if (value) parts.push(build.op('Reshape', [value, build.int64([0, -1])]));
   }
   pack(build, fresh, { cache, row, shared, length, parts, kept });
@@ -142,13 +151,8 @@ interface Before {
   readonly states: readonly State[];
   /** Tokens in the cache, padding among them [1]. */
   readonly past: string;
-  /** hidden [B,1,1,P], keys [B,K,P,D], values [B,K,P,E]; absent where no head is exact. */
+  /** Absent where no head is exact. */
   readonly kept?: Kept;
-}
-interface Kept {
-  readonly hidden: string;
-  readonly keys: string;
-  readonly values: string;
 }
 interface Packing {
   readonly cache: KeyCache;
@@ -222,49 +226,6 @@ function checked(build: Builder, { marked, mark, tokens }: { marked: string; mar
 
 /** The index onnxruntime names when it is handed a state that another plan or model made. */
 export const foreignState = 20190117;
-
-/** The kept keys with the new ones behind them; `heads` are the key heads kept. */
-function withFresh(build: Builder, site: Site, { before, heads }: { before: Kept; heads: readonly number[] }): Kept {
-  const own = bindInputs(build, { ...site, heads: site.kvHeads }, heads);
-  const hidden = own.keyBias ?? noneHidden(build, own.k);
-  const shape = build.op('Concat', [sizeOf(build, own.k, 0), build.int64([1, 1]), sizeOf(build, own.k, 2)], {
-    axis: 0,
-  });
-  return {
-    hidden: build.op('Concat', [before.hidden, build.op('Expand', [hidden, shape])], { axis: 3 }),
-    keys: build.op('Concat', [before.keys, own.k], { axis: 2 }),
-    values: build.op('Concat', [before.values, own.v], { axis: 2 }),
-  };
-}
-
-/** The inputs of exact heads, which attend what is kept of theirs. */
-function bindKept(
-  build: Builder,
-  inputs: Inputs,
-  { kept, heads, past }: { kept: Kept; heads: readonly number[]; past: string },
-): Inputs {
-  const own = build.int64(inputs.heads.map((head) => heads.indexOf(keyHeadOf(inputs.site, head))));
-  const [k, v] = [kept.keys, kept.values].map((value) => build.op('Gather', [value, own], { axis: 1 }));
-  const tokens = sizeOf(build, inputs.q, 2);
-  return {
-    ...inputs,
-    k,
-    v,
-    kT: () => build.op('Transpose', [k], { perm: [0, 1, 3, 2] }),
-    keyBias: kept.hidden,
-    bias: (inner, rows) => {
-      const places = inner.op('Add', [rows ?? counting(inner, tokens), past]);
-      return inner.op('Add', [hideLater(inner, places, inner.op('Add', [past, tokens])), kept.hidden]);
-    },
-  };
-}
-
-/** Zeros [1,1,1,N] for keys [B,G,N,D]. */
-function noneHidden(build: Builder, k: string): string {
-  const one = build.op('Slice', [k, build.int64([0, 0]), build.int64([1, 1]), build.int64([1, 3])]);
-  const zero = build.op('Cast', [build.op('Less', [one, one])], { to: 1 });
-  return build.op('Transpose', [zero], { perm: [0, 1, 3, 2] });
-}
 
 function pack(
   build: Builder,

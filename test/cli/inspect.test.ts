@@ -10,7 +10,7 @@ import { performers, scratchFolder } from './performers.js';
 const scratch = scratchFolder();
 
 test('a table of what is alike', async () => {
-  const { code, stdout } = await performers('inspect', 'models');
+  const { code, stdout } = await performers('inspect', 'models/vit-s14-saliency');
   expect(code).toBe(0);
   expect(stdout).toMatchInlineSnapshot(`
     "models/vit-s14-saliency/onnx/model.onnx: 12 sites, 0 near misses, 0 refusals
@@ -18,6 +18,16 @@ test('a table of what is alike', async () => {
         0-11  softmax  self      6     64  none  0.125  none       no            -
     "
   `);
+});
+
+test('a folder, and in it a file that is rewritten already: what took the place of its sites is left alone', async () => {
+  const { code, stdout } = await performers('inspect', 'models');
+  expect(code).toBe(0);
+  expect(stdout).toContain('models/performer-stories/onnx/model.onnx: 0 sites, 0 near misses');
+  const left = stdout.match(/left alone \S+/g) ?? [];
+  expect(left.length).toBeGreaterThan(0);
+  expect(left.every((line) => line.startsWith('left alone performers/'))).toBe(true);
+  expect(stdout).toMatch(/^2 files: 12 sites, 0 near misses/m);
 });
 
 test('JSON: what is printed fits the schema in docs, and the schema fits nothing else', async () => {

@@ -9,7 +9,7 @@ import { findAttention } from '../../src/rewrite/find.js';
 import { readPlan } from '../../src/rewrite/plan.js';
 import { undoRewrite } from '../../src/rewrite/undo.js';
 import { normalInput } from '../attention/cases.js';
-import { type CausalForm, causalModel, runInPieces } from '../causal-model.js';
+import { type CausalForm, causalModel, formOf, grouped, judged, leftPadded, runInPieces } from '../causal-model.js';
 import { close, expectMutantFails } from '../close.js';
 import type { Attention } from '../oracle/attention.js';
 import { type CausalHybrid, causalHybridAttention } from '../oracle/hybrid-causal.js';
@@ -36,13 +36,6 @@ const cases: Readonly<Record<string, Attention>> = {
   'padding before': leftPadded(normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] })),
   '|q| × 8': normalInput(sized(150), 8, { qSize: 8 }),
 };
-
-/** Masks as many keys at the beginning of each row as were masked at its end. */
-function leftPadded(input: Attention): Attention {
-  const { B, S, keyBias = new Float64Array(B * S) } = input;
-  const rows = Array.from({ length: B }, (_, b) => keyBias.slice(b * S, (b + 1) * S).reverse());
-  return { ...input, keyBias: Float64Array.from(rows.flatMap((row) => [...row])) };
-}
 
 function hybridOf({ H, D }: Attention, setting: Setting, seed = 5): CausalHybrid {
   const normal = gaussians(seed);
@@ -73,19 +66,6 @@ function patched(input: Attention, setting: Setting, form: CausalForm, exact: re
   return concat(encode(applyPlans(model, plans).proto));
 }
 
-const formOf = ({ H, D, E, keyBias }: Attention): CausalForm => ({
-  heads: H,
-  headDim: D,
-  valueDim: E,
-  mask: Boolean(keyBias),
-});
-
-/** Only what queries that are tokens give. */
-function judged(got: Float32Array, want: Float64Array): [Float32Array, Float64Array] {
-  const kept = Array.from(want.keys()).filter((i) => !Number.isNaN(want[i]));
-  return [Float32Array.from(kept, (i) => got[i]), Float64Array.from(kept, (i) => want[i])];
-}
-
 describe.each(Object.entries(settings))('hybrid-causal, %s', (_, setting) => {
   it.each(Object.entries(cases))('equals the oracle: %s', async (_, input) => {
     const form = formOf(input);
@@ -94,22 +74,6 @@ describe.each(Object.entries(settings))('hybrid-causal, %s', (_, setting) => {
     close(...judged(context, want), bound);
   });
 });
-
-/** Keys and values of every head are those of the first of its group. */
-function grouped(input: Attention, kvHeads: number): Attention {
-  const { B, H, S, D, E } = input;
-  const share = (data: Float64Array, width: number) => {
-    const out = data.slice();
-    for (let b = 0; b < B; b++)
-      for (let h = 0; h < H; h++) {
-        const first = Math.floor((h * kvHeads) / H) * (H / kvHeads);
-        const from = (b * H + first) * S * width;
-        out.set(data.subarray(from, from + S * width), (b * H + h) * S * width);
-      }
-    return out;
-  };
-  return { ...input, k: share(input.k, D), v: share(input.v, E) };
-}
 
 describe('a state in the place of the key cache', () => {
   const pieces: Readonly<Record<string, (S: number) => number[]>> = {

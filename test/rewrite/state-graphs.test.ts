@@ -69,17 +69,22 @@ let known = { kvHeads: 0, headDim: 0, valueDim: 0 };
 /** GPT-2's learned positions end at 32, the least window there is. */
 const positions = (file: string) => (file.startsWith('gpt2') ? 32 : 52);
 
-describe.each(decoders)('%s', (file) => {
+/** Lowerings that keep a state, with options for a window of this size and little behind it. */
+const plans: Readonly<Record<string, (window: number) => string>> = {
+  'hybrid-causal': (window) => `hybrid-causal:window=${window},globals=0,sinks=0,codes=0`,
+  'features-causal': (window) => `features-causal:window=${window},m=4`,
+};
+const all = decoders.flatMap((file) => Object.entries(plans).map(([name, plan]) => [file, name, plan] as const));
+
+describe.each(all)('%s, %s', (file, name, plan) => {
   const length = positions(file);
   const pieces = [17, 18, 20, length];
   it('gives its own logits in one piece and in several, and is restored', async () => {
     const bytes = read(file);
     const want = Float64Array.from(await logits(bytes, [length]));
-    const { bytes: patched, report } = await linearize(bytes, {
-      plan: 'hybrid-causal:window=128,globals=0,sinks=0,codes=0',
-    });
+    const { bytes: patched, report } = await linearize(bytes, { plan: plan(128) });
     expect(new Set(report.sites.flatMap(({ plans }) => plans.map(({ plan }) => plan.split(':')[0])))).toEqual(
-      new Set(['hybrid-causal']),
+      new Set([name]),
     );
     close(await logits(patched, [length]), want, 1e-5);
     close(await logits(patched, pieces), want, 1e-5);
@@ -89,7 +94,7 @@ describe.each(decoders)('%s', (file) => {
   it.runIf(length > 32)('refuses a window too small', async () => {
     const bytes = read(file);
     const want = Float64Array.from(await logits(bytes, [length]));
-    const small = await linearize(bytes, { plan: 'hybrid-causal:window=32,globals=0,sinks=0,codes=0' });
+    const small = await linearize(bytes, { plan: plan(32) });
     const got = await logits(small.bytes, pieces);
     expectMutantFails(() => close(got, want, 1e-5));
   });

@@ -14,7 +14,9 @@ export function balanceFactors({ scale, operands: { scaled } }: Site): [number, 
 
 /** Why features can't take a site: its mask, or scores that are no scores. */
 export function beyondFeatures(site: Site): string | undefined {
-  const reason = beyondKeyBias(site);
-  if (reason || site.scale !== 0) return reason;
-  return 'its scores are multiplied by 0';
+  return beyondKeyBias(site) ?? withoutScale(site);
+}
+
+export function withoutScale({ scale }: Site): string | undefined {
+  return scale === 0 ? 'its scores are multiplied by 0' : undefined;
 }

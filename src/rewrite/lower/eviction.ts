@@ -12,6 +12,7 @@ import { hideUnless } from './key-set.js';
 import type { Constants, Inputs, Options } from './lowering.js';
 import { nothing, prefixTop } from './prefix-top.js';
 import { rowsAt, type Stream } from './stream.js';
+import { flip } from './stream-attention.js';
 import { type State, sizes } from './stream-state.js';
 import { queryBlock } from './window.js';
 
@@ -253,9 +254,4 @@ function summaries(build: Builder, sums: string, { D, E }: { D: number; E: numbe
 /** Part of the last axis, which is `axis`. */
 function columns(build: Builder, value: string, from: number, to: number, axis = 4): string {
   return build.op('Slice', [value, build.int64([from]), build.int64([to]), build.int64([axis])]);
-}
-
-/** [.,.,.,a,b] → [.,.,.,b,a] */
-export function flip(build: Builder, value: string): string {
-  return build.op('Transpose', [value], { perm: [0, 1, 2, 4, 3] });
 }

@@ -44,9 +44,12 @@ export interface Drawn {
   readonly seed: number;
 }
 
+/** What is trained with a model comes from no seed: `learned64.queryOmega`. */
+export const learned = 'learned';
+
 /** The name of a constant among those of its site. */
 export function constantName({ map, m, seed }: Drawn, part: string): string {
-  return `${map}${m}.${seed}.${part}`;
+  return map === learned ? `${map}${m}.${part}` : `${map}${m}.${seed}.${part}`;
 }
 
 /** The constants of a calibrated map and the shape of each for one head; none of a drawn one. */

@@ -11,21 +11,11 @@
  *
  * Cost 2M key equivalents. What it costs in accuracy is another matter: on pre-trained heads it is another model.
  */
-import type { Builder } from '../../onnx/build.js';
 import { balanceFactors, beyondFeatures } from './balanced.js';
 import { sumOver } from './blocks.js';
-import { constantName, type Drawn, drawnMaps, featureShapes, mapNames } from './features-constants.js';
-import {
-  type Constants,
-  defaultsOf,
-  type Inputs,
-  integerRule,
-  type Lowering,
-  numberOption,
-  type OptionRule,
-  type Options,
-  optionReader,
-} from './lowering.js';
+import { drawnBy, sidesOf } from './feature-sides.js';
+import { featureShapes, mapNames } from './features-constants.js';
+import { defaultsOf, integerRule, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
 import { unmaskedValues } from './masked.js';
 
 const rules: Record<string, OptionRule> = {
@@ -46,7 +36,7 @@ export const features: Lowering = {
   keyEquivalents: (options) => 2 * numberOption(options, 'm'),
   constants: (site, options) => featureShapes(site, drawnBy(options)),
   lower(build, inputs, options, constants) {
-    const { queryOmega, keyOmega, keyBasis, bias } = sidesOf(build, inputs, options, constants);
+    const { queryOmega, keyOmega, keyBasis, bias } = sidesOf(build, inputs, { options, constants });
     const kT = inputs.kT();
     const own = keyBasis ? build.op('MatMul', [keyBasis, kT]) : undefined;
     // A key that is stored untransposed is summed along its rows, and its Transpose is left to fuse with the product.
@@ -78,57 +68,3 @@ export const features: Lowering = {
     }
   },
 };
-
-/** What the constants of a plan are drawn by. */
-export function drawnBy(options: Options): Drawn {
-  return { map: String(options.map), m: numberOption(options, 'm'), seed: numberOption(options, 'seed') };
-}
-
-/** The constants for q and k as the graph has them. */
-interface Sides {
-  readonly queryOmega: string; // [H,D,M]
-  readonly keyOmega: string; // [H,M,D]
-  readonly keyBasis?: string; // [H,D,D]
-  readonly bias?: string; // [H,M,1]
-}
-
-function sidesOf(build: Builder, inputs: Inputs, options: Options, constants: Constants): Sides {
-  const { site, heads } = inputs;
-  const drawn = drawnBy(options);
-  const { map, m, seed } = drawn;
-  const d = site.headDim;
-  const [toX, toY] = balanceFactors(site);
-  if (!Object.hasOwn(drawnMaps, map)) {
-    const constant = (name: string) => constants(constantName(drawn, name));
-    const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
-    const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 2, 1] });
-    const [query, key] = map === 'aderf' ? ['queryOmega', 'keyOmega'] : ['omega', 'omega'];
-    return {
-      queryOmega: flip(times(constant(query), toX)),
-      keyOmega: times(constant(key), toY),
-      ...(map === 'aderf' && { keyBasis: constant('keyBasis') }),
-      bias: constant('bias'),
-    };
-  }
-  const { omega } = drawnMaps[map]({ heads: site.heads, headDim: d, m, seed });
-  const own = heads.flatMap((head) => Array.from(omega.subarray(head * m * d, (head + 1) * m * d)));
-  return {
-    queryOmega: build.float(
-      transposed(own, heads.length, m, d).map((w) => w * toX),
-      [heads.length, d, m],
-    ),
-    keyOmega: build.float(
-      own.map((w) => w * toY),
-      [heads.length, m, d],
-    ),
-  };
-}
-
-/** [H,M,D] → [H,D,M] */
-function transposed(data: readonly number[], heads: number, rows: number, columns: number): number[] {
-  return Array.from({ length: heads * rows * columns }, (_, i) => {
-    const head = Math.floor(i / (rows * columns));
-    const column = Math.floor((i % (rows * columns)) / rows);
-    return data[head * rows * columns + (i % rows) * columns + column] ?? 0;
-  });
-}

@@ -1,6 +1,7 @@
 import { exact } from './exact.js';
 import { exactBlocked } from './exact-blocked.js';
 import { features } from './features.js';
+import { featuresCausal } from './features-causal.js';
 import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
 import { hybridCausal } from './hybrid-causal.js';
@@ -17,6 +18,7 @@ export const lowerings = {
   hybrid,
   'hybrid-2d': hybrid2d,
   'hybrid-causal': hybridCausal,
+  'features-causal': featuresCausal,
   signed,
 } satisfies Record<string, Lowering>;
 

@@ -1,26 +1,32 @@
 import type { Site } from '../site.js';
 import { numberOption, type Options } from './lowering.js';
 
-/** Between two calls, of the heads of a group; c = sinks + globals. */
+/** Between two calls, of the heads of a group. */
 export interface State {
   /** The window that the next query will have [B,H,w,D] and [B,H,w,E]. */
   readonly keys: string;
   readonly values: string;
-  /** Globals as rows [k | v | 1 | score | code] of width W [B,H,c,W]; empty where there are none. */
+  /** hybrid-causal.ts, c = sinks + globals: rows [k | v | 1 | score | code] of width W [B,H,c,W]. Empty where there are none. */
   readonly globals: string;
-  /** Sums of the rows of everything evicted, globals too, by code [B,H,C,W]; of score and code they mean nothing. */
+  /**
+   * Of everything that has left the window. hybrid-causal.ts: sums of the rows, those of globals too, by code [B,H,C,W]; of score
+   * and code they mean nothing. features-causal.ts: of every feature its mean value and the log of its mass [B,H,M,E + 1].
+   */
   readonly sums: string;
 }
 
 /** Sizes of a state's parts for one row of the batch, in their order. */
-export function stateShape({ headDim: D, valueDim: E }: Site, heads: number, options: Options) {
+export type StateShape = Readonly<Record<keyof State, readonly number[]>>;
+
+/** Of hybrid-causal. */
+export function stateShape({ headDim: D, valueDim: E }: Site, heads: number, options: Options): StateShape {
   const { window, chosen, codes } = sizes(options);
   return {
     keys: [heads, window, D],
     values: [heads, window, E],
     globals: [heads, chosen, D + E + 3],
     sums: [heads, codes, D + E + 3],
-  } satisfies Record<keyof State, readonly number[]>;
+  };
 }
 
 export function sizes(options: Options) {

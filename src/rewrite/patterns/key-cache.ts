@@ -37,10 +37,41 @@ export function operatorCache(
   };
 }
 
-/** The part of a key bias [B or 1,1,1,S] that is the new tokens'. */
-export function freshBias(keyBias: Expr, { past }: Pick<KeyCache, 'past'>): Expr {
-  const before = call('Slice', [call('Shape', [past.key]), ints([2]), ints([3])]);
+/** Operators that leave every element where it is. */
+const elementwise = new Set([
+  'Cast',
+  'Not',
+  'Equal',
+  'Less',
+  'Greater',
+  'Where',
+  'Add',
+  'Sub',
+  'Mul',
+  'Div',
+  'Max',
+  'Min',
+]);
+
+/**
+ * The part of a key bias [B or 1,1,1,S] that is the new tokens'. Cut out before what is computed of one mask and numbers, so that a token
+ * does not cost more the longer the text is.
+ */
+export function freshBias(keyBias: Expr, cache: Pick<KeyCache, 'past'>): Expr {
+  if ('op' in keyBias && !keyBias.domain && elementwise.has(keyBias.op)) {
+    const [whole, ...more] = keyBias.inputs.filter((input) => input && !isNumber(input));
+    if (whole && more.length === 0) {
+      const fresh = freshBias(whole, cache);
+      return { ...keyBias, inputs: keyBias.inputs.map((input) => (input === whole ? fresh : input)) };
+    }
+  }
+  const before = call('Slice', [call('Shape', [cache.past.key]), ints([2]), ints([3])]);
   return call('Slice', [keyBias, before, ints([Number.MAX_SAFE_INTEGER]), ints([3])]);
+}
+
+/** A constant that takes the shape of whatever it meets. */
+function isNumber(expr: Expr): boolean {
+  return 'constant' in expr && expr.constant.data.length === 1 && expr.constant.dims.length <= 1;
 }
 
 function onlyLengthElse(graph: Graph, value: string, node: NodeProto): boolean {

@@ -1,0 +1,66 @@
+/** The constants of a positive feature map as the graph reads them, whoever makes them and whichever side has the scale. */
+import type { Builder } from '../../onnx/build.js';
+import { balanceFactors } from './balanced.js';
+import { constantName, type Drawn, drawnMaps, learned } from './features-constants.js';
+import { type Constants, type Inputs, numberOption, type Options } from './lowering.js';
+
+/** For q and k as the graph has them. */
+export interface Sides {
+  readonly queryOmega: string; // [H,D,M]
+  readonly keyOmega: string; // [H,M,D]
+  readonly keyBasis?: string; // [H,D,D]
+  readonly bias?: string; // [H,M,1]; absent where it is −½ ln M for every feature
+}
+
+/** What the constants of a plan are drawn by. */
+export function drawnBy(options: Options): Drawn {
+  return { map: String(options.map), m: numberOption(options, 'm'), seed: numberOption(options, 'seed') };
+}
+
+/** Maps whose sides differ: an Ω for queries and one for keys. */
+const sided = ['aderf', learned];
+
+export function sidesOf(
+  build: Builder,
+  inputs: Pick<Inputs, 'site' | 'heads'>,
+  { options, constants }: { readonly options: Options; readonly constants: Constants },
+): Sides {
+  const { site, heads } = inputs;
+  const drawn = drawnBy(options);
+  const { map, m, seed } = drawn;
+  const d = site.headDim;
+  const [toX, toY] = balanceFactors(site);
+  if (!Object.hasOwn(drawnMaps, map)) {
+    const constant = (name: string) => constants(constantName(drawn, name));
+    const times = (value: string, factor: number) => build.op('Mul', [value, build.float([factor], [])]);
+    const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 2, 1] });
+    const [query, key] = sided.includes(map) ? ['queryOmega', 'keyOmega'] : ['omega', 'omega'];
+    return {
+      queryOmega: flip(times(constant(query), toX)),
+      keyOmega: times(constant(key), toY),
+      ...(map === 'aderf' && { keyBasis: constant('keyBasis') }),
+      bias: constant('bias'),
+    };
+  }
+  const { omega } = drawnMaps[map]({ heads: site.heads, headDim: d, m, seed });
+  const own = heads.flatMap((head) => Array.from(omega.subarray(head * m * d, (head + 1) * m * d)));
+  return {
+    queryOmega: build.float(
+      transposed(own, heads.length, m, d).map((w) => w * toX),
+      [heads.length, d, m],
+    ),
+    keyOmega: build.float(
+      own.map((w) => w * toY),
+      [heads.length, m, d],
+    ),
+  };
+}
+
+/** [H,M,D] → [H,D,M] */
+function transposed(data: readonly number[], heads: number, rows: number, columns: number): number[] {
+  return Array.from({ length: heads * rows * columns }, (_, i) => {
+    const head = Math.floor(i / (rows * columns));
+    const column = Math.floor((i % (rows * columns)) / rows);
+    return data[head * rows * columns + (i % rows) * columns + column] ?? 0;
+  });
+}

@@ -1,0 +1,162 @@
+/**
+ * What becomes of the keys that leave a stream's window where features stand for them (features-causal.ts): a log-mass L and a mean
+ * value KV a feature, as they are before each block and after the last.
+ *
+ * Of each block alone they are a logsumexp and a softmax over its keys. Two neighbouring runs of blocks join as
+ *   L = ln(e^{L₁ − decay · blocks of the second} + e^{L₂}),   KV = e^{L₁ − decay… − L} KV₁ + e^{L₂ − L} KV₂      (METHODS F.5)
+ * which is associative: all prefixes are made at once (prefix-scan.ts). Means of means, with no sum that grows.
+ */
+import type { Builder } from '../../onnx/build.js';
+import { makeGraph, makeValueInfo } from '../../onnx/message.js';
+import { sumOver, unsqueeze } from './blocks.js';
+import type { Inputs } from './lowering.js';
+import { prefixScan } from './prefix-scan.js';
+import { nothing } from './prefix-top.js';
+import { rowsAt } from './stream.js';
+import { type Blocked, flip } from './stream-attention.js';
+import type { State } from './stream-state.js';
+
+const float32 = 1;
+
+/** The key side of a map. */
+export interface KeyFeatures {
+  readonly keyOmega: string; // [H,1,M,D]
+  /** −½ of what |k|² is to be taken times. */
+  readonly keyNorm: number;
+  /** 2b: [H,1,M,1] or []. */
+  readonly bias: string;
+  /** Of the mass, from one block to the next [H,1,1,1]; none without. */
+  readonly decay?: string;
+  readonly m: number;
+}
+
+interface Given extends KeyFeatures {
+  readonly inputs: Inputs;
+  readonly state?: State;
+}
+
+export interface Stages {
+  /** Of every block, what stands for the keys behind its window: L [B,H,n,M,1] and KV [B,H,n,M,E]. */
+  readonly mass: string;
+  readonly values: string;
+  /** What the call leaves, [KV | L] of every feature [B,H,M,E + 1]. */
+  readonly sums: string;
+}
+
+export function featureStages(build: Builder, blocked: Blocked, given: Given): Stages {
+  const { stream } = blocked;
+  const { inputs, m } = given;
+  const width = inputs.site.valueDim + 1;
+  const all = stagesOf(build, blocked, given);
+  const mine = build.op('Slice', [all, build.int64([0]), stream.count, build.int64([2])]);
+  const column = (from: number, to: number) =>
+    build.op('Slice', [mine, build.int64([from]), build.int64([to]), build.int64([4])]);
+  const left = rowsAt(build, all, stream.ended, m * width);
+  return {
+    mass: column(width - 1, width),
+    values: column(0, width - 1),
+    sums: build.op('Reshape', [left, build.int64([0, 0, m, width])]),
+  };
+}
+
+/** [KV | L] before the call and after each of its blocks [B,H,stages,M,E + 1]; an idle call goes on with what the state holds. */
+function stagesOf(build: Builder, blocked: Blocked, given: Given): string {
+  const { stream } = blocked;
+  const { inputs, state, m } = given;
+  const [heads, width] = [inputs.heads.length, inputs.site.valueDim + 1];
+  const none = build.float(
+    Float32Array.from({ length: width }, (_, i) => (i === width - 1 ? nothing : 0)),
+    [width],
+  );
+  if (!state) {
+    const lead = build.op('Slice', [build.op('Shape', [stream.evicted]), build.int64([0]), build.int64([2])]);
+    const shape = build.op('Concat', [lead, build.int64([1, m, width])], { axis: 0 });
+    return evolve(build, blocked, { ...given, none, before: build.op('Expand', [none, shape]) });
+  }
+  const begun = unsqueeze(
+    build,
+    build.op('Add', [state.sums, stream.once(`none ${width}`, () => build.op('Mul', [stream.begins, none]))]),
+    2,
+  );
+  const branch = (name: string, make: (body: Builder) => string) => {
+    const body = build.body();
+    const made = make(body);
+    return makeGraph({
+      name: body.fresh(name),
+      node: [...body.nodes],
+      output: [makeValueInfo(made, float32, [undefined, heads, undefined, m, width])],
+    });
+  };
+  return build.op('If', [stream.idle], {
+    then_branch: branch('idle', (body) => body.op('Identity', [begun])),
+    else_branch: branch('evict', (body) => evolve(body, blocked, { ...given, none, before: begun })),
+  });
+}
+
+/** Every prefix of [B,H,1,M,E + 1] and what each block evicts. */
+function evolve(
+  build: Builder,
+  { stream, recent }: Blocked,
+  given: Given & { readonly none: string; readonly before: string },
+): string {
+  const { inputs, none, before, decay, m } = given;
+  const { headDim: D, valueDim: E } = inputs.site;
+  const byBlock = (rows: string, width: number) => {
+    const shape = build.op('Concat', [build.int64([0, 0]), stream.count, build.int64([-1, width])], { axis: 0 });
+    return build.op('Reshape', [rows, shape]);
+  };
+  const keys = byBlock(rowsAt(build, recent.keys, stream.evicted, D), D);
+  const values = byBlock(rowsAt(build, recent.values, stream.evicted, E), E);
+  const present = flip(build, byBlock(stream.present, 1));
+  const logits = build.op('Where', [present, keyLogits(build, flip(build, keys), given), build.float([nothing], [])]);
+  const means = build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), values]);
+  const fresh = build.op('Concat', [means, logSumExp(build, logits, 4)], { axis: 4 });
+  const [stages] = prefixScan(
+    build,
+    [{ value: build.op('Concat', [before, fresh], { axis: 2 }), type: float32, dims: [m, E + 1], fill: none }],
+    {
+      heads: inputs.heads.length,
+      join: (body, [later], [earlier], step) => [joinRuns(body, later, earlier, { decay, step, width: E + 1 })],
+    },
+  );
+  return stages;
+}
+
+/** Of two neighbouring runs of blocks, the second of which has `step`. */
+function joinRuns(
+  build: Builder,
+  later: string,
+  earlier: string,
+  { decay, step, width }: { decay?: string; step: string; width: number },
+): string {
+  const parts = (value: string) => {
+    const column = (from: number, to: number) =>
+      build.op('Slice', [value, build.int64([from]), build.int64([to]), build.int64([4])]);
+    return { values: column(0, width - 1), mass: column(width - 1, width) };
+  };
+  const [first, second] = [parts(earlier), parts(later)];
+  const blocks = decay && build.op('Mul', [decay, build.op('Cast', [step], { to: float32 })]);
+  const old = blocks ? build.op('Sub', [first.mass, blocks]) : first.mass;
+  const most = build.op('Max', [old, second.mass]);
+  const [before, after] = [old, second.mass].map((mass) => build.op('Exp', [build.op('Sub', [mass, most])]));
+  const total = build.op('Add', [before, after]);
+  const weighed = build.op('Add', [
+    build.op('Mul', [first.values, build.op('Div', [before, total])]),
+    build.op('Mul', [second.values, build.op('Div', [after, total])]),
+  ]);
+  return build.op('Concat', [weighed, build.op('Add', [most, build.op('Log', [total])])], { axis: 4 });
+}
+
+/** A = Ω_k y − ½|y|² + 2b of keys [B,H,n,D,b]: [B,H,n,M,b]. */
+export function keyLogits(build: Builder, keysT: string, { keyOmega, keyNorm, bias }: KeyFeatures): string {
+  const squares = sumOver(build, build.op('Mul', [keysT, keysT]), [3]);
+  const norms = build.op('Mul', [squares, build.float([keyNorm], [])]);
+  return build.op('Add', [build.op('MatMul', [keyOmega, keysT]), build.op('Add', [norms, bias])]);
+}
+
+/** ln Σ exp over the last axis, number `axis`, kept; it moved from attribute to input at opset 18. */
+export function logSumExp(build: Builder, value: string, axis: number): string {
+  return build.opset >= 18
+    ? build.op('ReduceLogSumExp', [value, build.int64([axis])], { keepdims: 1 })
+    : build.op('ReduceLogSumExp', [value], { axes: [axis], keepdims: 1 });
+}

@@ -1,0 +1,153 @@
+/**
+ * Causal attention with positive features behind an exact window, in a stream (stream.ts), under one softmax:
+ *
+ *   the window     x·y of the keys of the query's block of positions and before it                       exact
+ *   the features   U_r + L_r, U = Ω_q x − ½|x|²  [M]          value KV_r                                 feature-stages.ts
+ *                  L_r  = ln Σ_j exp(A_jr − decay · tokens since j left), A_j = Ω_k y_j − ½|y_j|² + 2b   [M]
+ *                  KV_r = Σ_j (the same, over its sum) v_j                                               [M,E]
+ *
+ * Σ_r exp(U_r + A_jr) is φ(x)·φ(y_j), so that both parts are of one scale and no factor joins them (METHODS F.5). Without a window
+ * (`window` 0: Choromanski et al. 2021, causal) the block is scored by features as well, ln φ(x)·φ(y), and is smaller.
+ *
+ * Ω and b are drawn from a seed, made of the moments of queries and keys (features-constants.ts), or learned: then each side has
+ * an Ω of its own, and far mass decays from block to block, by `decay` ≥ 0 a token, as RetNet's does (Sun et al. 2023). What a
+ * head has learned to see of the far past stays of the size it has learned on, however long the text.
+ *
+ * What a call leaves for the next is of constant size (`State`): the window and (KV, L). A feature's mass is kept as its own
+ * logarithm, not as sums under some maximum (METHODS H.4): nothing overflows or vanishes, whatever comes later. All blocks of a
+ * call are computed together.
+ *
+ * Cost in key equivalents: window + 2M (M a query, M a key). Without a window every pair of a block takes M exponentials, uncounted,
+ * and they lie in memory: 32 M bytes a token and head. Bytes of state a head: 4 (window (D + E) + M (E + 1)), of a block for window 0.
+ */
+import type { Builder } from '../../onnx/build.js';
+import type { Site } from '../site.js';
+import { balanceFactors, withoutScale } from './balanced.js';
+import { sumOver, unsqueeze } from './blocks.js';
+import { drawnBy, sidesOf } from './feature-sides.js';
+import { featureStages, type KeyFeatures, keyLogits, logSumExp } from './feature-stages.js';
+import { constantName, featureShapes, learned, mapNames } from './features-constants.js';
+import {
+  type Constants,
+  defaultsOf,
+  type Inputs,
+  integerRule,
+  numberOption,
+  type OptionRule,
+  type Options,
+  optionReader,
+} from './lowering.js';
+import {
+  attend,
+  type Blocked,
+  flip,
+  inBlocks,
+  notInStream,
+  type Part,
+  type StreamLowering,
+  scored,
+} from './stream-attention.js';
+import { queryBlock, windowRule } from './window.js';
+
+/** The asymmetric ADERF is none of them: its queries have a norm of their own, which one softmax with exact scores needs to know. */
+const maps: readonly string[] = [...mapNames.filter((name) => name !== 'aderf'), learned];
+
+/** Positions a block where there is no window: √E or so, where pairs in blocks and features behind them cost alike. */
+const featureBlock = 8;
+
+const rules: Record<string, OptionRule> = {
+  window: {
+    ...windowRule,
+    valid: (value) => value === 0 || windowRule.valid(value),
+    expected: `0, or ${windowRule.expected}`,
+  },
+  map: { default: 'favor+', valid: (value) => maps.includes(String(value)), expected: `one of ${maps.join(', ')}` },
+  m: integerRule(128, 1, 8192),
+  seed: integerRule(0, 0, 2 ** 31),
+};
+
+export const featuresCausal: StreamLowering = {
+  summary: 'positive features behind an exact window, for causal models trained with them: a state of constant size',
+  defaults: defaultsOf(rules),
+  readOptions: optionReader('features-causal', rules),
+  declines: (site) => notInStream(site) ?? withoutScale(site),
+  keyEquivalents: (options) => numberOption(options, 'window') + 2 * numberOption(options, 'm'),
+  constants: constantShapes,
+  stateShape({ headDim: D, valueDim: E }, heads, options) {
+    const { window } = blocksOf(options);
+    const m = numberOption(options, 'm');
+    return { keys: [heads, window, D], values: [heads, window, E], globals: [0], sums: [heads, m, E + 1] };
+  },
+  lower: (build, inputs, options, constants) =>
+    featuresCausal.attendStream(build, inputs, { options, constants, streams: new Map() }).context,
+  attendStream(build, inputs, given) {
+    const { options, constants, state } = given;
+    const blocked = inBlocks(build, inputs, { ...given, ...blocksOf(options), sinks: 0 });
+    const map = mapOf(build, inputs, { options, constants });
+    const { stream, queries } = blocked;
+    const stages = featureStages(build, blocked, { ...map, inputs, state });
+    const own = queryLogits(build, queries, map);
+    const near =
+      numberOption(options, 'window') > 0
+        ? scored(build, queries, { ...blocked.window, bias: stream.seen })
+        : pairs(build, own, blocked, map);
+    const far: Part = { logits: build.op('Add', [own, flip(build, stages.mass)]), values: stages.values };
+    const { context, keys, values } = attend(build, inputs, blocked, [near, far]);
+    return { context, state: { keys, values, globals: '', sums: stages.sums }, length: stream.length };
+  },
+};
+
+function blocksOf(options: Options): { block: number; window: number } {
+  const window = numberOption(options, 'window');
+  return window > 0 ? { block: queryBlock, window } : { block: featureBlock, window: featureBlock };
+}
+
+function constantShapes(site: Site, options: Options): Record<string, readonly number[]> {
+  const drawn = drawnBy(options);
+  if (drawn.map !== learned) return featureShapes(site, drawn);
+  const [m, d] = [drawn.m, site.headDim];
+  const shapes = { queryOmega: [m, d], keyOmega: [m, d], bias: [m, 1], decay: [1, 1, 1] };
+  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [constantName(drawn, name), shape]));
+}
+
+/** The map with an axis for the blocks. */
+interface FeatureSides extends KeyFeatures {
+  readonly queryOmega: string; // [H,1,D,M], for queries with `gain` applied
+  /** −½ of what |·|² of such a query is to be taken times. */
+  readonly queryNorm: number;
+}
+
+function mapOf(build: Builder, inputs: Inputs, given: { options: Options; constants: Constants }): FeatureSides {
+  const { options, constants } = given;
+  const m = numberOption(options, 'm');
+  const { queryOmega, keyOmega, bias } = sidesOf(build, inputs, given);
+  const [toX, toY] = balanceFactors(inputs.site);
+  // A query with its gain is `gain / toX` times x, which the constants for it take back.
+  const toGained = toX / inputs.gain;
+  const blocked = (value: string) => unsqueeze(build, value, 1);
+  const decay = options.map === learned ? constants(constantName(drawnBy(options), 'decay')) : undefined;
+  return {
+    queryOmega: blocked(build.op('Mul', [queryOmega, build.float([1 / inputs.gain], [])])),
+    queryNorm: -0.5 * toGained ** 2,
+    keyOmega: blocked(keyOmega),
+    keyNorm: -0.5 * toY ** 2,
+    bias: bias ? blocked(build.op('Add', [bias, bias])) : build.float([-Math.log(m)], []),
+    decay: decay && build.op('Mul', [decay, build.float([blocksOf(options).block], [])]),
+    m,
+  };
+}
+
+/** U [B,H,n,q,M] */
+function queryLogits(build: Builder, queries: string, { queryOmega, queryNorm }: FeatureSides): string {
+  const squares = sumOver(build, build.op('Mul', [queries, queries]), [4]);
+  const norms = build.op('Mul', [squares, build.float([queryNorm], [])]);
+  return build.op('Add', [build.op('MatMul', [queries, queryOmega]), norms]);
+}
+
+/** The keys of a block scored by features: ln Σ_r exp(U_ir + A_jr) [B,H,n,q,b] for every pair. */
+function pairs(build: Builder, own: string, { stream, window }: Blocked, map: FeatureSides): Part {
+  const keys = flip(build, keyLogits(build, flip(build, window.keys), map));
+  const sums = build.op('Add', [unsqueeze(build, own, 4), unsqueeze(build, keys, 3)]);
+  const logits = build.op('Reshape', [logSumExp(build, sums, 5), build.int64([0, 0, 0, 0, -1])]);
+  return { logits: build.op('Add', [logits, stream.seen]), values: window.values };
+}
