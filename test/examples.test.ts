@@ -8,7 +8,12 @@ import { expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../', import.meta.url));
 const examples = readdirSync(`${root}examples`);
 /** A line that each must print. */
-const printed: Readonly<Record<string, string>> = { 'bytes.ts': 'true', 'pipeline.ts': '[ 600, 400 ] 12' };
+const printed: Readonly<Record<string, string>> = {
+  'bytes.ts': 'true',
+  'pipeline.ts': '[ 600, 400 ] 12',
+  'stories.ts':
+    '[{"generated_text":"Once upon a time, there was a little girl named Lily. She loved to play with her toys in her"}]',
+};
 
 it.each(examples)('examples/%s is in the README as it stands, and runs', async (name) => {
   const code = readFileSync(`${root}examples/${name}`, 'utf8').trimEnd();
