@@ -4,6 +4,9 @@
  *   of a Gram matrix   n to change β, 1 to read f    (8n² bytes)
  *   of features        M to change β, M to read f    (8nM bytes);   w = Σᵢ βᵢ φ(xᵢ), f(x) = Σᵣ signᵣ wᵣ φᵣ(x) + Σ β
  * Signs make the form indefinite, K = Φ S Φᵀ; the exact indefinite kernel and its features then go through one solver.
+ *
+ * Shapes: K [n,n], Φ [n,M], β [n] → f [n].
+ * Numerics: float64. A Gram matrix keeps f and adds each step to it, some 1e-16 of rounding a step; features read f from their weights.
  */
 import { PerformersError } from '../errors.js';
 

@@ -5,6 +5,10 @@
  * Both are one solution when K = Φ S Φᵀ: multiply (ΦSΦᵀ + λI) α = y by Φᵀ and put w = SΦᵀα. For S = I this is ridge regression; otherwise
  * the regularised stationary point in the Krein space (Ong et al. 2004, section 4). λ has to stay away from −λᵢ of every
  * negative eigenvalue λᵢ of K, where the system is singular: that is PF424.
+ *
+ * Shapes: Φ [n,M] or K [n,n], y [n] or [n,t] for t targets → w [M,t] or α [n,t].
+ * Numerics: float64, elimination with row pivoting (solve.ts): K + λI need not be positive definite.
+ * Bytes: 8(M² + Mt) by features, beside Φ; 8(n² + nt) by the kernel.
  */
 import { checkPositive, checkRows, checkSigns, wrong } from './quadratic.js';
 import { solve } from './solve.js';

@@ -9,6 +9,8 @@
  * Limits: noise from float64 has gaps that Mironov (2012) shows can leak; and noise that can be repeated hides nothing, so that it comes from the
  * system's generator unless a test hands in its own.
  *
+ * Shapes: rows x [n,d], weights c [n] → s [M]; F of queries [p,d] → [p].
+ * Numerics: s is summed in float64 whatever the features are in.
  * Cost: M flops a row beyond its features to add it; 2M a query; 8M bytes.
  */
 import type { SignedMap } from '../features/signed/signed-map.js';

@@ -7,7 +7,10 @@
  * coordinate's own problem is concave and its best end is taken. Exact kernel and features are solved alike, from α = 0.
  *
  * Numerics: float64; stops when the projected gradients of all rows lie within `tolerance`, and says so (`converged`).
- * Cost: an epoch reads f once a row still in play; rows at a bound that stay there are skipped until the end.
+ *
+ * Shapes: K [n,n] or Φ [n,M] (quadratic.ts), labels [n] → a classifier; `classify` gives the labels [p] of p rows.
+ * Cost: an epoch reads f once a row still in play, and changes β of those that move: 2n or 4M flops each (quadratic.ts). Rows at a bound that
+ * stay there are skipped until the end. 8n bytes a class for α beside those of the form.
  */
 import { streamSeed, uniforms } from '../features/rng.js';
 import { checkPositive, checkTargets, decide, type QuadraticForm, wrong } from './quadratic.js';

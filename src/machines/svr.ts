@@ -4,7 +4,10 @@
  *   min over |βᵢ| ≤ C of  ½ Σᵢⱼ βᵢβⱼ (Kᵢⱼ + 1) − Σᵢ yᵢβᵢ + ε Σᵢ |βᵢ|
  * A coordinate's own problem is ½hδ² + (fᵢ − yᵢ)δ + ε|βᵢ + δ|: a soft threshold, then the box. Indefinite K as in svc.ts.
  *
- * Numerics: float64; stops when no coordinate moves f by more than `tolerance`. Cost: an epoch reads f once a row.
+ * Numerics: float64; stops when no coordinate moves f by more than `tolerance`.
+ *
+ * Shapes: K [n,n] or Φ [n,M] (quadratic.ts), targets [n] → f [p] of p rows.
+ * Cost: an epoch reads f once a row: 2n or 4M flops a row that moves; 8n bytes for β beside those of the form.
  */
 import { streamSeed, uniforms } from '../features/rng.js';
 import { checkPositive, checkTargets, decide, type QuadraticForm, wrong } from './quadratic.js';

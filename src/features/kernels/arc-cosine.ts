@@ -8,7 +8,9 @@
  * features, √(2/m) 1[ω·x > 0] and √(2/m) relu(ω·x), are better where one kernel must be approximated and no other.
  * κ₀ and the NTK have a kink at θ = 0, which costs mass.
  *
- * Numerics: cos θ is clamped to [−1, 1]; near θ = 0 acos loses half the digits, k about 1e-8. Cost 2d + 30 flops a pair.
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: float64; cos θ is clamped to [−1, 1]; near θ = 0 acos loses half the digits, k about 1e-8.
+ * Cost: 2d + 30 flops a pair; K takes 8np bytes.
  */
 import { checkParameters, dot, type Kernel, type Profile } from './kernel.js';
 

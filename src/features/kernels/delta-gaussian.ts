@@ -5,7 +5,10 @@
  *
  * Split by terms the masses are Σ|aᵢ|. The split of least mass (Jordan's) cancels where the terms overlap; for near and far it has
  * mass .65 each at d = 4, σ = (1, 2), but .95 at d = 8 and .996 at d = 16 for the defaults: not worth a rejection sampler.
- * Cost 3d + 3 flops a pair.
+ *
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: float64; a term is 0 beyond |x − y| = 38.6σᵢ, and where the terms nearly cancel only the digits of the larger one are left.
+ * Cost: 3d + 20 flops a pair, with its two exponentials; K takes 8np bytes.
  */
 import { PerformersError } from '../../errors.js';
 import { checkParameters, checkPositive, distanceKernel, type Kernel } from './kernel.js';

@@ -3,6 +3,9 @@
  * Positive definite, and no function of |x − y|₂: its law is not rotation-invariant, so that orthogonal rows keep it unbiased
  * but need not lower its variance. Here rows of N(0, I) become Cauchy coordinates by Φ, one at a time.
  * Numerics: frequencies have no mean; one of 10⁴ is beyond 6000/σ, where cos of a float32 product is noise of the right law.
+ *
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Cost: 2d + 10 flops a pair, with its exponential; K takes 8np bytes.
  */
 import { checkParameters, distanceKernel, type Kernel } from './kernel.js';
 import { cauchyPart } from './measure.js';

@@ -5,7 +5,9 @@
  * a positive mixture of Gaussians less a constant feature, which has no variance. The mass of t < ε is left out, which lowers |k|
  * by less than εu, ε = 1e-4. Strata grow by factors of 5: the many frequencies near 0, which hardly vary, then take few rows.
  *
- * Cost 3d + 20 flops a pair.
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: float64, by log1p: k of near rows keeps its digits.
+ * Cost: 3d + 20 flops a pair; K takes 8np bytes.
  */
 import { checkParameters, distanceKernel, type Kernel } from './kernel.js';
 import type { SpectralPart } from './measure.js';

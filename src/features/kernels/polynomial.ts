@@ -5,7 +5,10 @@
  *
  * Its measure is fitted. The closed form (the truncated kernel's Bessel transform, METHODS C.3) has finite mass for a = 2 only
  * at p > (d − 1)/2, and then more of it than a fit on [0, 2], which may choose how k goes on beyond 2.
- * Cost 2d + p flops a pair.
+ *
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: float64; for a < 2 the base is below 0 beyond |x − y| = a, and the sign is that of (−1)^p.
+ * Cost: 3d + p + 3 flops a pair; K takes 8np bytes.
  */
 import { PerformersError } from '../../errors.js';
 import { checkParameters, distanceKernel, type Kernel } from './kernel.js';

@@ -1,5 +1,9 @@
 /**
  * A kernel known only as a function of a distance. Its signed measure is fitted by whatever method needs one.
+ *
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: those of `of`, which is asked for distances from 0 on, beyond the range too.
+ * Cost: 3d flops a pair and those of `of`; K takes 8np bytes.
  */
 import { PerformersError } from '../../errors.js';
 import { checkParameters, distanceKernel, type Kernel } from './kernel.js';

@@ -1,7 +1,11 @@
 /**
  * Gaussian kernel k(x, y) = exp(−|x − y|²/2σ²), of spectral law N(0, σ⁻² I) (Rahimi and Recht 2007, Figure 1).
  * Positive definite: the kernel that `rff`, `orf` and `sorf` are for, and `grff`, `gorf` agree with them on it.
- * As a series: exp(−|x|²/2σ²) exp(−|y|²/2σ²) Σ (x·y/σ²)ⁿ/n!. Cost 3d flops a pair.
+ * As a series: exp(−|x|²/2σ²) exp(−|y|²/2σ²) Σ (x·y/σ²)ⁿ/n!.
+ *
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: float64; 0 beyond |x − y| = 38.6σ, where exp underflows.
+ * Cost: 3d + 10 flops a pair, with its exponential; K takes 8np bytes.
  */
 import { checkParameters, distanceKernel, type Kernel } from './kernel.js';
 import { gaussianPart } from './measure.js';

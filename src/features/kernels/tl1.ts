@@ -6,7 +6,10 @@
  * that no float64 evaluates. Here the measure is a signed mixture of Laplace kernels, ρ − s ≈ c₀ + Σ aⱼ exp(−τⱼs), fitted on
  * s ∈ [0, range] for every d; each term is a product of Cauchy laws. Give the fit rows: coordinates in [0, 1] are usually far
  * closer than d apart, and a fit that need not reach the kink is much lighter.
- * Cost 3d flops a pair.
+ *
+ * Shapes: x, y [d] → k; `gram` of rows [n,d] and [p,d] → K [n,p].
+ * Numerics: float64 sums of absolute differences, nothing cancels.
+ * Cost: 3d flops a pair; K takes 8np bytes.
  */
 import { checkParameters, distanceKernel, type Kernel } from './kernel.js';
 
