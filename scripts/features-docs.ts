@@ -42,13 +42,13 @@ const REGISTRIES: readonly (readonly [file: string, name: string, what: string])
   [
     'signed/registry.ts',
     'methods',
-    'Features of a kernel, signed where it is indefinite: `methods.gorf(kernel, { m })`.',
+    'Features of a kernel, signed where it is indefinite: `methods.gorf(kernel, { m })`. Shapes of all: rows x [n,d] → φ [n,M], M ≤ m, and `signs` [M]. Numerics: constants and products in float64. `flops` a row and `bytes` of the constants are fields of each map; those of n = M/2 frequencies take n(2d + 4) flops and 8n(d + 1) bytes.',
   ],
   ['kernels/registry.ts', 'kernels', 'Kernels by name: `kernels.rbf({ d })`.'],
   [
     '../quant/registry.ts',
     'schemes',
-    'Low-bit schemes, of `performers.js/quant`: `lowBitFeatures(kernel, { scheme: "lloyd-max", bits: 4, m })`, `encodeQuantized`.',
+    'Low-bit schemes, of `performers.js/quant`: `lowBitFeatures(kernel, { scheme: "lloyd-max", bits: 4, m })`, `encodeQuantized`. Shapes of all: values [rows,cols] → codes of b bits, packed, and one float32 scale: ⌈rows·cols·b / 8⌉ + 4 bytes. Numerics: levels and cuts are float64 functions of b, and are not stored.',
   ],
 ];
 
