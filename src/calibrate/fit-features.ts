@@ -1,21 +1,22 @@
 /**
- * The constants of a calibrated feature map (rewrite/lower/features-constants.ts) for the heads of a site: each head gets the pairs
+ * The constants of a calibrated feature map (feature-constants.ts) for the heads of a site: each head gets the pairs
  * that its moments are taken over (pair-moments.ts), and the tau, with which the plan's own lowering errs least on held-out inputs.
  * tau ∈ {¼, ½, 1} shrinks the proposal of least variance towards that of FAVOR+: wide ones waste features where features are
  * few beside the variance (METHODS G.3). `shift` has no proposal to shrink, and tau = 0 of the others is it.
  */
 
 import { drawnBy } from '../rewrite/lower/feature-sides.js';
-import { calibratedMapNames, featureConstants } from '../rewrite/lower/features-constants.js';
+import { calibratedMapNames } from '../rewrite/lower/features-constants.js';
 import type { Plan, SiteConstants } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
+import { featureConstants } from './feature-constants.js';
 import { type PairSums, pairMoments, weightings } from './pair-moments.js';
 
 const taus = [0.25, 0.5, 1];
 
 /** Whether a plan has constants that look at pairs. */
 export function looksAtPairs({ name, options }: Plan): boolean {
-  return name === 'features' && calibratedMapNames.includes(String(options.map));
+  return name === 'features' && calibratedMapNames.some((map) => map === options.map);
 }
 
 /** `sharesOf` measures constants: what every head gets wrong on held-out inputs [H]. */

@@ -1,5 +1,6 @@
 /** Every positive map in a model file, run by onnxruntime, against its definition in float64: one operator, constants by map. */
 import { describe, expect, it } from 'vitest';
+import { featureConstants } from '../../src/calibrate/feature-constants.js';
 import { asymmetricMaps, featureMaps } from '../../src/features/registry.js';
 import { sderf } from '../../src/features/sderf.js';
 import { linearize } from '../../src/linearize.js';
@@ -8,7 +9,7 @@ import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { findAttention } from '../../src/rewrite/find.js';
-import { featureConstants, featureShapes, mapNames } from '../../src/rewrite/lower/features-constants.js';
+import { featureShapes, mapNames } from '../../src/rewrite/lower/features-constants.js';
 import { formatPlan, readPlan, type SiteConstants } from '../../src/rewrite/plan.js';
 import { applySavedPlan, savePlan } from '../../src/rewrite/saved-plan.js';
 import { cases, mutants, normalInput } from '../attention/cases.js';
