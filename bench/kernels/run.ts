@@ -3,7 +3,8 @@
  * rate of a plain matmul first; a kernel's roofline is the longer of its bytes at that bandwidth and its multiply-adds at that rate, and
  * its score is roofline ÷ time. Writes bench/results/kernels.json.
  *
- * Each case is checked against the float64 module on a small N before it is timed. A software adapter has no roofline: scores are then
+ * Exact attention is checked against the float64 module on a small N before anything is timed; the other kernels are checked by
+ * test/kernels only. A software adapter has no roofline: scores are then
  * "unmeasured", the title says so, and no claim about speed is made from the file.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
