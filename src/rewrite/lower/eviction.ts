@@ -5,7 +5,6 @@
  * CumSum, globals by prefix-top.ts. Rows of keys are [k | v | 1 | score | code] of width W = D + E + 3 on the way.
  */
 import type { Builder } from '../../onnx/build.js';
-import { makeGraph, makeValueInfo } from '../../onnx/message.js';
 import { counting, unsqueeze } from './blocks.js';
 import { pseudoKeys } from './far-field.js';
 import { hideUnless } from './key-set.js';
@@ -14,6 +13,7 @@ import { nothing, prefixTop } from './prefix-top.js';
 import { rowsAt, type Stream } from './stream.js';
 import { flip } from './stream-attention.js';
 import { type State, sizes } from './stream-state.js';
+import { unlessIdle } from './unless-idle.js';
 import { queryBlock } from './window.js';
 
 const float32 = 1;
@@ -86,29 +86,21 @@ function stagesOf(build: Builder, stream: Stream, given: Evicting & { readonly w
   if (!state) return evolve(build, stream, { ...given, tables });
   const heads = inputs.heads.length;
   const before = { ...(chosen > 0 && { best: state.globals }), ...(codes > 0 && { sums: state.sums }) };
-  const begun = { ...before, ...(before.best && { best: build.op('Add', [before.best, tables.first()]) }) };
-  const branch = (name: string, make: (body: Builder) => Stages) => {
-    const body = build.body();
-    const made = make(body);
-    const shape = (rows: number) => [undefined, heads, undefined, rows, width] as const;
-    return makeGraph({
-      name: body.fresh(name),
-      node: [...body.nodes],
-      output: [
-        ...(made.best ? [makeValueInfo(made.best, float32, shape(chosen))] : []),
-        ...(made.sums ? [makeValueInfo(made.sums, float32, shape(codes))] : []),
-      ],
-    });
-  };
-  const outputs = build.ops('If', [stream.idle], Object.keys(begun).length, {
-    then_branch: branch('idle', (body) =>
-      Object.fromEntries(Object.entries(begun).map(([name, value]) => [name, unsqueeze(body, value, 2)])),
-    ),
-    else_branch: branch('evict', (body) =>
-      evolve(body, stream, { ...given, state: { ...state, globals: begun.best ?? '' }, tables }),
-    ),
-  });
-  return Object.fromEntries(Object.keys(begun).map((name, i) => [name, outputs[i]]));
+  const begun: Stages = { ...before, ...(before.best && { best: build.op('Add', [before.best, tables.first()]) }) };
+  const names = (['best', 'sums'] as const).filter((name) => begun[name] !== undefined);
+  const rows = names.map((name) => ({ best: chosen, sums: codes })[name]);
+  const inOrder = (stages: Stages) => names.map((name) => stages[name] ?? '');
+  const outputs = unlessIdle(
+    build,
+    stream,
+    { heads, rows, width },
+    {
+      idle: (body) => inOrder(begun).map((value) => unsqueeze(body, value, 2)),
+      evict: (body) =>
+        inOrder(evolve(body, stream, { ...given, state: { ...state, globals: begun.best ?? '' }, tables })),
+    },
+  );
+  return Object.fromEntries(names.map((name, i) => [name, outputs[i]]));
 }
 
 /** What all layers of a stream share: made when it is first asked for, outside of the branches that read it. */

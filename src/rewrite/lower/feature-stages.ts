@@ -7,7 +7,6 @@
  * which is associative: all prefixes are made at once (prefix-scan.ts). Means of means, with no sum that grows.
  */
 import type { Builder } from '../../onnx/build.js';
-import { makeGraph, makeValueInfo } from '../../onnx/message.js';
 import { sumOver, unsqueeze } from './blocks.js';
 import type { Inputs } from './lowering.js';
 import { prefixScan } from './prefix-scan.js';
@@ -15,6 +14,7 @@ import { nothing } from './prefix-top.js';
 import { rowsAt } from './stream.js';
 import { type Blocked, flip } from './stream-attention.js';
 import type { State } from './stream-state.js';
+import { unlessIdle } from './unless-idle.js';
 
 const float32 = 1;
 
@@ -78,19 +78,16 @@ function stagesOf(build: Builder, blocked: Blocked, given: Given): string {
     build.op('Add', [state.sums, stream.once(`none ${width}`, () => build.op('Mul', [stream.begins, none]))]),
     2,
   );
-  const branch = (name: string, make: (body: Builder) => string) => {
-    const body = build.body();
-    const made = make(body);
-    return makeGraph({
-      name: body.fresh(name),
-      node: [...body.nodes],
-      output: [makeValueInfo(made, float32, [undefined, heads, undefined, m, width])],
-    });
-  };
-  return build.op('If', [stream.idle], {
-    then_branch: branch('idle', (body) => body.op('Identity', [begun])),
-    else_branch: branch('evict', (body) => evolve(body, blocked, { ...given, none, before: begun })),
-  });
+  const [stages] = unlessIdle(
+    build,
+    stream,
+    { heads, rows: [m], width },
+    {
+      idle: (body) => [body.op('Identity', [begun])],
+      evict: (body) => [evolve(body, blocked, { ...given, none, before: begun })],
+    },
+  );
+  return stages;
 }
 
 /** Every prefix of [B,H,1,M,E + 1] and what each block evicts. */

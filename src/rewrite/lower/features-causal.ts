@@ -21,7 +21,6 @@
  * and they lie in memory: 32 M bytes a token and head. Bytes of state a head: 4 (window (D + E) + M (E + 1)), of a block for window 0.
  */
 import type { Builder } from '../../onnx/build.js';
-import type { Site } from '../site.js';
 import { balanceFactors, withoutScale } from './balanced.js';
 import { sumOver, unsqueeze } from './blocks.js';
 import { drawnBy, sidesOf } from './feature-sides.js';
@@ -72,7 +71,7 @@ export const featuresCausal: StreamLowering = {
   readOptions: optionReader('features-causal', rules),
   declines: (site) => notInStream(site) ?? withoutScale(site),
   keyEquivalents: (options) => numberOption(options, 'window') + 2 * numberOption(options, 'm'),
-  constants: constantShapes,
+  constants: (site, options) => featureShapes(site, drawnBy(options)),
   stateShape({ headDim: D, valueDim: E }, heads, options) {
     const { window } = blocksOf(options);
     const m = numberOption(options, 'm');
@@ -100,14 +99,6 @@ export const featuresCausal: StreamLowering = {
 function blocksOf(options: Options): { block: number; window: number } {
   const window = numberOption(options, 'window');
   return window > 0 ? { block: queryBlock, window } : { block: featureBlock, window: featureBlock };
-}
-
-function constantShapes(site: Site, options: Options): Record<string, readonly number[]> {
-  const drawn = drawnBy(options);
-  if (drawn.map !== learned) return featureShapes(site, drawn);
-  const [m, d] = [drawn.m, site.headDim];
-  const shapes = { queryOmega: [m, d], keyOmega: [m, d], bias: [m, 1], decay: [1, 1, 1] };
-  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [constantName(drawn, name), shape]));
 }
 
 /** The map with an axis for the blocks. */

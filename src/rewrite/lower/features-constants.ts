@@ -32,13 +32,16 @@ export function constantName({ map, m, seed }: Drawn, part: string): string {
   return map === learned ? `${map}${m}.${part}` : `${map}${m}.${seed}.${part}`;
 }
 
-/** The constants of a calibrated map and the shape of each for one head; none of a drawn one. */
+/** The constants of a calibrated or trained map and the shape of each for one head; none of a drawn one. */
 export function featureShapes({ headDim: d }: Site, drawn: Drawn): Record<string, readonly number[]> {
   const { map, m } = drawn;
   if (Object.hasOwn(drawnMaps, map)) return {};
+  const sided = { queryOmega: [m, d], keyOmega: [m, d], bias: [m, 1] };
   const shapes: Record<string, readonly number[]> =
-    map === 'aderf'
-      ? { queryOmega: [m, d], keyOmega: [m, d], keyBasis: [d, d], bias: [m, 1] }
-      : { omega: [m, d], bias: [m, 1] };
+    map === learned
+      ? { ...sided, decay: [1, 1, 1] }
+      : map === 'aderf'
+        ? { ...sided, keyBasis: [d, d] }
+        : { omega: [m, d], bias: [m, 1] };
   return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [constantName(drawn, name), shape]));
 }

@@ -5,6 +5,7 @@
 import { equal, toNumber } from '../../onnx/dims.js';
 import type { NodeProto } from '../../onnx/gen/onnx.js';
 import { constantOf, intAttribute, intsAttribute, isOp, producerOf } from '../../onnx/graph.js';
+import { resolveAxis } from '../../onnx/shape-rules/rule.js';
 import { maskedBelow } from '../prove/cases.js';
 import { scalarOf } from '../trace.js';
 import type { Scope } from './pattern.js';
@@ -45,7 +46,7 @@ function reducedAxis(value: string, source: string, reduction: string, scope: Sc
     if (!node || !whole || !shape) return undefined;
     if (shape.length === whole.length && !isOp(node, 'Expand')) kept = shape;
     if (isOp(node, reduction) && node.input[0] === source) {
-      const axes = axesOf(node, scope)?.map((axis) => (axis < 0 ? axis + whole.length : axis));
+      const axes = axesOf(node, scope)?.map((axis) => resolveAxis(axis, whole.length));
       const [axis] = axes ?? [];
       if (axis === undefined || axes?.length !== 1) return undefined;
       const fits = kept?.every((dim, i) => (i === axis ? toNumber(dim) === 1 : equal(dim, whole[i])));
@@ -68,7 +69,6 @@ function axesOf(node: NodeProto, { graph }: Scope): readonly number[] | undefine
 function softmaxAxis(node: NodeProto, { model, graph, shapes }: Scope): number {
   const rank = shapes(graph, node.input[0] ?? '').shape?.length ?? 4;
   const one = (model.opsets.get('') ?? 1) >= 13;
-  const given = intAttribute(node, 'axis') ?? (one ? -1 : 1);
-  const axis = given < 0 ? given + rank : given;
+  const axis = resolveAxis(intAttribute(node, 'axis') ?? (one ? -1 : 1), rank);
   return one || axis === rank - 1 ? axis : -1;
 }
