@@ -30,20 +30,24 @@ const settings: readonly (readonly [number, number, number, Assign])[] = [
   [256, 64, 64, 'pairs'],
 ];
 
-/** tile, halo, globals, codes; codes of pairs: in images the far field's error is in its values (QUALITY, VISION). */
-const tiled: readonly (readonly [number, number, number, number])[] = [
-  [4, 1, 16, 8],
-  [4, 1, 16, 16],
-  [4, 2, 32, 16],
-  [4, 2, 32, 32],
-  [4, 2, 64, 32],
-  [4, 2, 96, 32],
-  [4, 2, 64, 64],
-  [8, 2, 64, 32],
-  [4, 2, 128, 64],
-  [8, 2, 64, 64],
-  [8, 4, 64, 32],
-  [8, 4, 64, 64],
+/** tile, halo, globals, codes, steps; codes of pairs: in images the far field's error is in its values (QUALITY, VISION). */
+const tiled: readonly (readonly [number, number, number, number, number])[] = [
+  [4, 1, 16, 8, 0],
+  [4, 1, 16, 16, 0],
+  [4, 1, 16, 16, 1],
+  [4, 2, 32, 16, 0],
+  [4, 2, 32, 16, 1],
+  [4, 2, 32, 32, 0],
+  [4, 2, 64, 32, 0],
+  [4, 2, 32, 32, 1],
+  [4, 2, 64, 32, 1],
+  [4, 2, 64, 64, 0],
+  [8, 2, 64, 32, 0],
+  [4, 2, 64, 64, 1],
+  [8, 2, 64, 32, 1],
+  [8, 2, 64, 64, 0],
+  [8, 4, 64, 32, 1],
+  [8, 4, 64, 64, 1],
 ];
 
 /** window, globals, codes: in decoders globals buy most (QUALITY 3.4). */
@@ -69,8 +73,8 @@ export function linearCandidates({ causal: isCausal, operands }: Site): Plan[] {
       readPlan({ name: 'hybrid-causal', window, globals, sinks: 4, codes, assign: 'keys' }),
     );
   if (operands.grid)
-    return tiled.map(([tile, halo, globals, codes]) =>
-      readPlan({ name: 'hybrid-2d', tile, halo, globals, sinks: 0, codes, assign: 'pairs' }),
+    return tiled.map(([tile, halo, globals, codes, steps]) =>
+      readPlan({ name: 'hybrid-2d', tile, halo, globals, sinks: 0, codes, assign: 'pairs', steps }),
     );
   return settings.map(([window, globals, codes, assign]) =>
     readPlan({ name: 'hybrid', window, globals, sinks: 0, codes, assign }),
@@ -100,9 +104,12 @@ export async function makeConstants(
       continue;
     }
     const [codes, assign] = [Number(options.codes), options.assign as Assign];
-    const { weights, offsets } = await makeCodebook(statistics, { codes, assign, seed }, kMeans);
-    constants[`${assign}${codes}.weights`] = weights;
-    constants[`${assign}${codes}.offsets`] = offsets;
+    const made = await makeCodebook(statistics, { codes, assign, seed }, kMeans);
+    constants[`${assign}${codes}.weights`] = made.weights;
+    constants[`${assign}${codes}.offsets`] = made.offsets;
+    // The same for codebooks of any size.
+    constants[`${assign}.metric`] = made.metric;
+    constants[`${assign}.valueWeight`] = made.valueWeight;
   }
   return constants;
 }

@@ -17,6 +17,9 @@ export interface CodebookConstants {
   readonly weights: Float32Array;
   /** [H,1,C] */
   readonly offsets: Float32Array;
+  /** A [H,D,D] and λ² [H,1,1]: distances between keys and between values, for codes that move with the input. */
+  readonly metric: Float32Array;
+  readonly valueWeight: Float32Array;
 }
 
 /** Mean query of every head [H,D]: the static score of a key is its product with it. */
@@ -59,7 +62,12 @@ export async function makeCodebook(
       }
     }
   }
-  return { weights, offsets };
+  return {
+    weights,
+    offsets,
+    metric: joined(prepared.map(({ factor }) => squared(factor, D))),
+    valueWeight: Float32Array.from(prepared, ({ valueScale }) => valueScale ** 2),
+  };
 }
 
 /** Covariance of a head's queries [D,D], with a little of its mean diagonal added so that no direction is free. */
@@ -91,6 +99,16 @@ export function cholesky(matrix: ArrayLike<number>, d: number): Float64Array {
     }
   }
   return lower;
+}
+
+/** L Lᵀ */
+function squared(lower: Float64Array, d: number): Float32Array {
+  return Float32Array.from({ length: d * d }, (_, at) => {
+    const [i, j] = [Math.floor(at / d), at % d];
+    let sum = 0;
+    for (let k = 0; k <= Math.min(i, j); k++) sum += lower[i * d + k] * lower[j * d + k];
+    return sum;
+  });
 }
 
 function joined(arrays: readonly Float32Array[]): Float32Array {

@@ -17,6 +17,13 @@ export interface Hybrid {
   readonly weights: Float64Array; // [H,F,C]
   readonly offsets: Float64Array; // [H,C]
   readonly centred: boolean;
+  /** k-means steps on the input itself from these codes, and what distances are measured in; 0 where absent. */
+  readonly refine?: {
+    readonly steps: number;
+    /** [H,D,D] and [H]: |f|² = kᵀ M k + w |v|². */
+    readonly metric: Float64Array;
+    readonly valueWeight: Float64Array;
+  };
   /** Where given, two-dimensional tiles instead of blocks: rows × columns patches behind `prefix` tokens. */
   readonly grid?: {
     readonly rows: number;
@@ -34,7 +41,8 @@ export function hybridAttention(input: Attention, hybrid: Hybrid): Float64Array 
     for (let h = 0; h < H; h++) {
       const head = readHead(input, b, h);
       const globals = globalKeys(head, hybrid, h, input);
-      const code = hybrid.codes > 0 ? assign(head, hybrid, h, input) : [];
+      const first = hybrid.codes > 0 ? assign(head, hybrid, h, input) : [];
+      const code = refine(head, hybrid, { h, first, globals, input });
       for (let i = 0; i < N; i++) {
         const row = attendRow(head, hybrid, { i, globals, code, S });
         row.forEach((value, e) => {
@@ -99,6 +107,42 @@ function assign({ k, v, bias }: Head, hybrid: Hybrid, h: number, { S, D }: Atten
     }
     return best.code;
   });
+}
+
+/** Lloyd's steps: means of the summarised keys by code, then every key to the nearest mean. */
+function refine(
+  { k, v, bias }: Head,
+  { refine, codes, weights, offsets }: Hybrid,
+  { h, first, globals, input }: { h: number; first: number[]; globals: Set<number>; input: Attention },
+): number[] {
+  const { D, S } = input;
+  const pairs = weights.length / Math.max(1, offsets.length) > D;
+  let code = first;
+  for (let step = 0; refine && codes > 0 && step < refine.steps; step++) {
+    const distance = (j: number, k0: readonly number[], v0: readonly number[]) => {
+      const off = k[j].map((x, d) => x - k0[d]);
+      const metric = (a: number, b: number) => refine.metric[(h * D + a) * D + b];
+      const keyPart = off.reduce((sum, x, a) => sum + x * off.reduce((acc, y, b) => acc + metric(a, b) * y, 0), 0);
+      const valuePart = v[j].reduce((sum, x, e) => sum + (x - v0[e]) ** 2, 0);
+      return keyPart + (pairs ? refine.valueWeight[h] * valuePart : 0);
+    };
+    const means = Array.from({ length: codes }, (_, c) => {
+      const members = code.flatMap((own, j) => (own === c && bias[j] !== -Infinity && !globals.has(j) ? [j] : []));
+      const mean = (rows: number[][]) =>
+        rows[0].map((_, d) => members.reduce((sum, j) => sum + rows[j][d], 0) / members.length);
+      return members.length > 0 ? { key: mean(k), value: mean(v) } : undefined;
+    });
+    code = Array.from({ length: S }, (_, j) => {
+      let best = { code: 0, far: Number.POSITIVE_INFINITY };
+      for (const [c, at] of means.entries()) {
+        if (!at) continue;
+        const far = distance(j, at.key, at.value);
+        if (far < best.far) best = { code: c, far };
+      }
+      return best.code;
+    });
+  }
+  return code;
 }
 
 function attendRow(

@@ -19,6 +19,7 @@ const bound = 5e-6;
 
 interface Setting extends Pick<Hybrid, 'window' | 'globals' | 'sinks' | 'codes'> {
   readonly pairs?: boolean;
+  readonly steps?: number;
 }
 const settings: Readonly<Record<string, Setting>> = {
   'all parts': { window: 40, globals: 5, sinks: 2, codes: 6 },
@@ -33,6 +34,7 @@ function hybridOf({ H, D, E }: Attention, setting: Setting, seed = 5): Hybrid {
   const normal = gaussians(seed);
   const draw = (length: number) => Float64Array.from(Float32Array.from({ length }, () => normal()));
   const width = setting.pairs ? D + E : D;
+  const { steps = 0 } = setting;
   return {
     block: 32,
     ...setting,
@@ -40,7 +42,18 @@ function hybridOf({ H, D, E }: Attention, setting: Setting, seed = 5): Hybrid {
     weights: draw(H * width * setting.codes),
     offsets: draw(H * setting.codes),
     centred: true,
+    ...(steps > 0 && {
+      refine: { steps, metric: metricsOf(H, D), valueWeight: Float64Array.from({ length: H }, (_, h) => 0.5 + h) },
+    }),
   };
+}
+
+/** Positive definite, another for every head: [H,D,D]. */
+function metricsOf(H: number, D: number): Float64Array {
+  return Float64Array.from({ length: H * D * D }, (_, at) => {
+    const [h, i, j] = [Math.floor(at / D / D), Math.floor(at / D) % D, at % D];
+    return i === j ? 2 + h + i / D : 1 / (1 + h + i + j);
+  });
 }
 
 function planOf({ window, globals, sinks, codes, pairs }: Setting) {
@@ -60,9 +73,18 @@ async function patchedImage(input: Attention, setting: Setting, grid: Tiles): Pr
   const { H, D, E, keyBias } = input;
   const form = { heads: H, headDim: D, valueDim: E, self: true, grid: true } as const;
   const model = openModel(decode(attentionModel({ ...form, ...(keyBias && { mask: 'add' }) })));
-  const { globals, sinks, codes, pairs } = setting;
+  const { globals, sinks, codes, pairs, steps = 0 } = setting;
   const { tile, halo, rows, columns } = grid;
-  const plan = readPlan({ name: 'hybrid-2d', tile, halo, globals, sinks, codes, assign: pairs ? 'pairs' : 'keys' });
+  const plan = readPlan({
+    name: 'hybrid-2d',
+    tile,
+    halo,
+    globals,
+    sinks,
+    codes,
+    assign: pairs ? 'pairs' : 'keys',
+    steps,
+  });
   const plans = findAttention(model).sites.map((site) => ({
     site: onGrid(site, grid),
     groups: [{ heads: Array.from({ length: H }, (_, h) => h), plan }],
@@ -74,9 +96,12 @@ async function patchedImage(input: Attention, setting: Setting, grid: Tiles): Pr
 }
 
 function constantsOf(input: Attention, setting: Setting) {
-  const { query, weights, offsets } = hybridOf(input, setting);
-  const name = `${setting.pairs ? 'pairs' : 'keys'}${setting.codes}`;
+  const { query, weights, offsets, refine } = hybridOf(input, setting);
+  const assign = setting.pairs ? 'pairs' : 'keys';
+  const name = `${assign}${setting.codes}`;
   return {
+    ...(refine && { [`${assign}.metric`]: Float32Array.from(refine.metric) }),
+    ...(refine && setting.pairs && { [`${assign}.valueWeight`]: Float32Array.from(refine.valueWeight) }),
     query: Float32Array.from(query),
     [`${name}.weights`]: Float32Array.from(weights),
     [`${name}.offsets`]: Float32Array.from(offsets),
@@ -192,6 +217,28 @@ describe('hybrid in two dimensions', () => {
     close(got, hybridAttention(input, { ...hybridOf(input, setting), grid }), bound);
     for (const mutant of Object.values(mutants(input)))
       expectMutantFails(() => close(got, hybridAttention(mutant, { ...hybridOf(mutant, setting), grid }), bound));
+  });
+
+  const moving: Setting = { window: 32, globals: 3, sinks: 0, codes: 7, steps: 2 };
+  it.each([
+    ['keys', moving],
+    ['pairs', { ...moving, pairs: true }],
+    ['one step', { ...moving, pairs: true, steps: 1 }],
+  ])('moves the codes on the input itself: %s', async (_, setting) => {
+    for (const grid of [images['a ragged grid, batch 2, four registers'], images['masked patches']]) {
+      const input = inputOf(grid);
+      const got = await patchedImage(input, setting, grid);
+      const hybrid = { ...hybridOf(input, setting), grid };
+      close(got, hybridAttention(input, hybrid), bound);
+      const { refine } = hybrid;
+      if (!refine) throw new Error('the setting moves codes');
+      for (const mutant of [
+        { ...refine, steps: refine.steps - 1 },
+        { ...refine, metric: refine.metric.map((x, at) => (at % 8 === 0 ? 3 * x : x)) },
+        ...(setting.pairs ? [{ ...refine, valueWeight: refine.valueWeight.map((x) => 20 * x) }] : []),
+      ])
+        expectMutantFails(() => close(got, hybridAttention(input, { ...hybrid, refine: mutant }), bound));
+    }
   });
 
   it.each([

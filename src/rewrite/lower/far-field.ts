@@ -4,6 +4,9 @@
  *   code of key j   c(j) = argmax_c f_j·W_c + b_c        f_j = k_j or [k_j | v_j], less its mean over the input
  *   of a code       n = Σ w_j,  k̄ = Σ w_j k_j / n,  v̄ = Σ w_j v_j / n      over the far keys with c(j) = c, w_j = exp(bias_j)
  *   pseudo-key      k̄ with bias log n and value v̄       exact to first order in the spread of q·k within a code
+ * With `steps`, the codes are moved on the input itself, by steps of k-means (Lloyd 1982) over all summarised keys:
+ *
+ *   W_c = M·[k̄ | v̄],  b_c = −½ [k̄ | v̄]·W_c                                  M = diag(A, λ² I), the metric the codes were made in
  *
  * "Far" differs from block to block: the sums over all keys are made once, and a block subtracts those over the window
  * that it has at hand anyway. Sums are linear in the keys; no exponential is ever subtracted. Counts are sums of ones,
@@ -20,6 +23,15 @@ export interface Codebook {
   readonly weights: string;
   readonly offsets: string;
   readonly onValues: boolean;
+  /** Steps of k-means on the input; absent for none. */
+  readonly moved?: Moved;
+}
+
+export interface Moved {
+  readonly steps: number;
+  /** A [H,D,D]; λ² [H,1,1] where values take part. */
+  readonly metric: string;
+  readonly valueWeight?: string;
 }
 
 /** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]; `window` the part of it nearby. */
@@ -29,7 +41,9 @@ export function farPart(
   given: { blocks: Blocks; rest: Keys; window: KeyPart; codebook: Codebook },
 ): KeyPart {
   const { blocks, rest, window, codebook } = given;
-  const codes = assign(build, inputs, rest, codebook);
+  let codes = assign(build, inputs, rest, codebook);
+  for (let step = 0; codebook.moved && step < codebook.moved.steps; step++)
+    codes = assignToMeans(build, rest, momentsOf(build, codes, rest, 2), codebook.moved);
   const near = momentsOf(build, blocks.around(codes), window, 3);
   const all = blocks.apart ? near : momentsOf(build, codes, rest, 2);
   const far = (part: keyof Moments) => {
@@ -89,7 +103,38 @@ function assign(
   const scores = onValues
     ? build.op('Add', [onKeys, build.op('MatMul', [values, part(headDim, headDim + valueDim)])])
     : onKeys;
-  const affinity = build.op('Add', [scores, build.op('Sub', [offsets, meanOverKeys(build, inputs, scores)])]);
+  return nearest(build, build.op('Add', [scores, build.op('Sub', [offsets, meanOverKeys(build, inputs, scores)])]));
+}
+
+/** Each key to the nearest of the means of these sums: one-hot rows [B,H,S,C]. A code without a key gets none. */
+function assignToMeans(
+  build: Builder,
+  all: Keys,
+  { keys, values, count }: Moments,
+  { metric, valueWeight }: Moved,
+): string {
+  const least = build.float([0.5], []);
+  const divisor = build.op('Max', [count, least]);
+  const mean = (sum: string) => build.op('Div', [sum, divisor]);
+  const sides = [{ rows: all.keys, mean: mean(keys), weigh: (at: string) => build.op('MatMul', [at, metric]) }];
+  if (valueWeight !== undefined)
+    sides.push({ rows: all.values, mean: mean(values), weigh: (at) => build.op('Mul', [at, valueWeight]) });
+  const add = (terms: readonly string[]) => terms.reduce((a, b) => build.op('Add', [a, b]));
+  const weighed = sides.map((side) => side.weigh(side.mean));
+  const squares = add(sides.map((side, i) => sumOver(build, build.op('Mul', [side.mean, weighed[i]]), [3])));
+  const empty = build.op('Less', [count, least]);
+  const offsets = build.op('Where', [
+    empty,
+    build.float([excluded], []),
+    build.op('Mul', [squares, build.float([-0.5], [])]),
+  ]);
+  const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 1, 3, 2] });
+  const scores = add(sides.map((side, i) => build.op('MatMul', [side.rows, flip(weighed[i])])));
+  return nearest(build, build.op('Add', [scores, flip(offsets)]));
+}
+
+/** One-hot rows of the largest entry of each row [..,S,C]. */
+function nearest(build: Builder, affinity: string): string {
   const best =
     build.opset >= 18
       ? build.op('ReduceMax', [affinity, build.int64([3])], { keepdims: 1 })

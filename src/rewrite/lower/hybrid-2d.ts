@@ -3,7 +3,8 @@
  * near it lies on all sides, and a window of a sequence cuts most of that off.
  *
  * The tokens before the patches (class, registers) are keys of every query, and attend everything themselves. Cost in
- * key equivalents: as there, with (tile + 2 halo)² keys in the window; the few tokens in front are not counted.
+ * key equivalents: as there, with (tile + 2 halo)² keys in the window; the few tokens in front are not counted. `steps` of k-means
+ * move the codes on the input itself, each for 1½ codes more, 2 where values take part.
  */
 import type { Builder } from '../../onnx/build.js';
 import { greatestDivisor } from './blocks.js';
@@ -21,7 +22,7 @@ import {
 } from './lowering.js';
 import { tileBlocks } from './tiles.js';
 
-const rules = { tile: integerRule(4, 1, 64), halo: integerRule(2, 0, 64), ...farRules };
+const rules = { tile: integerRule(4, 1, 64), halo: integerRule(2, 0, 64), ...farRules, steps: integerRule(0, 0, 4) };
 
 export const hybrid2d: Lowering = {
   summary: 'the hybrid for images: square tiles with a halo; linear time; needs calibration',

@@ -66,13 +66,16 @@ export function farConstants(
   { headDim, valueDim }: Site,
   options: Options,
 ): Readonly<Record<string, readonly number[]>> {
-  const { globals, codes } = counts(options);
-  const width = options.assign === 'pairs' ? headDim + valueDim : headDim;
+  const { globals, codes, steps } = counts(options);
+  const pairs = options.assign === 'pairs';
+  const width = pairs ? headDim + valueDim : headDim;
   return {
     ...(globals > 0 && { query: [headDim, 1] }),
     ...(codes > 0 && {
       [`${codebookName(options)}.weights`]: [width, codes],
       [`${codebookName(options)}.offsets`]: [1, codes],
+      ...(steps > 0 && { [`${options.assign}.metric`]: [headDim, headDim] }),
+      ...(steps > 0 && pairs && { [`${options.assign}.valueWeight`]: [1, 1] }),
     }),
   };
 }
@@ -84,8 +87,10 @@ export function nearCost(window: number, units: number, block: number, options: 
 
 /** Key equivalents of everything else. */
 export function farCost(options: Options): number {
-  const { globals, sinks, codes } = counts(options);
-  return globals + sinks + (globals > 0 ? 0.5 : 0) + (options.assign === 'pairs' ? 3 : 2.5) * codes;
+  const { globals, sinks, codes, steps } = counts(options);
+  // A step of k-means assigns and sums once more.
+  const aCode = options.assign === 'pairs' ? 3 + 2 * steps : 2.5 + 1.5 * steps;
+  return globals + sinks + (globals > 0 ? 0.5 : 0) + aCode * codes;
 }
 
 /** The window of `blocks`, globals and summaries; `fixed` are further keys for every block. */
@@ -111,6 +116,8 @@ function counts(options: Options) {
     globals: numberOption(options, 'globals'),
     sinks: numberOption(options, 'sinks'),
     codes: numberOption(options, 'codes'),
+    // Of the hybrid for images alone: its codes are worth moving (QUALITY, VISION).
+    steps: Number(options.steps ?? 0),
   };
 }
 
@@ -121,9 +128,17 @@ function codebookName(options: Options): string {
 
 function codebook(options: Options, constants: Constants): Codebook {
   const name = codebookName(options);
+  const { steps } = counts(options);
+  const pairs = options.assign === 'pairs';
+  const moved = () => ({
+    steps,
+    metric: constants(`${options.assign}.metric`),
+    ...(pairs && { valueWeight: constants(`${options.assign}.valueWeight`) }),
+  });
   return {
     weights: constants(`${name}.weights`),
     offsets: constants(`${name}.offsets`),
-    onValues: options.assign === 'pairs',
+    onValues: pairs,
+    ...(steps > 0 && { moved: moved() }),
   };
 }
