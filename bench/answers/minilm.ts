@@ -24,6 +24,7 @@ import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
 import type { Feeds, Session, TensorLike } from '../../src/session.js';
 import { ranks, tasks } from '../../src/tasks.js';
 import { dataFile, modelFile } from '../../test/shared.js';
+import { runEach } from './outputs.js';
 import type { AnswerRow, AnswerSuite } from './run.js';
 
 const path = modelFile('all-MiniLM-L6-v2/onnx/model.onnx');
@@ -37,8 +38,8 @@ interface Chosen extends ChooseOptions {
 const chosen: readonly Chosen[] = [
   { what: 'linear', budget: 104, keep: 0 },
   { what: 'linear', budget: 176, keep: 0 },
-  { what: 'up to 7 of 72 heads exact', budget: 209, keep: 0.1, heal: false },
-  { what: 'up to 15 of 72 heads exact', budget: 271, keep: 15 / 72, heal: false },
+  { what: 'up to 7 of 72 heads exact', budget: 209, keep: 0.1 },
+  { what: 'up to 15 of 72 heads exact', budget: 271, keep: 15 / 72 },
 ];
 /** The same plan on every head, then that plan with a part left out. */
 const uniform: Readonly<Record<string, string>> = {
@@ -58,9 +59,9 @@ export const minilm: AnswerSuite = {
     });
     const half = all.feeds.length >> 1;
     const [fit, unseen] = [spread(all.feeds.slice(0, half), inputs), spread(all.feeds.slice(half), held)];
-    const original = await outputs(bytes, unseen);
+    const original = await runEach(createSession, bytes, unseen);
     const measure = async (what: string, patched: Uint8Array, more: AnswerRow = {}) => {
-      const got = await outputs(patched, unseen);
+      const got = await runEach(createSession, patched, unseen);
       const runs = unseen.map((feeds, i) => ({ feeds, original: original[i], patched: got[i] }));
       const figures = tasks.embedding.measure(runs).map(({ name, value }) => [name, value] as const);
       add({ what, ...more, ...Object.fromEntries(figures) });
@@ -77,7 +78,6 @@ export const minilm: AnswerSuite = {
       const name = `${what}, budget ${options.budget}`;
       const heads = { KE: found.cost, 'exact heads': found.exactHeads };
       await measure(name, await apply(withoutHealing(found.plan)), heads);
-      if (found.healing === 'not asked for') continue;
       const dropped = found.healing === 'dropped' ? ' (dropped)' : '';
       await measure(`${name}, healed${dropped}`, await apply(found.plan), heads);
       cheapest ??= found.plan;
@@ -115,17 +115,6 @@ function withoutHealing(plan: SavedPlan): SavedPlan {
 /** In use at any length. */
 function forced(plan: SavedPlan): SavedPlan {
   return { ...plan, sites: plan.sites.map(({ exactUpTo: _, ...site }) => site) };
-}
-
-async function outputs(model: Uint8Array, feeds: readonly Feeds[]): Promise<TensorLike[]> {
-  const session = await createSession(model);
-  try {
-    const found: TensorLike[] = [];
-    for (const one of feeds) found.push(await firstOutput(session, one));
-    return found;
-  } finally {
-    await session.release();
-  }
 }
 
 async function firstOutput(session: Session, feeds: Feeds): Promise<TensorLike> {

@@ -1,5 +1,5 @@
 /**
- * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200]: what calibrated plans keep of a real model's answers, on data
+ * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200] [--fit PATH…] [--unseen PATH…]: what calibrated plans keep of a real model's answers, on data
  * that calibration has not seen. Writes bench/results/answers-SUITE.json and .md. Models and data lie in ../shared or
  * under PERFORMERS_SHARED.
  */
@@ -16,6 +16,9 @@ export interface AnswerSuite {
   run(options: {
     readonly inputs: number;
     readonly held: number;
+    /** Data of one's own, for suites that take it: to calibrate on, and to measure on. */
+    readonly fit: readonly string[];
+    readonly unseen: readonly string[];
     readonly add: (row: AnswerRow) => void;
   }): Promise<void>;
 }
@@ -23,6 +26,7 @@ export interface AnswerSuite {
 /** Loaded when asked for: each opens its model. */
 const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
+  vit: async () => (await import('./vit.js')).vit,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
   pipelines: async () => (await import('./pipelines.js')).pipelines,
 };
@@ -30,7 +34,12 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { inputs: { type: 'string', default: '64' }, held: { type: 'string', default: '200' } },
+  options: {
+    inputs: { type: 'string', default: '64' },
+    held: { type: 'string', default: '200' },
+    fit: { type: 'string', multiple: true, default: [] },
+    unseen: { type: 'string', multiple: true, default: [] },
+  },
 });
 const unknown = positionals.filter((name) => !Object.hasOwn(suites, name));
 if (positionals.length === 0 || unknown.length > 0) {
@@ -52,7 +61,7 @@ for (const name of positionals) {
     writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
     writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
   };
-  await suite.run({ inputs, held, add });
+  await suite.run({ inputs, held, fit: values.fit, unseen: values.unseen, add });
 }
 
 /** All rows under all the columns that some row has. */

@@ -5,6 +5,7 @@ import { readTensor } from '../onnx/tensor.js';
 import { keepsState, type SharedState, sharedState } from './key-state.js';
 import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
+import { listRewritten, metadataKey } from './rewritten.js';
 import type { Site } from './site.js';
 import { declareStates, lengthReaders } from './state-interface.js';
 import {
@@ -12,7 +13,6 @@ import {
   encodeValueInfo,
   type GraphChange,
   interfaceOf,
-  metadataKey,
   type Removed,
   type Undo,
   withBodies,
@@ -48,13 +48,14 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     irVersion: irVersion < 4n ? 4n : irVersion,
   };
   const before = proto.metadataProps.find(({ key }) => key === metadataKey);
-  const value = JSON.stringify(
-    plans.map(({ site, groups }) => ({
+  const value = JSON.stringify([
+    ...listRewritten(proto),
+    ...plans.map(({ site, groups }) => ({
       output: site.output,
       ...(site.subgraph && { subgraph: site.subgraph }),
       plans: groups.map(describeGroup(site)),
     })),
-  );
+  ]);
   proto.metadataProps = [...proto.metadataProps.filter((entry) => entry !== before), { key: metadataKey, value }];
   const undo: Undo = {
     schema: 'performers.undo/1',

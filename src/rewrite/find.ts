@@ -4,6 +4,7 @@ import { inferShapes, type Shapes } from '../onnx/shapes.js';
 import { findGrids, gridOf } from './grid.js';
 import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
+import { readRewritten } from './rewritten.js';
 import type { Findings, NearMiss, Proof, Refusal, Site } from './site.js';
 
 /** Heads × width beyond which constants for them are memory, not attention: the widest model published has 32,768. */
@@ -19,13 +20,21 @@ export function findAttention(model: Model): Findings {
   const nearMisses: NearMiss[] = [];
   const refusals: Refusal[] = [];
   const byAnchor = indexPatterns();
+  const rewritten = readRewritten(model.proto);
+  for (const { output, subgraph, plans } of rewritten.sites)
+    refusals.push({
+      node: output,
+      output,
+      subgraph,
+      reason: `it was rewritten by performers (${plans}): restore the model first to plan it anew`,
+    });
   const readers: Scope['readers'] = new Map();
   const proofs = new Map<string, Proof>();
   for (const graph of allGraphs(model.graph)) {
     const scope: Scope = { model, graph, shapes, proofs, readers };
     for (const node of graph.nodes) {
       // What nothing can read is no attention, whatever it is called.
-      if (!node.output[0]) continue;
+      if (!node.output[0] || rewritten.isOurs(node.output[0])) continue;
       for (const [form, pattern] of byAnchor.get(operatorName(node)) ?? []) {
         const at = { node: node.name ?? '', output: node.output[0], subgraph: graph.path };
         const outcome = findAt(pattern, node, scope);

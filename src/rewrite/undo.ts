@@ -4,9 +4,7 @@ import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../onnx/
 import { allGraphs, type Graph, openAsWritten } from '../onnx/graph.js';
 import { readMessage, writeMessage } from '../onnx/protobuf.js';
 import { readTensor } from '../onnx/tensor.js';
-
-/** Key of the metadata entry that says what was done to a file. */
-export const metadataKey = 'performers.plan';
+import { metadataKey } from './rewritten.js';
 
 /** What a rewrite took out of a model, enough to put it back. Everything it added begins with `prefix`. */
 export interface Undo {

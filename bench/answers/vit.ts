@@ -1,0 +1,143 @@
+/**
+ * The vision transformer that ships, on photos that calibration has not seen: correlation of its maps with the original's by
+ * size and plan, and its time beside the original's and that of the same model without attention. Constants are of one
+ * size, 448 pixels, for all of them.
+ */
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
+import { type NodeRuntime, nodeSessions } from '../../src/adapters/runtime.node.js';
+import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
+import { surveyModel } from '../../src/calibrate/survey-model.js';
+import { linearize } from '../../src/linearize.js';
+import { calibrationKey, folderCheckpoint } from '../../src/node/checkpoint.js';
+import { defaultData } from '../../src/node/default-data.js';
+import { decode } from '../../src/onnx/decode.js';
+import { concat, encode } from '../../src/onnx/encode.js';
+import { openModel } from '../../src/onnx/graph.js';
+import { applyPlans } from '../../src/rewrite/apply.js';
+import { lowerings } from '../../src/rewrite/lower/registry.js';
+import { readPlan, type SiteConstants } from '../../src/rewrite/plan.js';
+import type { Feeds, SessionFactory } from '../../src/session.js';
+import { tasks } from '../../src/tasks.js';
+import { runEach } from './outputs.js';
+import type { AnswerRow, AnswerSuite } from './run.js';
+import { withoutAttention } from './without-attention.js';
+
+const shipped = fileURLToPath(new URL('../../models/vit-s14-saliency/', import.meta.url));
+const path = join(shipped, 'onnx/model.onnx');
+const bytes = new Uint8Array(readFileSync(path));
+const model = openModel(decode(bytes));
+const calibrated = 448;
+const sizes = [448, 700, 980];
+/** Rounds in which each model has its turn, for times. */
+const rounds = 3;
+
+const chosen: readonly (ChooseOptions & { readonly budget: number })[] = [
+  { budget: 250, keep: 0, heal: false },
+  { budget: 330, keep: 0, heal: true },
+];
+/** The same plan on every head, then that plan with a part left out. */
+const uniform: Readonly<Record<string, string>> = {
+  'no choice': 'hybrid-2d:globals=64,codes=32,assign=pairs',
+  'no choice, codes moved': 'hybrid-2d:globals=64,codes=32,assign=pairs,steps=1',
+  'no choice, no globals': 'hybrid-2d:globals=0,codes=32,assign=pairs',
+  'no choice, no codebook': 'hybrid-2d:globals=64,codes=0',
+  'window only': 'hybrid-2d:tile=8,halo=4,globals=0,codes=0',
+  'FAVOR+ only': 'features:m=128',
+};
+
+export const vit: AnswerSuite = {
+  title: 'vit-s14-saliency, correlation of maps with the original’s; calibrated on other photos at 448 pixels',
+  async run({ fit, unseen, add }) {
+    const createSession = await nodeSessions('node', path);
+    const photos = (size: number, from: readonly string[]) => readCalibrationData(model, path, from, { size });
+    const { feeds } = await photos(calibrated, fit.length > 0 ? fit : [defaultData(model)]);
+    const held = new Map<number, readonly Feeds[]>();
+    const samples = [join(shipped, 'samples')];
+    for (const size of sizes) held.set(size, (await photos(size, unseen.length > 0 ? unseen : samples)).feeds);
+
+    const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-vit'), calibrationKey(bytes, feeds, 0));
+    const survey = await surveyModel(bytes, feeds, createSession, { checkpoint });
+    const patches: { readonly what: AnswerRow; readonly patched: Uint8Array }[] = [];
+    for (const options of chosen) {
+      const { plan, cost, exactHeads, healing } = await choosePlans(survey, createSession, options);
+      const what = { what: `budget ${options.budget}`, KE: cost, 'exact heads': exactHeads, healing };
+      patches.push({ what, patched: (await linearize(bytes, { saved: plan })).bytes });
+    }
+    const [keys] = survey.layers.map((layer) => layer.keys);
+    const everywhere = (plan: string, of: (layer: number) => SiteConstants) => {
+      const { name, options } = readPlan(plan);
+      const plans = survey.layers.map(({ site }, layer) => ({
+        site,
+        groups: [{ heads: Array.from({ length: site.heads }, (_, head) => head), plan: { name, options } }],
+        why: plan,
+        constants: of(layer),
+      }));
+      const patched = concat(encode(applyPlans(survey.model, plans).proto));
+      return { patched, KE: lowerings[name].keyEquivalents(options, keys) };
+    };
+    const ablations = Object.entries(uniform).map(([what, plan]) => {
+      const { patched, KE } = everywhere(plan, (layer) => survey.layers[layer].constants);
+      return { what: { what: `${what}: ${plan}`, KE, 'exact heads': 0 }, patched };
+    });
+    for (const [size, inputs] of held) {
+      const original = await runEach(createSession, bytes, inputs);
+      for (const { what, patched } of [...patches, ...(size === sizes[2] ? [] : ablations)]) {
+        const got = await runEach(createSession, patched, inputs);
+        const runs = inputs.map((one, i) => ({ feeds: one, original: original[i], patched: got[i] }));
+        const figures = tasks.dense.measure(runs).map(({ name, value }) => [name, value] as const);
+        add({ px: size, photos: inputs.length, ...what, ...Object.fromEntries(figures) });
+      }
+    }
+    for (const runtime of ['node', 'wasm'] as const) {
+      for (const [size, [input]] of held) await time(runtime, { size, input, patches, add });
+    }
+  },
+};
+
+/** Processor time in turns, one thread: the original, each patch, and the model without attention. */
+async function time(
+  runtime: NodeRuntime,
+  {
+    size,
+    input,
+    patches,
+    add,
+  }: {
+    size: number;
+    input: Feeds;
+    patches: readonly { what: AnswerRow; patched: Uint8Array }[];
+    add: (row: AnswerRow) => void;
+  },
+): Promise<void> {
+  const createSession: SessionFactory = await nodeSessions(runtime, path);
+  const models = [
+    { name: 'original', model: bytes },
+    { name: 'attention deleted', model: withoutAttention(model) },
+    ...patches.map(({ what, patched }) => ({ name: String(what.what), model: patched })),
+  ];
+  const best = models.map(() => Number.POSITIVE_INFINITY);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, one] of models.entries()) {
+      const session = await createSession(one.model);
+      try {
+        // The first call sets memory up.
+        if (round === 0) await session.run(input);
+        const before = process.cpuUsage();
+        await session.run(input);
+        const { user, system } = process.cpuUsage(before);
+        best[i] = Math.min(best[i], (user + system) / 1000);
+      } finally {
+        await session.release();
+      }
+    }
+  }
+  const [original, deleted] = best;
+  for (const [i, { name }] of models.entries()) {
+    const ratios = { '÷ original': best[i] / original, '÷ deleted': best[i] / deleted };
+    add({ px: size, what: `time, ${runtime}: ${name}`, 'processor ms': best[i], ...ratios });
+  }
+}
