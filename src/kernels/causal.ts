@@ -27,7 +27,7 @@ import { type Recording, whole } from './record.js';
 import { arrayFault, lanesOf, refuse, unread, wholeFault } from './shape.js';
 
 /** N = S: queries and keys are of the same tokens. */
-export interface CausalInput extends Omit<FeatureAttentionInput, 'S'> {
+export interface CausalInput extends Omit<FeatureAttentionInput, 'S' | 'keyScale'> {
   /** What came before. Default: nothing. */
   readonly state?: FeatureState;
 }

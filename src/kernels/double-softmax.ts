@@ -33,8 +33,10 @@ export interface FeatureAttentionInput {
   readonly featureBias?: GpuArray;
   /** f32 [B,S]; −Infinity hides the key. Default: none. */
   readonly keyBias?: GpuArray;
-  /** Positive. */
+  /** Of q·k; positive. */
   readonly scale: number;
+  /** Where the sides carry factors of their own: x = √scale q and y = √keyScale k. Default: scale. */
+  readonly keyScale?: number;
 }
 
 /** All that queries need to know of keys and values; its size does not depend on S. */
@@ -70,9 +72,9 @@ export function featureState(
   input: FeatureAttentionInput,
   split?: { readonly parts: number; readonly perPart: number },
 ): StateOfKeys {
-  const { B, H, G = H, S, D, E, M, k, v, omega, keyBias, scale } = input;
+  const { B, H, G = H, S, D, E, M, k, v, omega, keyBias, scale, keyScale = scale } = input;
   const bias = recording.scratch('f32', B * G * S);
-  sumBias(recording, { units: B * G, keys: S, base: keyBias, baseUnits: B, k, D, half: scale / 2 }, bias);
+  sumBias(recording, { units: B * G, keys: S, base: keyBias, baseUnits: B, k, D, half: keyScale / 2 }, bias);
   const parts = split?.parts ?? 1;
   // In f32 whatever v is: sums of thousands of values.
   const state = {
@@ -80,7 +82,7 @@ export function featureState(
     lse: recording.scratch('f32', parts * B * G * M),
   };
   const shape = { B, H: G, G, N: M, S, D, E };
-  attendInto(recording, { ...shape, q: omega, k, v, bias, scale: Math.sqrt(scale) }, state, { split });
+  attendInto(recording, { ...shape, q: omega, k, v, bias, scale: Math.sqrt(keyScale) }, state, { split });
   return { ...state, bias };
 }
 
@@ -154,13 +156,15 @@ function sumBias(recording: Recording, terms: BiasTerms, out: GpuArray): void {
 
 /** @throws PerformersError PF706 */
 export function checkFeatureAttention(input: FeatureAttentionInput): void {
-  const { B, H, G = H, N, S, D, E, M, q, k, v, omega, featureBias, keyBias, scale } = input;
+  const { B, H, G = H, N, S, D, E, M, q, k, v, omega, featureBias, keyBias, scale, keyScale = scale } = input;
   const stored = [q.type] as const;
   refuse('featureAttention', [
     ...Object.entries({ B, H, G, N, S, M }).map(([name, value]) => wholeFault(name, value, 1, 2 ** 31)),
     ...Object.entries({ D, E }).map(([name, value]) => wholeFault(name, value, 1, 256)),
     H % G === 0 ? undefined : `H must be a multiple of G, got ${H} and ${G}`,
-    scale > 0 && Number.isFinite(scale) ? undefined : `scale must be positive, got ${scale}`,
+    ...Object.entries({ scale, keyScale }).map(([name, value]) =>
+      value > 0 && Number.isFinite(value) ? undefined : `${name} must be positive, got ${value}`,
+    ),
     arrayFault('q', q, ['f32', 'f16'], { axes: '[B,H,N,D]', size: [B, H, N, D] }),
     arrayFault('k', k, stored, { axes: '[B,G,S,D]', size: [B, G, S, D] }),
     arrayFault('v', v, stored, { axes: '[B,G,S,E]', size: [B, G, S, E] }),

@@ -53,6 +53,32 @@ type Step =
  *   Nothing is left behind then: every array taken is destroyed.
  */
 export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Promise<T> {
+  const { value, results, accepted } = submitNow(gpu, build);
+  try {
+    await accepted;
+    return value;
+  } catch (error) {
+    for (const { buffer } of results) gpu.pool.drop(buffer);
+    throw error;
+  }
+}
+
+/** Work that is on its way. */
+export interface Submission<T> {
+  /** May be used by what is submitted later. */
+  readonly value: T;
+  /** Every array of `result`; where `accepted` rejects, dropping them is left to the caller. */
+  readonly results: readonly GpuArray[];
+  /** @throws PerformersError PF703, PF704, PF707 as `run` does */
+  readonly accepted: Promise<void>;
+}
+
+/**
+ * `run` without the wait, for several submissions behind one another.
+ *
+ * @throws PerformersError PF704 where the device is lost already, and what `build` throws
+ */
+export function submitNow<T>(gpu: Gpu, build: (recording: Recording) => T): Submission<T> {
   const before = gpu.lost();
   if (before) throw deviceLost(before);
   const { device, pool } = gpu;
@@ -66,8 +92,8 @@ export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Prom
   };
   const scopes = ['internal', 'out-of-memory', 'validation'] as const;
   for (const scope of scopes) device.pushErrorScope(scope);
-  let value: T | undefined;
-  let thrown: unknown;
+  const answers = () => Promise.all(scopes.map(() => device.popErrorScope()));
+  let value: T;
   try {
     value = build({
       gpu,
@@ -79,22 +105,26 @@ export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Prom
     });
     submit(gpu, steps);
   } catch (error) {
-    thrown = error ?? new Error('build threw nothing');
+    for (const { buffer } of [...results, ...scratch]) pool.drop(buffer);
+    answers().catch(() => undefined);
+    throw error;
   }
-  const popped = Promise.all(scopes.map(() => device.popErrorScope()));
+  // What is recorded next may have them at once: the device runs it behind this.
+  for (const { buffer } of scratch) pool.give(buffer);
+  return { value, results, accepted: accept(gpu, answers()) };
+}
+
+async function accept(gpu: Gpu, answers: Promise<(GPUError | null)[]>): Promise<void> {
+  const { device, pool } = gpu;
   // Scopes of a lost device may never be answered.
-  const outcome = await Promise.race([popped, device.lost]).catch(() => undefined);
+  const outcome = await Promise.race([answers, device.lost]).catch(() => undefined);
   const lost = gpu.lost() ?? (outcome && 'reason' in outcome ? outcome : undefined);
   const errors = Array.isArray(outcome) ? outcome.filter((error) => error !== null) : [];
-  const failure = thrown ?? (lost ? deviceLost(lost) : errors.length > 0 ? refusal(errors) : undefined);
-  if (failure !== undefined) {
-    for (const { buffer } of [...results, ...scratch]) pool.drop(buffer);
-    // An invalid pipeline would be found again.
-    if (errors.length > 0) dropPipelines(device);
-    throw failure;
-  }
-  for (const { buffer } of scratch) pool.give(buffer);
-  return value as T;
+  if (!lost && errors.length === 0) return;
+  // Scratch arrays the device could not make, and invalid pipelines, would be found again.
+  pool.trim();
+  dropPipelines(device);
+  throw lost ? deviceLost(lost) : refusal(errors);
 }
 
 /** Elements [from, from + length) of an array, as a binding. */

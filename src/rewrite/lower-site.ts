@@ -6,6 +6,7 @@ import type { Builder } from '../onnx/build.js';
 import type { NodeProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
+import { kernelNode } from './kernel-nodes.js';
 import { keepsState, lengthCarrier, lowerWithState, type SharedState } from './key-state.js';
 import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
@@ -17,11 +18,11 @@ import type { Site } from './site.js';
 /** New nodes by the value that was computed where they go. */
 export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState): Map<string, NodeProto[]> {
   const build = around.body();
-  const { site, exactUpTo } = plan;
+  const { site, exactUpTo, spliced } = plan;
   const { context, cache, present } = site.operands;
   const state = keepsState(plan);
   const lowered =
-    exactUpTo === undefined || state
+    exactUpTo === undefined || state || spliced
       ? lowerGroups(plan, build, shared)
       : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch, shared));
   restoreLayout(build, site, lowered);
@@ -40,17 +41,24 @@ export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState):
 }
 
 function lowerGroups(sitePlan: SitePlan, build: Builder, shared: SharedState): string {
-  const { site, groups, constants = {} } = sitePlan;
+  const { site, groups, constants = {}, exactUpTo, spliced } = sitePlan;
   const constantsOf = (group: HeadGroup) => constantsOfGroup(build, sitePlan, group);
   const contexts = keepsState(sitePlan)
     ? lowerWithState(build, sitePlan, { constantsOf, shared })
     : groups.map((group) => {
+        if (spliced) return kernelNode(build, sitePlan, group, constantsOf(group));
         const lowering: Lowering = lowerings[group.plan.name];
         return lowering.lower(build, bindInputs(build, site, group.heads), group.plan.options, constantsOf(group));
       });
+  // A kernel decides by itself whether its input is short; what is exact is not healed.
+  const heals = constants.gain ?? constants.bias;
+  const short = spliced && heals && exactUpTo !== undefined ? isShort(build, site, exactUpTo) : undefined;
+  const unlessShort = (value: string, neutral: number) =>
+    short === undefined ? value : build.op('Where', [short, build.float([neutral], []), value]);
   const healed = contexts.map((context, i) => {
-    const scaled = constants.gain ? build.op('Mul', [context, constantsOf(groups[i])('gain')]) : context;
-    return constants.bias ? build.op('Add', [scaled, constantsOf(groups[i])('bias')]) : scaled;
+    const own = constantsOf(groups[i]);
+    const scaled = constants.gain ? build.op('Mul', [context, unlessShort(own('gain'), 1)]) : context;
+    return constants.bias ? build.op('Add', [scaled, unlessShort(own('bias'), 0)]) : scaled;
   });
   return joinHeads(
     build,
@@ -85,11 +93,7 @@ const noConstants = (name: string): never => {
 /** `If` the queries are few: exact attention; else what `otherwise` builds. Both branches read the graph around them. */
 function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (branch: Builder) => string): string {
   const all = Array.from({ length: site.heads }, (_, head) => head);
-  const { expr, layout } = site.operands.q;
-  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([axisOf(layout, 'n')], [])], {
-    axis: 0,
-  });
-  const short = build.op('Less', [tokens, build.int64([most + 1], [])]);
+  const short = isShort(build, site, most);
   const branch = (name: string, make: (branch: Builder) => string) => {
     const body = build.body();
     const context = make(body);
@@ -103,6 +107,15 @@ function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (br
     then_branch: branch('short', (body) => exact.lower(body, bindInputs(body, site, all), {}, noConstants)),
     else_branch: branch('long', otherwise),
   });
+}
+
+/** Whether the queries are `most` or fewer. */
+function isShort(build: Builder, { operands }: Site, most: number): string {
+  const { expr, layout } = operands.q;
+  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([axisOf(layout, 'n')], [])], {
+    axis: 0,
+  });
+  return build.op('Less', [tokens, build.int64([most + 1], [])]);
 }
 
 /** Concatenates the groups' heads and puts them back into the model's order. */

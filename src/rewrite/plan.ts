@@ -33,6 +33,8 @@ export interface SitePlan {
   readonly constants?: SiteConstants;
   /** Inputs of this many tokens or fewer are attended exactly: linear plans cost more there, and err for nothing. */
   readonly exactUpTo?: number;
+  /** Kernels compute the attention, not the graph (kernel-nodes.ts). */
+  readonly spliced?: boolean;
 }
 
 /**

@@ -27,10 +27,10 @@ function oracle(input: Attention): Float64Array {
   return positiveAttention(input, { queryOmega: omega, keyOmega: omega, bias: featureBias });
 }
 
-async function onDevice(gpu: Gpu, { q, k, v, keyBias, ...sizes }: Attention) {
+async function onDevice(gpu: Gpu, { q, k, v, keyBias, ...sizes }: Attention, options: { keyScale?: number } = {}) {
   const arrays = uploadAll(gpu, { q, k, v, ...constantsFor(sizes as Attention), ...(keyBias && { keyBias }) });
   const { out } = await outputs(gpu, (recording) => {
-    const { out, lse } = featureAttention(recording, { ...sizes, ...arrays, M });
+    const { out, lse } = featureAttention(recording, { ...sizes, ...arrays, ...options, M });
     return { out, lse };
   });
   for (const { buffer } of Object.values(arrays)) gpu.pool.give(buffer);
@@ -49,6 +49,13 @@ describe.skipIf(noDevice)('linear attention as two attentions on a device', () =
     const got = await onDevice(gpu, input);
     close(got, oracle(input), bound);
     for (const mutant of Object.values(mutants(input))) expectMutantFails(() => close(got, oracle(mutant), bound));
+  });
+
+  it('takes a scale of the keys apart from that of the queries', async () => {
+    const input = rounded(cases['whole blocks']);
+    const got = await onDevice(gpu, { ...input, k: input.k.map((x) => x / 2) }, { keyScale: 4 * input.scale });
+    close(got, oracle(input), bound);
+    expectMutantFails(() => close(got, oracle({ ...input, scale: 1.01 * input.scale }), bound));
   });
 
   it('gives zeros for a batch with every key hidden', async () => {

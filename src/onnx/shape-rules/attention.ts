@@ -1,5 +1,6 @@
 /** Shapes of fused attention: the context, and the caches that come with it. */
-import { add, constant, type Dim, divide, multiply } from '../dims.js';
+import { add, broadcast, constant, type Dim, divide, multiply } from '../dims.js';
+import { TensorProto_DataType as DataType } from '../gen/onnx.js';
 import { intAttribute, intsAttribute } from '../graph.js';
 import type { ValueType } from '../value-type.js';
 import type { Rule } from './rule.js';
@@ -76,3 +77,10 @@ export const groupQueryAttention: Rule = (node, { inputs: [q, k, , past], fresh 
 /** A table [buckets, heads] and two lengths → [1, heads, queries, keys]. */
 export const relativePositionBias: Rule = (_, { inputs: [table, queries, keys] }) =>
   typed(table, known([constant(1), table?.shape?.[1], queries?.data?.[0], keys?.data?.[0]]));
+
+/** Attention that is left to kernels: [B,H,N,D], [B,G,S,D], [B,G,S,E] → [B,H,N,E], float32. */
+export const kernelAttention: Rule = (_, { inputs: [q, k, v] }) => {
+  const [batch, heads, queries] = q?.shape ?? [];
+  const own = batch && k?.shape?.[0] && broadcast(batch, k.shape[0]);
+  return [{ elemType: DataType.FLOAT, shape: known([own, heads, queries, v?.shape?.[3]]) }];
+};

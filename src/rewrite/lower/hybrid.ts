@@ -126,7 +126,8 @@ function codebookName(options: Options): string {
   return `${options.assign}${options.codes}`;
 }
 
-function codebook(options: Options, constants: Constants): Codebook {
+/** The codebook of a plan with codes. */
+export function codebook(options: Options, constants: Constants): Codebook {
   const name = codebookName(options);
   const { steps } = counts(options);
   const pairs = options.assign === 'pairs';
