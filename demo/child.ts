@@ -1,10 +1,10 @@
 /*
  * One plan at one size, in a process of its own: its peak memory is its own, and where it fails the others go on.
  */
-import { readFileSync } from 'node:fs';
 import { basename, dirname, sep } from 'node:path';
 import { env, pipeline, RawImage, Tensor } from '@huggingface/transformers';
 import { performers } from '../src/adapters/transformers.node.js';
+import { peakMemory } from '../src/node/peak-memory.js';
 import { recordHeads } from './heads.js';
 import type { ChildMessage, Job, Measurement } from './measurement.js';
 
@@ -55,7 +55,7 @@ async function measure(job: Job): Promise<Measurement> {
   }
   const used = process.cpuUsage(before);
   const cpuMs = (used.user + used.system) / 1000;
-  const peakMB = peakMemory();
+  const peakMB = peakMemory() / 2 ** 20;
   const [height = 0, width = 0] = seen.output('predicted_depth').dims.slice(-2);
   const map = { data: floats(seen.output('predicted_depth')), width, height };
   const hidden = seen.has('last_hidden_state') ? seen.output('last_hidden_state') : undefined;
@@ -97,17 +97,6 @@ function watch(model: { _call(inputs: object): Promise<object> }) {
       return tensor;
     },
   };
-}
-
-/** Linux keeps in maxRSS what the parent had when it forked; VmHWM is this program's alone. */
-function peakMemory(): number {
-  try {
-    const kB = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-    if (kB) return Number(kB) / 1024;
-  } catch {
-    // Not Linux.
-  }
-  return process.resourceUsage().maxRSS / 1024;
 }
 
 function median(times: readonly number[]): number {
