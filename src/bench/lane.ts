@@ -76,19 +76,20 @@ async function measure(
 ): Promise<Measured> {
   const work = await model.prepare(inputs);
   try {
-    const begun = performance.now();
     const times: number[] = [];
-    const spent = () => performance.now() - begun;
     const once = async () => {
       const start = performance.now();
       await work.run();
       return performance.now() - start;
     };
     const cold = await once();
-    // A run that takes this long is not made faster by another, and there may be no time for one.
-    if (cold > limitMs / 3) times.push(cold);
-    else while (spent() < settleMs) await work.run();
-    while (times.length < repeats && (times.length === 0 || spent() + times[0] < limitMs)) times.push(await once());
+    // A first run is slower than any other, but one over the limit is not followed by another.
+    if (cold >= limitMs) times.push(cold);
+    const warm = performance.now();
+    while (cold < limitMs && performance.now() - warm < settleMs) await work.run();
+    const begun = performance.now();
+    while (times.length === 0 || (times.length < repeats && performance.now() - begun + times[0] < limitMs))
+      times.push(await once());
     const ms = { median: quantile(times, 0.5), p20: quantile(times, 0.2), p80: quantile(times, 0.8) };
     const peakBytes = backend.peakBytes();
     const { n } = inputs;

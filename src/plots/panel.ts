@@ -75,7 +75,11 @@ export function drawPanel(panel: Panel, indexOf: (name: string) => number, canva
     marks: [
       // Ticks of one's own: d3's logarithmic scale leaves out the labels of what does not begin with a small digit, such as 64.
       Plot.gridY(yTicks),
-      Plot.axisY({ ...yTicks, label: null, text: (n: number) => String(Number(n.toPrecision(3))) }),
+      Plot.axisY({
+        ...yTicks,
+        label: null,
+        text: (n: number) => (n > 0 && n < 0.001 ? n.toExponential() : String(Number(n.toPrecision(3)))),
+      }),
       Plot.axisX([...xTicks], {
         label: `${xLabel} →`,
         labelAnchor: 'center',
