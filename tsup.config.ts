@@ -16,8 +16,9 @@ export default defineConfig({
     'adapters/onnxruntime': 'src/adapters/onnxruntime.ts',
     'calibrate/calibrate': 'src/calibrate/calibrate.ts',
     'cli/main': 'src/cli/main.ts',
-    // Started as a process of its own by src/node/session-process.ts, which looks for it under this name.
+    // Started as processes of their own by src/node/worker-program.ts, which looks for them under these names.
     'node/measure-worker': 'src/node/measure-worker.ts',
+    'node/bench-worker': 'src/node/bench-worker.ts',
   },
   format: 'esm',
   target: 'es2022',

@@ -1,4 +1,4 @@
-/** Graphs to time: one attention layer, an encoder with attention or with attention deleted, and a projection. */
+/** Graphs to time: an encoder with attention or with attention deleted, and a projection. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { gaussians } from '../src/features/rng.js';
 import { type Builder, builder, constantPool } from '../src/onnx/build.js';
@@ -12,16 +12,6 @@ export interface Sizes {
   readonly heads: number;
   readonly headDim: number;
   readonly layers: number;
-}
-
-/** softmax(q·kᵀ/√D)·v on inputs q, k, v [1,H,N,D]: what exporters write. */
-export function attentionLayer({ heads, headDim }: Omit<Sizes, 'layers'>): Uint8Array {
-  const dims = [1, heads, 'tokens', headDim];
-  return model(
-    (build) => plainAttention(build, 'q', 'k', 'v', headDim),
-    ['q', 'k', 'v'].map((name) => tensor(name, dims)),
-    dims,
-  );
 }
 
 /** x [1,N,H·D] through `layers` of attention and an MLP of width 4, without norms; `attention: false` passes v on. */

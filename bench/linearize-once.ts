@@ -1,8 +1,9 @@
 /** One `linearize` of a file in a fresh process, a copy of it, or neither (`idle`). Prints { ms, peakMB }. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { linearizeFiles } from '../src/node/linearize-files.js';
+import { peakMemory } from '../src/node/peak-memory.js';
 
 const [mode, source = '', folder = ''] = process.argv.slice(2);
 const start = performance.now();
@@ -17,10 +18,4 @@ if (mode === 'copy') {
 }
 const ms = performance.now() - start;
 if (mode !== 'idle') rmSync(target);
-console.log(JSON.stringify({ ms, peakMB: peakKB() / 1024 }));
-
-/** On Linux, maxRSS counts what the parent had when it started this process; the high-water mark of the kernel does not. */
-function peakKB(): number {
-  const status = existsSync('/proc/self/status') ? readFileSync('/proc/self/status', 'utf8') : '';
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
-}
+console.log(JSON.stringify({ ms, peakMB: peakMemory() / 2 ** 20 }));

@@ -6,10 +6,11 @@
  *   dense wasm  the same product as a MatMul of onnxruntime-web, float32, one thread: what a model file would run
  */
 import * as web from 'onnxruntime-web';
+import { quantile } from '../src/bench/statistics.js';
 import { applies, samplers } from '../src/features/registry.js';
 import { gaussians } from '../src/features/rng.js';
 import { projection } from './graphs.js';
-import { median, quantile, type Row, round, type Suite } from './suite.js';
+import { median, type Row, round, type Suite } from './suite.js';
 
 const ROWS = 64;
 const REPEATS = 9;

@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- SUITE…]: attention layers, whole encoders and linearize() itself, as ratios measured in one run.
+ * npm run bench [-- SUITE…]: whole encoders, projections and linearize() itself, as ratios measured in one run.
  * Prints a table and writes bench/results/SUITE.json with the machine, versions and commit it was measured on.
  */
 import { execFile } from 'node:child_process';
@@ -59,7 +59,7 @@ for (const [name, suite] of Object.entries(suites)) {
     const rows = await suite.run({ folder, measure, print: (line) => console.log(`  ${line}`) });
     writeFileSync(
       join(root, 'bench', 'results', `${name}.json`),
-      `${JSON.stringify({ schema: 'performers.bench/1', title: suite.title, machine: measuredOn, rows }, null, 2)}\n`,
+      `${JSON.stringify({ schema: 'performers.suite/1', title: suite.title, machine: measuredOn, rows }, null, 2)}\n`,
     );
   } finally {
     rmSync(folder, { recursive: true });

@@ -1,4 +1,5 @@
 /** What a suite is, and the statistics its rows are made of. */
+import { quantile } from '../src/bench/statistics.js';
 import type { Job, JobResult } from './worker.js';
 
 export interface Tools {
@@ -14,11 +15,7 @@ export interface Suite {
   run(tools: Tools): Promise<Row[]>;
 }
 
-export function quantile(values: readonly number[], share: number): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-}
-export const median = (values: readonly number[]) => quantile(values, 0.5) ?? Number.NaN;
+export const median = (values: readonly number[]) => quantile(values, 0.5);
 export function round(value: number | undefined): number | undefined {
-  return value === undefined ? undefined : Number(value.toPrecision(4));
+  return value === undefined || Number.isNaN(value) ? undefined : Number(value.toPrecision(4));
 }

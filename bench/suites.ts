@@ -2,30 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { logSlope, quantile } from '../src/bench/statistics.js';
 import { linearize } from '../src/index.js';
-import { attentionLayer, encoder, longGraph, writeHeavyEncoder } from './graphs.js';
+import { encoder, longGraph, writeHeavyEncoder } from './graphs.js';
 import { projections } from './projections.js';
-import { median, quantile, type Row, round, type Suite, type Tools } from './suite.js';
+import { median, type Row, round, type Suite, type Tools } from './suite.js';
 import type { Job, Timing } from './worker.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
 export const suites: Readonly<Record<string, Suite>> = {
   projections,
-  layer: {
-    title: 'one attention layer, 12 heads × 64',
-    async run(tools) {
-      const shape = { heads: 12, headDim: 64 };
-      const plain = attentionLayer(shape);
-      const files = await variants(tools, plain, ['exact-blocked', 'features:m=128', 'window:window=64,globals=32']);
-      const rows: Row[] = [];
-      for (const n of [1024, 2048, 4096, 8192]) {
-        const dims = [1, shape.heads, n, shape.headDim];
-        rows.push(...(await compare(tools, files, 'plain', { q: dims, k: dims, v: dims }, n, n > 4000 ? 2 : 5)));
-      }
-      return rows;
-    },
-  },
   encoder: {
     title:
       'encoder of 2 layers, width 384, 12 heads × 32, MLP × 4; the base is the same encoder with attention deleted',
@@ -99,7 +86,7 @@ export const suites: Readonly<Record<string, Suite>> = {
         });
         tools.print(JSON.stringify(rows.at(-1)));
       }
-      const slope = logSlope(rows.map(({ nodes, cpuMs }) => [Number(nodes), Number(cpuMs)]));
+      const slope = round(logSlope(rows.map(({ nodes, cpuMs }) => ({ n: Number(nodes), ms: Number(cpuMs) }))));
       tools.print(`slope ${slope}`);
       return [...rows, { slope }];
     },
@@ -158,13 +145,4 @@ async function compare(
     );
     return { ...row, ratio };
   });
-}
-
-/** Least squares over logarithms. */
-function logSlope(points: readonly (readonly [number, number])[]): number | undefined {
-  const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)] as const);
-  const mean = (i: 0 | 1) => logs.reduce((sum, point) => sum + point[i], 0) / logs.length;
-  const [mx, my] = [mean(0), mean(1)];
-  const across = logs.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0);
-  return round(across / logs.reduce((sum, [x]) => sum + (x - mx) ** 2, 0));
 }

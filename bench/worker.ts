@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import * as web from 'onnxruntime-web';
 import { gaussians } from '../src/features/rng.js';
+import { peakMemory } from '../src/node/peak-memory.js';
 
 export interface Job {
   readonly models: readonly { readonly name: string; readonly file: string }[];
@@ -55,5 +56,5 @@ const timings: Timing[] = job.models.map(({ name }) => {
   const error = errors.get(name);
   return { name, ms: times.get(name) ?? [], ...(error !== undefined && { error }) };
 });
-const result: JobResult = { timings, peakMB: Math.round(process.resourceUsage().maxRSS / 1024) };
+const result: JobResult = { timings, peakMB: Math.round(peakMemory() / 2 ** 20) };
 console.log(JSON.stringify(result));

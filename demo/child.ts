@@ -2,11 +2,15 @@
  * One plan at one size, in a process of its own: its peak memory is its own, and where it fails the others go on.
  */
 import { readFileSync } from 'node:fs';
-import { basename, dirname, sep } from 'node:path';
-import { env, pipeline, RawImage, Tensor } from '@huggingface/transformers';
+import { basename, dirname, join, sep } from 'node:path';
+import { env, pipeline, RawImage, type Tensor } from '@huggingface/transformers';
+import * as ort from 'onnxruntime-node';
+import { sessionFactory } from '../src/adapters/onnxruntime.js';
 import { performers } from '../src/adapters/transformers.node.js';
+import { peakMemory } from '../src/node/peak-memory.js';
 import { recordHeads } from './heads.js';
 import type { ChildMessage, Job, Measurement } from './measurement.js';
+import { watchModel } from './watch-model.js';
 
 const warmUpPx = 224;
 const warmUpMs = 1200;
@@ -35,7 +39,7 @@ async function measure(job: Job): Promise<Measurement> {
   // The size a user of the pipeline would set, and what the model gives besides the map.
   const resize = (px: number) =>
     Object.assign(pipe.processor?.image_processor ?? {}, { size: { width: px, height: px } });
-  const seen = watch(pipe.model);
+  const seen = watchModel(pipe.model);
   const image = await RawImage.read(job.image);
 
   // WebAssembly is compiled to fast code only as it runs: a small image first, or the first large one is timed cold.
@@ -55,7 +59,7 @@ async function measure(job: Job): Promise<Measurement> {
   }
   const used = process.cpuUsage(before);
   const cpuMs = (used.user + used.system) / 1000;
-  const peakMB = peakMemory();
+  const peakMB = peakMemory() / 2 ** 20;
   const [height = 0, width = 0] = seen.output('predicted_depth').dims.slice(-2);
   const map = { data: floats(seen.output('predicted_depth')), width, height };
   const hidden = seen.has('last_hidden_state') ? seen.output('last_hidden_state') : undefined;
@@ -63,7 +67,11 @@ async function measure(job: Job): Promise<Measurement> {
   await pipe.dispose();
 
   if (job.heads) send({ kind: 'phase', phase: 'recording heads' });
-  const heads = job.heads ? await recordHeads(job, seen.inputs()) : undefined;
+  // The native runtime is quicker, and nothing of this is timed: the errors are the plan's, not the runtime's.
+  const bytes = () => readFileSync(join(job.model, 'onnx', 'model.onnx'));
+  const heads = job.heads
+    ? await recordHeads(bytes(), job.plan.options, seen.inputs(), sessionFactory(ort))
+    : undefined;
   return {
     ms: median(times),
     runs: times.length,
@@ -74,40 +82,6 @@ async function measure(job: Job): Promise<Measurement> {
     ...(hidden && { hidden: { data: floats(hidden), tokens, width: features } }),
     ...(heads && { heads }),
   };
-}
-
-/** Keeps the last inputs and outputs of a model that a pipeline calls, of which the pipeline returns only a part. */
-function watch(model: { _call(inputs: object): Promise<object> }) {
-  let inputs: Record<string, unknown> = {};
-  let outputs: Record<string, unknown> = {};
-  const call = model._call.bind(model);
-  model._call = async (given) => {
-    inputs = { ...given };
-    const result = await call(given);
-    outputs = { ...result };
-    return result;
-  };
-  return {
-    inputs: () =>
-      Object.fromEntries(Object.entries(inputs).flatMap(([key, x]) => (x instanceof Tensor ? [[key, x]] : []))),
-    has: (name: string) => outputs[name] instanceof Tensor,
-    output(name: string): Tensor {
-      const tensor = outputs[name];
-      if (!(tensor instanceof Tensor)) throw new TypeError(`the model has no output '${name}'`);
-      return tensor;
-    },
-  };
-}
-
-/** Linux keeps in maxRSS what the parent had when it forked; VmHWM is this program's alone. */
-function peakMemory(): number {
-  try {
-    const kB = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-    if (kB) return Number(kB) / 1024;
-  } catch {
-    // Not Linux.
-  }
-  return process.resourceUsage().maxRSS / 1024;
 }
 
 function median(times: readonly number[]): number {

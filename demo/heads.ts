@@ -2,21 +2,32 @@
  * What every attention head hands on: the context of each site as a further output of the model. These few steps on
  * the graph are not part of the public surface.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
-import { sessionFactory } from '../src/adapters/onnxruntime.js';
-import { compare, type Feeds, inspect, linearize, type Site, type TensorLike } from '../src/index.js';
+import {
+  compare,
+  type Feeds,
+  inspect,
+  type LinearizeOptions,
+  linearize,
+  type SessionFactory,
+  type Site,
+  type TensorLike,
+} from '../src/index.js';
 import { decode } from '../src/onnx/decode.js';
 import { concat, encode } from '../src/onnx/encode.js';
 import { exposeValues } from '../src/onnx/expose.js';
-import type { Job } from './measurement.js';
 
 type Context = Site['operands']['context'];
 
-/** By layer, then head: the context [N,E]. Sites within subgraphs are left out: no output reaches them. */
-export async function recordHeads(job: Job, inputs: Feeds): Promise<Float32Array[][]> {
-  const bytes = readFileSync(join(job.model, 'onnx', 'model.onnx'));
+/**
+ * By layer, then head: the context [N,E] in the model as it is, or linearized by a plan. Sites within subgraphs are left out:
+ * no output reaches them.
+ */
+export async function recordHeads(
+  bytes: Uint8Array,
+  plan: LinearizeOptions | undefined,
+  inputs: Feeds,
+  createSession: SessionFactory,
+): Promise<Float32Array[][]> {
   const sites = inspect(bytes).sites.filter(({ subgraph }) => subgraph === '');
   const contexts = sites.map(({ operands }) => operands.context);
   const exposed = concat(
@@ -27,9 +38,8 @@ export async function recordHeads(job: Job, inputs: Feeds): Promise<Float32Array
       ),
     ),
   );
-  const model = job.plan.options ? (await linearize(exposed, job.plan.options)).bytes : exposed;
-  // The native runtime is quicker, and nothing of this is timed: the errors are the plan's, not the runtime's.
-  const session = await sessionFactory(ort)(model);
+  const model = plan ? (await linearize(exposed, plan)).bytes : exposed;
+  const session = await createSession(model);
   const feeds = Object.fromEntries(session.inputNames.flatMap((name) => (inputs[name] ? [[name, inputs[name]]] : [])));
   const outputs = await session.run(feeds);
   await session.release();

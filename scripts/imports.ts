@@ -9,13 +9,14 @@ import ts from 'typescript';
 
 /** A module imports its own tier and those above it in this list. A module is a folder of src/, or a file in it. */
 const TIERS = [
-  ['errors', 'session'],
+  ['errors', 'session', 'plots'],
   ['onnx', 'features', 'metrics'],
   ['attention', 'quant', 'kernels'],
   ['rewrite', 'machines', 'learn'],
   ['auto'],
   ['linearize'],
   ['calibrate'],
+  ['bench'],
   ['node', 'verify', 'tasks', 'adapters', 'index'],
   ['cli'],
 ];

@@ -1,7 +1,8 @@
 /** Low-bit features of the Gaussian kernel against float32 ones, at equal memory. */
 import type { FeatureRow } from '../../src/machines/compare-features.js';
 import { compareData } from '../../src/node/compare-data.js';
-import { curvesOf, figure, type Panel } from '../../src/node/feature-plots.js';
+import { curvesOf, figure } from '../../src/node/feature-plots.js';
+import type { Panel } from '../../src/plots/panel.js';
 import type { FeatureSuite } from './run.js';
 
 const sets = [

@@ -6,7 +6,8 @@ import { gaussians } from '../../src/features/rng.js';
 import { compareFeatures, type FeatureRow, scalingFor } from '../../src/machines/compare-features.js';
 import { type PreparedRows, prepareRows } from '../../src/machines/prepare-rows.js';
 import { loadDataset } from '../../src/node/datasets/registry.js';
-import { curvesOf, figure, type Panel } from '../../src/node/feature-plots.js';
+import { curvesOf, figure } from '../../src/node/feature-plots.js';
+import type { Panel } from '../../src/plots/panel.js';
 import type { FeatureSuite } from './run.js';
 
 /** The second polynomial is that of the experiments of Pennington, Yu and Kumar 2015. */

@@ -1,6 +1,7 @@
 /** Quasi-Monte Carlo frequencies of the Gaussian kernel beside orthogonal ones, by width, distance and count: where does each err less? */
 import { type SamplerName, samplers } from '../../src/features/registry.js';
-import { figure, type Panel } from '../../src/node/feature-plots.js';
+import { figure } from '../../src/node/feature-plots.js';
+import type { Panel } from '../../src/plots/panel.js';
 import type { FeatureSuite } from './run.js';
 
 export interface QuasiRow {

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { PerformersError } from '../errors.js';
 import { removePartial } from '../node/atomic-write.js';
+import { benchCommand } from './bench.js';
 import { featuresCommand } from './features.js';
 import { inspectCommand } from './inspect.js';
 import { linearizeCommand } from './linearize.js';
@@ -20,7 +21,14 @@ Examples:
   performers inspect models/MiniLM
   performers linearize models/MiniLM -o models/MiniLM-linear && performers verify models/MiniLM models/MiniLM-linear`,
   );
-for (const command of [inspectCommand(), linearizeCommand(), verifyCommand(), restoreCommand(), featuresCommand()]) {
+for (const command of [
+  inspectCommand(),
+  linearizeCommand(),
+  verifyCommand(),
+  restoreCommand(),
+  featuresCommand(),
+  benchCommand(),
+]) {
   // Commander would print its own errors and exit 1; ours look alike whoever finds them.
   program.addCommand(command.exitOverride().configureOutput({ writeErr: () => undefined }));
 }

@@ -1,10 +1,8 @@
 /** The figures of a feature comparison as one SVG: error against m, both logarithmic, and accuracy against memory. */
-import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { FeatureRow } from '../machines/compare-features.js';
+import { type Canvas, type Curve, drawPanel, type Panel, size } from '../plots/panel.js';
 
-const size = { width: 460, height: 360, top: 46, right: 118, bottom: 46, left: 56 };
-const lineHeight = 13;
 const colours = [
   '#4269d0',
   '#d9480f',
@@ -19,31 +17,6 @@ const colours = [
   '#862e9c',
   '#087f5b',
 ];
-const dashes = ['none', '6 3', '2 3', '8 3 2 3'];
-
-export interface Curve {
-  readonly name: string;
-  readonly points: readonly CurvePoint[];
-}
-
-export interface CurvePoint {
-  readonly x: number;
-  /** Mean, least and most over the repeats. */
-  readonly y: number;
-  readonly low: number;
-  readonly high: number;
-}
-
-export interface Panel {
-  readonly title: string;
-  readonly xLabel: string;
-  readonly yLabel: string;
-  readonly yScale: 'log' | 'linear';
-  readonly xTicks: readonly number[];
-  readonly curves: readonly Curve[];
-  /** A level to compare with. */
-  readonly rule?: { readonly y: number; readonly label: string };
-}
 
 /** The figure of one comparison. */
 export function plotFeatures(rows: readonly FeatureRow[], title: string): string {
@@ -114,7 +87,7 @@ export function figure(panels: readonly Panel[], columns = 2): string {
   const lines = Math.ceil(panels.length / columns);
   const names = [...new Set(panels.flatMap(({ curves }) => curves.map(({ name }) => name)))];
   const placed = panels.map((panel, i) => {
-    const svg = drawPanel(panel, (name) => names.indexOf(name));
+    const svg = drawPanel(panel, (name) => names.indexOf(name), canvas());
     svg.setAttribute('x', String((i % columns) * size.width));
     svg.setAttribute('y', String(Math.floor(i / columns) * size.height));
     return svg.outerHTML;
@@ -123,129 +96,14 @@ export function figure(panels: readonly Panel[], columns = 2): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"><rect width="100%" height="100%" fill="white"/>${placed.join('')}</svg>\n`;
 }
 
-function drawPanel(panel: Panel, indexOf: (name: string) => number): Element {
-  const { title, xLabel, yLabel, yScale, xTicks, curves, rule } = panel;
+/** Black on white, as files are read everywhere. */
+function canvas(): Canvas {
   const { document } = parseHTML('<html><body></body></html>');
-  const last = Math.max(...curves.flatMap(({ points }) => points.map(({ x }) => x)));
-  const values = curves
-    .flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]))
-    .concat(rule ? [rule.y] : []);
-  const [least, most] = paddedRange(values, yScale);
-  const yTicks = yScale === 'log' ? { ticks: logarithmicTicks(least, most) } : { ticks: 7 };
-  const ends = curves.flatMap(({ name, points }) => {
-    const end = points.at(-1);
-    return end ? [{ index: indexOf(name), label: name, x: end.x, y: end.y }] : [];
-  });
-  if (rule) ends.push({ index: -1, label: rule.label, x: last, y: rule.y });
-  const colour = (index: number) => (index < 0 ? '#212529' : colours[index % colours.length]);
-  const svg = Plot.plot({
-    document,
-    width: size.width,
-    height: size.height,
-    marginTop: size.top,
-    marginRight: size.right,
-    marginBottom: size.bottom,
-    marginLeft: size.left,
-    ariaLabel: title,
-    style: { fontSize: '12px', background: 'white', color: '#212529' },
-    x: { type: 'log', inset: 6 },
-    y: {
-      type: yScale,
-      label: null,
-      domain: [least, most],
-      axis: null,
-    },
-    marks: [
-      // Ticks of one's own: d3's logarithmic scale leaves out the labels of what does not begin with a small digit, such as 64.
-      Plot.gridY(yTicks),
-      Plot.axisY({ ...yTicks, label: null, text: (n: number) => String(Number(n.toPrecision(3))) }),
-      Plot.axisX([...xTicks], {
-        label: `${xLabel} →`,
-        labelAnchor: 'center',
-        text: (n: number) => n.toLocaleString('en'),
-      }),
-      Plot.text([title], { frameAnchor: 'top-left', dy: -38, dx: 6 - size.left, fontWeight: 700, fontSize: 13 }),
-      Plot.text([`↑ ${yLabel}`], { frameAnchor: 'top-left', dy: -18, dx: 6 - size.left }),
-      ...(rule ? [Plot.ruleY([rule.y], { stroke: '#212529', strokeDasharray: '3 3' })] : []),
-      ...curves.flatMap(({ name, points }) => {
-        const index = indexOf(name);
-        return [
-          Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour(index), fillOpacity: 0.15 }),
-          Plot.line(points, {
-            x: 'x',
-            y: 'y',
-            stroke: colour(index),
-            strokeWidth: 1.8,
-            strokeDasharray: dashes[Math.floor(index / 3) % dashes.length],
-          }),
-          Plot.dot(points, { x: 'x', y: 'y', fill: colour(index), r: 2.6 }),
-        ];
-      }),
-      ...spread(ends, least, most, yScale).flatMap(({ end, dy }) => [
-        Plot.text([end], {
-          x: () => last,
-          y: 'y',
-          text: 'label',
-          fill: colour(end.index),
-          textAnchor: 'start',
-          dx: 12,
-          dy,
-          fontWeight: 600,
-        }),
-      ]),
-    ],
-  });
-  return svg;
-}
-
-function paddedRange(values: readonly number[], scale: 'log' | 'linear'): [number, number] {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  if (scale === 'log') return [least / 1.15, most * 1.15];
-  const pad = 0.06 * (most - least || 1);
-  return [least - pad, most + pad];
-}
-
-/** As many of 1, 2, 5 of each decade, or between them, as leave room for their labels. */
-function logarithmicTicks(least: number, most: number): number[] {
-  const within = (digits: readonly number[]) =>
-    Array.from({ length: 17 }, (_, i) => i - 12)
-      .flatMap((exponent) => digits.map((digit) => Number(`${digit}e${exponent}`)))
-      .filter((tick) => tick >= least && tick <= most);
-  const sets = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]].map(
-    within,
-  );
-  return sets.filter((set) => set.length <= 9).at(-1) ?? sets[0];
+  return { document, background: 'white', ink: '#212529', colour: (index) => colours[index % colours.length] };
 }
 
 /** Those within the range of the values, or a hair beyond: methods leave a channel or two of m unused. */
 function powersOfFour(values: readonly number[]): number[] {
   const [least, most] = [Math.min(...values) / 1.05, Math.max(...values) * 1.05];
   return Array.from({ length: 15 }, (_, i) => 4 ** i).filter((tick) => tick >= least && tick <= most);
-}
-
-interface End {
-  readonly index: number;
-  readonly label: string;
-  readonly x: number;
-  readonly y: number;
-}
-
-/** Labels at the right edge, pushed apart where they would overlap. */
-function spread(
-  ends: readonly End[],
-  least: number,
-  most: number,
-  scale: 'log' | 'linear',
-): { end: End; dy: number }[] {
-  const height = size.height - size.top - size.bottom;
-  const share = (y: number) =>
-    scale === 'log' ? Math.log(y / least) / Math.log(most / least) : (y - least) / (most - least);
-  const placed: { end: End; at: number; to: number }[] = [];
-  for (const label of ends.map((end) => ({ end, at: height * (1 - share(end.y)) })).sort((a, b) => a.at - b.at)) {
-    placed.push({ ...label, to: Math.max(label.at, (placed.at(-1)?.to ?? -1e9) + lineHeight) });
-  }
-  // What hangs over the bottom moves up, pushing what is above it.
-  for (let i = placed.length - 1, limit = height; i >= 0; i--, limit -= lineHeight)
-    placed[i].to = Math.min(placed[i].to, limit);
-  return placed.map(({ end, at, to }) => ({ end, dy: to - at }));
 }

@@ -1,9 +1,9 @@
 /* The process that session-process.ts starts: one session, asked over the channel that node gives to its children. */
-import { readFileSync } from 'node:fs';
 import { nodeSessions } from '../adapters/runtime.node.js';
 import type { Feeds, Session } from '../session.js';
 import { recordError } from './error-record.js';
 import { readBytes } from './model-folder.js';
+import { peakMemory } from './peak-memory.js';
 import type { Opened, Ran, Reply, Request } from './session-process.js';
 
 /** Short runs are repeated for this long, before the clock and on it: wasm is compiled to fast code only as it runs. */
@@ -45,17 +45,5 @@ async function run(feeds: Feeds, repeats: number): Promise<Ran> {
     ms.push(performance.now() - start);
     spent += ms[ms.length - 1];
   }
-  return { outputs, ms, peakMB: peakBytes() / 1e6 };
-}
-
-/**
- * On Linux, `maxRSS` begins with the size of the process that started this one, a verify with two models in memory; the
- * kernel's mark of this process alone does not.
- */
-function peakBytes(): number {
-  if (process.platform === 'linux') {
-    const mark = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'));
-    if (mark) return Number(mark[1]) * 1024;
-  }
-  return process.resourceUsage().maxRSS * 1024;
+  return { outputs, ms, peakMB: peakMemory() / 1e6 };
 }

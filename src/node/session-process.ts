@@ -3,13 +3,11 @@
  * the peak memory of a process is that of one model at one size.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
 import type { Feeds, Session, SessionFactory, TensorLike } from '../session.js';
 import { type ErrorRecord, errorFromRecord } from './error-record.js';
+import { workerProgram } from './worker-program.js';
 
 export type Request =
   | {
@@ -51,7 +49,7 @@ export async function openProcess(
   request: Omit<Extract<Request, { op: 'open' }>, 'op'>,
   limitMs?: number,
 ): Promise<SessionProcess> {
-  const { path, execArgv } = worker();
+  const { path, execArgv } = workerProgram('measure-worker');
   const child = fork(path, [], { execArgv, serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const stderr: string[] = [];
   child.stderr?.setEncoding('utf8').on('data', (text: string) => stderr.push(text));
@@ -133,18 +131,4 @@ function crash(code: number | null, signal: string | null, stderr: string): Perf
   return new PerformersError('PF302', `the process that ran the model ${how}${last && `: ${last}`}`, {
     mend: 'out of memory? try a shorter input, or a plan that needs less',
   });
-}
-
-/** The worker beside this file in the sources, run by tsx; its own entry where the package is built. */
-function worker(): { path: string; execArgv: string[] } {
-  const source = fileURLToPath(new URL('./measure-worker.ts', import.meta.url));
-  if (existsSync(source)) {
-    const tsx = createRequire(import.meta.url).resolve('tsx');
-    return { path: source, execArgv: ['--import', pathToFileURL(tsx).href] };
-  }
-  // What this file is bundled into may lie at the top of dist or in a folder of it.
-  const places = ['./node/measure-worker.js', '../node/measure-worker.js'];
-  const built = places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path));
-  if (!built) throw new TypeError('the build has no node/measure-worker.js');
-  return { path: built, execArgv: [] };
 }

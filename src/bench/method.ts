@@ -1,0 +1,31 @@
+/** What a method of attention is to a bench. The registry of them is methods.ts. */
+import type { Backend, Runnable } from './backend.js';
+import type { LayerInputs } from './reference.js';
+import type { LayerShape } from './shape.js';
+
+export interface OpenMethod {
+  prepare(inputs: LayerInputs): Promise<Runnable>;
+  release(): Promise<void>;
+}
+
+export interface Method {
+  readonly what: string;
+  /** `exact` gives softmax attention to rounding; `linear` costs O(N) and is an approximation; `low-bit` computes scores in few bits. */
+  readonly kind: 'exact' | 'linear' | 'low-bit';
+  /** A model runs wherever models do; kernels are this library's own, on WebGPU alone. */
+  readonly form: 'model' | 'kernels';
+  /** Multiply-adds ÷ (N·H·(D + E)): exact attention costs the number of keys. */
+  keyEquivalents(shape: LayerShape, n: number): number;
+  /** @throws where the backend or the method does not take this shape */
+  open(shape: LayerShape, backend: Backend): Promise<OpenMethod>;
+}
+
+/** Every query sees all keys, or, in a causal layer, half of them on average. */
+export function allKeys({ causal }: LayerShape, n: number): number {
+  return causal ? (n + 1) / 2 : n;
+}
+
+/** Multiply-adds of a layer. */
+export function products(method: Method, shape: LayerShape, n: number): number {
+  return method.keyEquivalents(shape, n) * n * shape.heads * 2 * shape.width;
+}

@@ -1,0 +1,117 @@
+/** A result as panels and tables, the same on the page and from the command line. */
+import type { Panel } from '../plots/panel.js';
+import type { BackendResult, BenchResult, Measured } from './result.js';
+
+export interface Quantity {
+  readonly title: string;
+  readonly unit: string;
+  readonly value: (cell: Measured) => number | undefined;
+  /** 20th and 80th percentile, where there is a spread. */
+  readonly band?: (cell: Measured) => readonly [number, number];
+  readonly format: (value: number) => string;
+}
+
+const percent = (share: number) => `${short(100 * share)} %`;
+
+/** What is measured of a cell, in the order it is shown. */
+export const quantities = {
+  time: { title: 'time', unit: 'ms', value: ({ ms }) => ms.median, band: ({ ms }) => [ms.p20, ms.p80], format: short },
+  memory: {
+    title: 'peak memory',
+    unit: 'MB',
+    value: ({ peakBytes }) => (peakBytes === undefined ? undefined : peakBytes / 1e6),
+    format: (MB) => MB.toFixed(0),
+  },
+  error: { title: 'relative error', unit: '', value: ({ error }) => error, format: short },
+  matmul: { title: 'share of the matmul rate', unit: '', value: ({ share }) => share?.matmul, format: percent },
+  copy: { title: 'share of the copy bandwidth', unit: '', value: ({ share }) => share?.copy, format: percent },
+} satisfies Record<string, Quantity>;
+
+export type QuantityName = keyof typeof quantities;
+
+/** A quantity against the length; undefined where fewer than two lengths have it. Errors at rounding have no place on it. */
+export function panelOf(result: BenchResult, backend: BackendResult, name: QuantityName): Panel | undefined {
+  const { title, unit, value, band }: Quantity = quantities[name];
+  const curves = namesOf(result, backend).flatMap((method) => {
+    const points = cellsOf(result, backend, method).flatMap((cell) => {
+      const y = cell.status === 'ok' ? value(cell) : undefined;
+      if (cell.status !== 'ok' || y === undefined || !(y > 0) || !Number.isFinite(y)) return [];
+      const [low, high] = band?.(cell) ?? [y, y];
+      return [{ x: cell.n, y, low, high }];
+    });
+    return points.length > 0 ? [{ name: method, points }] : [];
+  });
+  const xTicks = [...new Set(curves.flatMap(({ points }) => points.map(({ x }) => x)))].sort((a, b) => a - b);
+  if (xTicks.length < 2) return undefined;
+  const yLabel = unit ? `${title}, ${unit}` : title;
+  return { title: `${backend.name}: ${title}`, xLabel: 'N, tokens', yLabel, yScale: 'log', xTicks, curves };
+}
+
+/** Rows of methods, columns of lengths; a cell that was not measured has a dash, and its reason is among `reasons`. */
+export function tableOf(
+  result: BenchResult,
+  backend: BackendResult,
+  name: QuantityName,
+): { head: string[]; rows: string[][] } | undefined {
+  const { value, format }: Quantity = quantities[name];
+  const lengths = result.settings.lengths.filter((n) =>
+    result.cells.some((cell) => cell.backend === backend.name && cell.n === n && cell.status === 'ok'),
+  );
+  const rows = namesOf(result, backend).map((method) => {
+    const own = cellsOf(result, backend, method);
+    const cells = lengths.map((n) => {
+      const cell = own.find((one) => one.n === n && one.status === 'ok');
+      const y = cell?.status === 'ok' ? value(cell) : undefined;
+      return y === undefined ? '–' : format(y);
+    });
+    return [method, ...cells];
+  });
+  if (rows.every(([, ...cells]) => cells.every((cell) => cell === '–'))) return undefined;
+  return { head: ['method', ...lengths.map((n) => n.toLocaleString('en'))], rows };
+}
+
+/** How the time of every method grows, where it overtakes, and what became of it. */
+export function growthOf(result: BenchResult, backend: BackendResult): { head: string[]; rows: string[][] } {
+  const rows = result.summary
+    .filter((row) => row.backend === backend.name)
+    .map(({ method, slope, crossover, longest }) => {
+      const end = cellsOf(result, backend, method).find(({ status }) => status !== 'ok');
+      const why = end && end.status !== 'ok' ? `${end.n.toLocaleString('en')}: ${end.reason}` : 'all lengths ran';
+      const star = typeof crossover === 'number' ? crossover.toLocaleString('en') : (crossover ?? '–');
+      return [
+        method,
+        slope === undefined ? '–' : `N^${slope.toFixed(2)}`,
+        star,
+        longest?.toLocaleString('en') ?? '–',
+        why,
+      ];
+    });
+  return { head: ['method', 'growth', 'N*', 'longest', 'ended at'], rows };
+}
+
+/** What the device reaches, in a line. */
+export function rooflineText({ roofline, adapter }: BackendResult): string {
+  if (!roofline)
+    return adapter?.software ? 'roofline: unmeasured (software adapter)' : 'roofline: could not be measured';
+  const gigabytes = roofline.copyBytesPerMs / 1e6;
+  const giga = roofline.multiplyAddsPerMs / 1e6;
+  return `measured first: copies ${short(gigabytes)} GB/s, multiplies matrices at ${short(giga)} G multiply-adds/s`;
+}
+
+/** Colour and dash of a method are those of its place among all methods of the result. */
+export function namesOf(result: BenchResult, backend: BackendResult): string[] {
+  const tried = new Set(result.cells.filter((cell) => cell.backend === backend.name).map(({ method }) => method));
+  return result.methods.map(({ name }) => name).filter((name) => tried.has(name));
+}
+
+function cellsOf(result: BenchResult, backend: BackendResult, method: string) {
+  return result.cells
+    .filter((cell) => cell.backend === backend.name && cell.method === method)
+    .sort((a, b) => a.n - b.n);
+}
+
+/** Three digits. */
+export function short(value: number): string {
+  if (value === 0 || !Number.isFinite(value)) return String(value);
+  return Math.abs(value) >= 0.01 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
+}
