@@ -3,24 +3,16 @@
  * task reads the first output of the models and gives named figures, every one with a bootstrap interval over inputs
  * where it is a mean over inputs.
  */
-import { uniforms } from './features/rng.js';
 import { correlation, toNumbers } from './metrics.js';
 import type { Feeds, TensorLike } from './session.js';
+import { bootstrap, type Figure, mean, quantile } from './tasks/figures.js';
+import { lossFigures, tokenLosses } from './tasks/token-loss.js';
 
 /** One input with the first output of both models. */
 export interface TaskRun {
   readonly feeds: Feeds;
   readonly original: TensorLike;
   readonly patched: TensorLike;
-}
-
-export interface Figure {
-  readonly name: string;
-  readonly value: number;
-  /** 95 % interval of a mean over inputs (percentile bootstrap, Efron 1979). */
-  readonly interval?: readonly [number, number];
-  /** One an input, of a mean over inputs. */
-  readonly values?: readonly number[];
 }
 
 export interface Task {
@@ -85,36 +77,17 @@ const classification: Task = {
   ],
 };
 
-const buckets = [256, 512, 1024, 2048, 4096, Number.POSITIVE_INFINITY];
-
 /** Logits [1,N,vocabulary] of a causal model: the likelihood of the text it was given. */
 const nextToken: Task = {
   summary: 'language models: loss in nats a token, by position, and the same most likely token',
   least: 1,
-  measure(runs) {
-    const rows = runs.map(({ feeds, original, patched }) => {
-      const ids = numbers(feeds.input_ids);
-      return { want: losses(original, ids), got: losses(patched, ids) };
-    });
-    const change = rows.map(({ want, got }) => average(got.map(({ loss }, i) => loss - want[i].loss)));
-    const all = rows.flatMap(({ want, got }) => want.map((one, i) => ({ want: one, got: got[i], at: i })));
-    const figures: Figure[] = [
-      { name: 'loss of the original', value: average(all.map(({ want }) => want.loss)) },
-      mean('change of the loss', change),
-      { name: 'same most likely token', value: average(all.map(({ want, got }) => Number(want.top === got.top))) },
-    ];
-    let from = 0;
-    for (const to of buckets) {
-      const own = all.filter(({ at }) => at >= from && at < to);
-      if (own.length > 0)
-        figures.push({
-          name: `change of the loss from token ${from}`,
-          value: average(own.map(({ want, got }) => got.loss - want.loss)),
-        });
-      from = to;
-    }
-    return figures;
-  },
+  measure: (runs) =>
+    lossFigures(
+      runs.map(({ feeds, original, patched }) => {
+        const next = numbers(feeds.input_ids).slice(1);
+        return { original: tokenLosses(original, next), patched: tokenLosses(patched, next) };
+      }),
+    ),
 };
 
 /** One recording: what was said, and what both models made of it. */
@@ -165,33 +138,6 @@ export function measureTranscripts(transcripts: readonly Transcript[]): Figure[]
 export const tasks = { embedding, dense, classification, 'next-token': nextToken } satisfies Record<string, Task>;
 export type TaskName = keyof typeof tasks;
 
-const draws = 1000;
-
-/** A mean over inputs, with its bootstrap interval. */
-export function mean(name: string, values: readonly number[]): Figure {
-  return { name, value: average(values), interval: bootstrap(values, average), values };
-}
-
-/** The 95 % interval that resampling the inputs gives. Seeded: the same every time. */
-function bootstrap<T>(inputs: readonly T[], figure: (some: T[]) => number): [number, number] {
-  const random = uniforms(1);
-  const resample = () => inputs.map(() => inputs[Math.floor(random() * inputs.length)]);
-  const figures = Array.from({ length: draws }, () => figure(resample()));
-  return [quantile(figures, 0.025), quantile(figures, 0.975)];
-}
-
-function average(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0) / values.length;
-}
-
-/** Linear between order statistics. */
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
-}
-
 /** Unit vector: the mean of [1,N,D] over the tokens that are not masked, or a vector that is one already. */
 function pool(feeds: Feeds, output: TensorLike): Float64Array {
   const values = numbers(output);
@@ -238,18 +184,6 @@ export function ranks(values: readonly number[]): number[] {
     from = to + 1;
   }
   return rank;
-}
-
-/** −log p of every token after the first, and the most likely one. */
-function losses(logits: TensorLike, ids: readonly number[]): { loss: number; top: number }[] {
-  const values = numbers(logits);
-  const vocabulary = logits.dims.at(-1) ?? 1;
-  return ids.slice(1).map((id, n) => {
-    const row = values.slice(n * vocabulary, (n + 1) * vocabulary);
-    const top = argmax(row);
-    const sum = row.reduce((total: number, x) => total + Math.exp(x - row[top]), 0);
-    return { loss: row[top] + Math.log(sum) - row[id], top };
-  });
 }
 
 function argmax(values: readonly number[]): number {

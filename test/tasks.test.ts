@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gaussians } from '../src/features/rng.js';
-import { type Figure, mean, measureTranscripts, type TaskRun, tasks } from '../src/tasks.js';
+import { type Figure, mean } from '../src/tasks/figures.js';
+import { measureTranscripts, type TaskRun, tasks } from '../src/tasks.js';
 
 const normal = gaussians(9);
 const tensor = (dims: readonly number[], value: () => number = normal) => ({

@@ -1,10 +1,10 @@
 /**
- * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200] [--fit PATH…] [--unseen PATH…]: what calibrated plans keep of a real model's answers, on data
+ * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200] [--fit PATH…] [--unseen PATH…] [--plan FILE]: what calibrated plans keep of a real model's answers, on data
  * that calibration has not seen. Writes bench/results/answers-SUITE.json and .md. Models and data lie in ../shared or
  * under PERFORMERS_SHARED.
  */
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { machine } from '../machine.js';
@@ -19,6 +19,8 @@ export interface AnswerSuite {
     /** Data of one's own, for suites that take it: to calibrate on, and to measure on. */
     readonly fit: readonly string[];
     readonly unseen: readonly string[];
+    /** A plan file in the place of what the suite would calibrate; smollm2 alone takes one. */
+    readonly plan?: string;
     readonly add: (row: AnswerRow) => void;
   }): Promise<void>;
 }
@@ -29,6 +31,7 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   vit: async () => (await import('./vit.js')).vit,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
   pipelines: async () => (await import('./pipelines.js')).pipelines,
+  smollm2: async () => (await import('./smollm2.js')).smollm2,
 };
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -39,6 +42,7 @@ const { values, positionals } = parseArgs({
     held: { type: 'string', default: '200' },
     fit: { type: 'string', multiple: true, default: [] },
     unseen: { type: 'string', multiple: true, default: [] },
+    plan: { type: 'string' },
   },
 });
 const unknown = positionals.filter((name) => !Object.hasOwn(suites, name));
@@ -49,7 +53,8 @@ if (positionals.length === 0 || unknown.length > 0) {
 for (const name of positionals) {
   const suite = await suites[name]();
   const [inputs, held] = [Number(values.inputs), Number(values.held)];
-  const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}`;
+  const plan = values.plan === undefined ? '' : ` --plan ${basename(values.plan)}`;
+  const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}${plan}`;
   const file = join(root, 'bench', 'results', `answers-${name}`);
   const measuredOn = machine();
   const rows: AnswerRow[] = [];
@@ -61,7 +66,7 @@ for (const name of positionals) {
     writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
     writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
   };
-  await suite.run({ inputs, held, fit: values.fit, unseen: values.unseen, add });
+  await suite.run({ inputs, held, fit: values.fit, unseen: values.unseen, plan: values.plan, add });
 }
 
 /** All rows under all the columns that some row has. */

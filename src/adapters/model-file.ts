@@ -36,6 +36,22 @@ export async function readModel(model: Uint8Array | string): Promise<ModelSource
   }
 }
 
+/** The config.json of transformers.js beside the model file at `path`, or above its folder; undefined where there is none to read. */
+export async function readConfig(path: string | undefined): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const node = path === undefined ? undefined : await nodeFiles();
+  if (path === undefined || !node) return undefined;
+  const folder = node.path.dirname(node.path.resolve(path));
+  for (const home of [folder, node.path.dirname(folder)]) {
+    try {
+      const config: unknown = JSON.parse(await node.fs.readFile(node.path.join(home, 'config.json'), 'utf8'));
+      if (typeof config === 'object' && config !== null) return { ...config };
+    } catch {
+      // Not there, or nothing that could be read.
+    }
+  }
+  return undefined;
+}
+
 async function download(url: string): Promise<Uint8Array> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`HTTP ${response.status} for ${url}`);

@@ -1,21 +1,34 @@
 /** What `verify --task` measured, as a page: figures with their intervals, every input as a dot, transcripts side by side. */
 import * as Plot from '@observablehq/plot';
 import type { TaskResult } from '../node/task-files.js';
-import type { Figure } from '../tasks.js';
+import type { Figure } from '../tasks/figures.js';
+import { drawGeneration } from './generation-picture.js';
 import { Html, html } from './html.js';
 import { renderPage, renderTable } from './page.js';
 import { draw, width } from './plan-picture.js';
+import { tablesOf } from './task-tables.js';
 
-export function renderTaskPage({ task, what, figures, transcripts }: TaskResult, model: string): string {
-  const rows = figures.map(({ name, value, interval }) => [
-    name,
-    value.toFixed(4),
-    interval ? interval.map((end) => end.toFixed(4)).join(' … ') : '',
-  ]);
+export function renderTaskPage(result: TaskResult, model: string): string {
+  const { task, what, figures, transcripts, generation } = result;
   return renderPage(`${model}: ${task}`, [
     html`<p>The patched model against the original, on ${what} that calibration has not seen. Intervals: 95 %, from resampling the inputs.</p>`,
-    renderTable(['', 'patched against original', '95 % interval'], rows, 'Figures'),
+    html`${tablesOf(result).map(({ caption, head, rows }) => renderTable(head, rows, caption))}`,
+    html`${generation && new Html(drawGeneration(generation))}`,
     html`${figures.filter(({ values }) => new Set(values).size > 2).map((figure) => new Html(drawFigure(figure)))}`,
+    html`${
+      generation &&
+      html`<h2>Texts</h2>${renderTable(
+        ['after so many tokens', '… which end with', 'original', 'patched', 'alike'],
+        generation.texts.map((text) => [
+          String(text.prompt),
+          text.after,
+          text.original,
+          text.patched,
+          `${text.alike} tokens`,
+        ]),
+        'What both models go on with',
+      )}`
+    }`,
     html`${
       transcripts &&
       html`<h2>Transcripts</h2>${renderTable(

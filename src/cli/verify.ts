@@ -7,6 +7,7 @@ import { type TaskOptions, taskSummaries, verifyTask } from '../node/task-files.
 import { type RuntimeChoice, readBound, readCount, readLengths, readPositive, runtimeChoices } from './arguments.js';
 import { digits, print, printJson, table, withProgress, writeText } from './output.js';
 import { renderTaskPage } from './task-page.js';
+import { describeTask } from './task-tables.js';
 
 interface Options {
   readonly identity?: true;
@@ -18,6 +19,7 @@ interface Options {
   readonly task?: TaskOptions['task'];
   readonly data?: readonly string[];
   readonly length?: number;
+  readonly generate?: number;
   readonly size?: number;
   readonly seconds?: number;
   readonly inputs?: number;
@@ -34,7 +36,7 @@ export function verifyCommand(): Command {
     .argument('<path...>', 'ORIGINAL PATCHED; with --identity, any number of originals')
     .option('--identity', 'rewrite every site to exact attention and prove that nothing else changes')
     .option('--input <file>', 'run on these inputs: JSON, { NAME: { type, dims, data } }')
-    .option('--lengths <list>', 'tokens, such as 128,512 (the default)', readLengths)
+    .option('--lengths <list>', 'tokens, such as 128,512 (the default); of generation and retrieval, too', readLengths)
     .option('--batch <rows>', 'rows a batch, all but the first padded (default: 1)', readCount)
     .addOption(
       new Option('--runtime <name>', 'onnxruntime to run on').choices(Object.keys(runtimeChoices)).default('node'),
@@ -47,6 +49,7 @@ export function verifyCommand(): Command {
     )
     .option('--data <path...>', 'with --task: text, images, WAV or JSON lines of inputs that calibration has not seen')
     .option('--length <tokens>', 'with --task: tokens of a passage of text (default: up to 512)', readCount)
+    .option('--generate <tokens>', 'with --task generation: tokens to go on for (default: 32)', readCount)
     .option('--size <pixels>', 'with --task: height and width of images (default: what the model is fed)', readCount)
     .option(
       '--seconds <seconds>',
@@ -55,7 +58,11 @@ export function verifyCommand(): Command {
     )
     .option('--page <file.html>', 'with --task: the figures with plots, as a page')
     .option('--force', 'with --page: replace it')
-    .option('--inputs <count>', 'with --task: inputs at most (default: 64)', readCount)
+    .option(
+      '--inputs <count>',
+      'with --task: inputs at most (default: 64; of generation 8 of the shortest length, of retrieval 5 a length)',
+      readCount,
+    )
     .option('--json', 'print JSON')
     .addHelpText('after', `\nTasks:\n${taskHelp.join('\n')}`)
     .addHelpText(
@@ -64,6 +71,7 @@ export function verifyCommand(): Command {
 Examples:
   performers verify MiniLM/onnx/model.onnx linear.onnx --task embedding --data unseen.txt --inputs 200
   performers verify model.onnx linear.onnx --lengths 512,2048 --runtime both
+  performers verify SmolLM2/onnx/model_q4.onnx linear.onnx --task generation --data unseen.txt --lengths 1024,4096 --page chat.html
   performers verify --identity models/MiniLM --json`,
     )
     .action((paths: string[], options: Options) =>
@@ -94,22 +102,17 @@ async function runPair(paths: readonly string[], options: Options): Promise<void
 }
 
 async function runTask(original: string, patched: string, task: TaskOptions['task'], options: Options): Promise<void> {
-  const { data = [], length, size, seconds, inputs, runtime, page, force, json } = options;
+  const { data = [], runtime, page, force, json, ...more } = options;
   const [first = 'node'] = runtimeChoices[runtime];
   const result = await withProgress((onProgress) =>
-    verifyTask(original, patched, { task, data, length, size, seconds, inputs, runtime: first, onProgress }),
+    verifyTask(original, patched, { ...more, task, data, runtime: first, onProgress }),
   );
   if (page !== undefined) await writeText(page, renderTaskPage(result, basename(patched)), force);
   if (json) {
     printJson({ schema: 'performers.task/1', ...result });
     return;
   }
-  const rows = result.figures.map(({ name, value, interval }) => [
-    name,
-    value.toFixed(4),
-    interval ? interval.map((end) => end.toFixed(4)).join(' … ') : '',
-  ]);
-  print(`${task} on ${result.what}\n${table(['', 'patched against original', '95 % interval'], rows)}`);
+  print(describeTask(result));
 }
 
 async function runCompare(original: string, patched: string, options: Options): Promise<void> {

@@ -200,6 +200,11 @@ const types: Partial<Record<number, ElementType>> = {
   11: { name: 'float64', float: true, pack: (values) => Float64Array.from(values) },
 };
 
+/** What onnxruntime calls an ONNX element type; undefined for one that has no values here. */
+export function elementTypeName(elemType: number): string | undefined {
+  return types[elemType]?.name;
+}
+
 /** Packs elements of a type given by the name that onnxruntime, or the JSON form of inputs, has for it. */
 export function packTensor(type: string, dims: readonly number[], data: readonly number[]): TensorLike | undefined {
   const known = Object.values(types).find((entry) => entry?.name === (type === 'float' ? 'float32' : type));

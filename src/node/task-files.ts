@@ -11,21 +11,30 @@ import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
 import type { Feeds, TensorLike } from '../session.js';
-import { type Figure, type Task, type TaskName, type TaskRun, tasks } from '../tasks.js';
+import type { Figure } from '../tasks/figures.js';
+import { type Task, type TaskName, type TaskRun, tasks } from '../tasks.js';
 import type { Progress } from '../verify.js';
+import { type Generation, measureGeneration } from './generation.js';
 import { readBytes } from './model-folder.js';
 import { readPlanFile } from './plan-file.js';
+import { measureRetrieval, type Retrieval } from './retrieval.js';
 import { type Transcription, transcribe } from './transcribe.js';
 
-/** Tasks on one output of a model, and one on a whole pipeline. */
+/** Tasks on one output of a model, those of a decoder that goes on with what it gives out, and one on a whole pipeline. */
 export const taskSummaries = {
   ...Object.fromEntries(Object.entries(tasks).map(([name, { summary }]) => [name, summary])),
+  generation: 'language models: loss by position, text generated alike, bytes between calls, time (by --lengths)',
+  retrieval: 'language models: pass codes found again in texts of --lengths tokens',
   transcription: 'speech: words wrong (encoders of recognisers; WAV files, their words in a .txt of the same name)',
 };
 
 export interface TaskOptions extends DataOptions {
-  readonly task: TaskName | 'transcription';
+  readonly task: TaskName | 'generation' | 'retrieval' | 'transcription';
   readonly data: readonly string[];
+  /** Tokens of texts, of generation and retrieval. */
+  readonly lengths?: readonly number[];
+  /** Tokens that generation goes on for. */
+  readonly generate?: number;
   readonly runtime?: NodeRuntime;
   readonly onProgress?: Progress;
 }
@@ -36,22 +45,30 @@ export interface TaskResult {
   readonly what: string;
   readonly figures: readonly Figure[];
   readonly transcripts?: Transcription['transcripts'];
+  readonly generation?: Pick<Generation, 'lengths' | 'positions' | 'texts'>;
+  readonly answers?: Retrieval['answers'];
 }
 
 /**
  * Runs an original and a patched model on data and measures the task. Data that the patched model was calibrated on, as
  * the plan file beside it says, is refused.
  *
- * @throws PerformersError PF101–PF107, PF301, PF302, PF501 (data that does not fit, too little, or seen in calibration)
+ * @throws PerformersError PF101–PF107, PF301, PF302, PF304 (longer than the model's positions), PF501 (data that does not fit, too
+ * little, or seen in calibration)
  */
 export async function verifyTask(original: string, patched: string, options: TaskOptions): Promise<TaskResult> {
-  if (options.task === 'transcription') {
-    await refuseSeen(await hashFiles((await Promise.all(options.data.map(listData))).flat()), patched);
+  await refuseSeen(await hashFiles((await Promise.all(options.data.map(listData))).flat()), patched);
+  if (options.task === 'transcription')
     return { task: options.task, ...(await transcribe(original, patched, options)) };
+  if (options.task === 'retrieval')
+    return { task: options.task, ...(await measureRetrieval(original, patched, options)) };
+  if (options.task === 'generation') {
+    const { what, figures, ...generation } = await measureGeneration(original, patched, options);
+    return { task: options.task, what, figures, generation };
   }
   const task: Task = tasks[options.task];
   const bytes = await readBytes(original);
-  const { feeds, what, sources } = await readCalibrationData(
+  const { feeds, what } = await readCalibrationData(
     openModel(decode(bytes, original)),
     original,
     options.data,
@@ -63,7 +80,6 @@ export async function verifyTask(original: string, patched: string, options: Tas
       mend: 'give more data',
     });
   }
-  await refuseSeen(sources, patched);
   let done = 0;
   const run = async (path: string, what: string) => {
     const createSession = await nodeSessions(options.runtime ?? 'node', path);

@@ -7,7 +7,8 @@ import { readSound } from '../adapters/audio.node.js';
 import { listData } from '../adapters/calibration-data.node.js';
 import { fromFolder, rootOf, transformers } from '../adapters/local-transformers.node.js';
 import { PerformersError } from '../errors.js';
-import { type Figure, measureTranscripts, type Transcript } from '../tasks.js';
+import type { Figure } from '../tasks/figures.js';
+import { measureTranscripts, type Transcript } from '../tasks.js';
 import type { Progress } from '../verify.js';
 
 export interface Transcription {

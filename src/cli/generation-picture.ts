@@ -1,0 +1,79 @@
+/** What `verify --task generation` measured by length and position, as plots: both models in every one. */
+import * as Plot from '@observablehq/plot';
+import type { TaskResult } from '../node/task-files.js';
+import type { Both, LengthRow } from '../tasks/generation.js';
+import { draw } from './plan-picture.js';
+
+type Generation = NonNullable<TaskResult['generation']>;
+
+const colours = { original: '#2b6cb0', patched: '#b2182b' };
+
+export function drawGeneration({ lengths, positions }: Generation): string {
+  const plots = [drawPositions(positions)];
+  if (lengths.length > 1) {
+    plots.push(
+      drawByLength('Milliseconds a token', lengths, (row) => row.msPerToken),
+      drawByLength('Prompt tokens a second', lengths, (row) => row.promptTokensPerSecond),
+      drawByLength('MB between calls', lengths, ({ bytes }) => ({
+        original: bytes.original / 1e6,
+        patched: bytes.patched / 1e6,
+      })),
+    );
+  }
+  return plots.join('\n');
+}
+
+/** Change of the loss in every bucket, with its interval. */
+function drawPositions(positions: Generation['positions']): string {
+  const rows = positions.map(({ from, to, change: { value, interval = [value, value] } }) => ({
+    at: `${from}–${to}`,
+    value,
+    low: interval[0],
+    high: interval[1],
+  }));
+  return draw({
+    height: 220,
+    marginTop: 44,
+    marginLeft: 56,
+    marginBottom: 40,
+    ariaLabel: 'Change of the loss by tokens before',
+    x: { label: 'tokens before →', domain: rows.map(({ at }) => at) },
+    y: { label: null, grid: true, nice: true },
+    marks: [
+      Plot.ruleY([0], { stroke: '#888' }),
+      Plot.ruleX(rows, { x: 'at', y1: 'low', y2: 'high', stroke: colours.patched, strokeWidth: 3 }),
+      Plot.dot(rows, { x: 'at', y: 'value', r: 5, fill: colours.patched }),
+      title('Change of the loss, nats a token'),
+    ],
+  });
+}
+
+function drawByLength(name: string, lengths: readonly LengthRow[], of: (row: LengthRow) => Both<number>): string {
+  const points = lengths.flatMap((row) =>
+    (['original', 'patched'] as const).map((model) => ({ tokens: row.length, value: of(row)[model], model })),
+  );
+  return draw({
+    height: 240,
+    marginTop: 44,
+    marginLeft: 56,
+    marginBottom: 40,
+    marginRight: 64,
+    ariaLabel: `${name} by tokens of the text`,
+    x: { label: 'tokens of the text →', type: 'log', base: 2, grid: true, tickFormat: (tokens: number) => `${tokens}` },
+    y: { label: null, grid: true, zero: true, nice: true },
+    color: { domain: Object.keys(colours), range: Object.values(colours) },
+    marks: [
+      Plot.line(points, { x: 'tokens', y: 'value', stroke: 'model', strokeWidth: 2 }),
+      Plot.dot(points, { x: 'tokens', y: 'value', fill: 'model', r: 4 }),
+      Plot.text(
+        points,
+        Plot.selectLast({ x: 'tokens', y: 'value', z: 'model', text: 'model', dx: 8, textAnchor: 'start' }),
+      ),
+      title(name),
+    ],
+  });
+}
+
+function title(text: string): Plot.Markish {
+  return Plot.text([text], { frameAnchor: 'top-left', dy: -36, fontSize: 13, fontWeight: 'bold' });
+}

@@ -1,0 +1,104 @@
+/** `verify` on language models: the one that ships against the softmax form it was made from. */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { restore } from '../../src/linearize.js';
+import { performers, scratchFolder } from './performers.js';
+
+const scratch = scratchFolder();
+const shipped = fileURLToPath(new URL('../../models/performer-stories/', import.meta.url));
+const root = join(scratch, 'performer-stories');
+const original = join(root, 'onnx/model.onnx');
+const patched = join(shipped, 'onnx/model.onnx');
+const page = join(scratch, 'page.html');
+const story = 'Once upon a time, there was a little girl named Lily. She liked to play in the park with her mom. ';
+const text = join(scratch, 'stories.txt');
+
+beforeAll(() => {
+  mkdirSync(join(root, 'onnx'), { recursive: true });
+  for (const name of ['config.json', 'tokenizer.json', 'tokenizer_config.json'])
+    cpSync(join(shipped, name), join(root, name));
+  const report = JSON.parse(readFileSync(join(shipped, 'onnx/model.performers.json'), 'utf8'));
+  writeFileSync(original, restore(new Uint8Array(readFileSync(patched)), report));
+  writeFileSync(text, Array.from({ length: 40 }, (_, i) => `${story}Day ${i}. `).join(''));
+});
+
+const verify = (...args: string[]) => performers('verify', original, patched, '--data', text, ...args);
+
+describe('--task generation', () => {
+  test('JSON and a page: loss by position, text, bytes and time of both', async () => {
+    const given = ['--task', 'generation', '--lengths', '48,96', '--inputs', '4', '--generate', '6'];
+    const { code, stdout, stderr } = await verify(...given, '--json', '--page', page);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    const { schema, task, what, figures, generation } = JSON.parse(stdout);
+    expect([schema, task, what]).toEqual([
+      'performers.task/1',
+      'generation',
+      '6 passages of 48, 96 tokens, 6 generated after each',
+    ]);
+    const names = figures.map(({ name }: { name: string }) => name);
+    expect(names).toContain('change of the loss from token 0');
+    expect(names.at(-1)).toBe('tokens generated alike, of 6');
+    const both = { original: expect.any(Number), patched: expect.any(Number) };
+    expect(generation.lengths).toMatchObject([
+      { length: 48, passages: 4, msPerToken: both, promptTokensPerSecond: both },
+      { length: 96, passages: 2, msPerToken: both, promptTokensPerSecond: both },
+    ]);
+    const [short, long] = generation.lengths.map(({ bytes }: { bytes: unknown }) => bytes);
+    expect(long.original).toBe((90 / 42) * short.original);
+    expect(long.patched).toBe(short.patched);
+    expect(generation.positions).toMatchObject([{ from: 0, to: 95, passages: 6, tokens: 4 * 47 + 2 * 95 }]);
+    expect(generation.texts).toHaveLength(6);
+    const drawn = readFileSync(page, 'utf8');
+    expect(drawn.match(/<svg/g)?.length).toBeGreaterThanOrEqual(4);
+    for (const words of ['Milliseconds a token', 'Change of the loss', 'What both models go on with'])
+      expect(drawn).toContain(words);
+  });
+
+  test('a model against itself differs nowhere', async () => {
+    const given = [
+      '--task',
+      'generation',
+      '--data',
+      text,
+      '--lengths',
+      '40',
+      '--inputs',
+      '2',
+      '--generate',
+      '4',
+      '--json',
+    ];
+    const { stdout } = await performers('verify', original, original, ...given);
+    const [{ change, sameTop, alike }] = JSON.parse(stdout).generation.lengths;
+    expect([change.value, sameTop.value, alike.value]).toEqual([0, 1, 4]);
+  });
+});
+
+test('--task retrieval: a table of codes', async () => {
+  const { code, stdout } = await verify('--task', 'retrieval', '--lengths', '128', '--inputs', '2');
+  expect(code).toBe(0);
+  expect(stdout).toContain('retrieval on 2 pass codes in texts of 128 tokens');
+  expect(stdout).toMatch(/^pass codes found, original +\d\.\d{4}/m);
+  expect(stdout).toMatch(/^tokens +depth +code +original +patched/m);
+});
+
+describe('bad input', () => {
+  test('lengths beyond the positions of the config', async () => {
+    const config = JSON.parse(readFileSync(join(shipped, 'config.json'), 'utf8'));
+    writeFileSync(join(root, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: 64 }));
+    const { code, stderr } = await verify('--task', 'generation', '--lengths', '65');
+    writeFileSync(join(root, 'config.json'), JSON.stringify(config));
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/^PF304 {2}65 tokens are more than the 64 positions of the model/);
+  });
+
+  test('passages without room for a prompt; texts without room for a code', async () => {
+    const generation = await verify('--task', 'generation', '--lengths', '16');
+    expect(generation.stderr).toMatch(/^PF501 .*leaves no prompt before 32 generated ones/);
+    const retrieval = await verify('--task', 'retrieval', '--lengths', '40');
+    expect(retrieval.stderr).toMatch(/^PF501 .*texts of 16 tokens/);
+  });
+});
