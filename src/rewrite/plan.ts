@@ -122,11 +122,12 @@ export function assignPlans(
     const reasons = new Set<string>();
     const plans = (perHead[layer] ?? []).map((plan) => {
       const reason = declined(plan, site);
-      if (reason) reasons.add(`${plan.name} is not possible (${reason})`);
-      return reason ? readPlan(fallback) : plan;
+      if (!reason) return plan;
+      const { instead, what } = insteadOf(plan, site);
+      reasons.add(`${what}: ${plan.name} is not possible (${reason})`);
+      return instead;
     });
-    const why = reasons.size > 0 ? `exact in linear memory: ${[...reasons].join('; ')}` : 'as asked';
-    return { site, groups: groupHeads(plans), why };
+    return { site, groups: groupHeads(plans), why: [...reasons].join('; ') || 'as asked' };
   });
   const beside = besideEach(sites);
   return plans.map((plan) => {
@@ -137,6 +138,15 @@ export function assignPlans(
     const why = 'exact in linear memory: the other branch of its If reads the same cache, and has another plan';
     return { site, groups: groupHeads(new Array<Plan>(site.heads).fill(readPlan(fallback))), why };
   });
+}
+
+/** What is exact where a plan can't be had: a plan with a state gives way to one that keeps all that a sliding mask lets it see. */
+function insteadOf(plan: Plan, site: Site): { instead: Plan; what: string } {
+  const { sliding, cache } = site.operands;
+  const exact = { instead: readPlan(fallback), what: 'exact in linear memory' };
+  if (!cache || !sliding || sliding.left >= 65536 || !isStreamLowering(lowerings[plan.name])) return exact;
+  const instead = readPlan({ name: 'window-causal', window: sliding.left + 1, sinks: 0 });
+  return declined(instead, site) ? exact : { instead, what: 'exact over the sliding window that the model has' };
 }
 
 /** True for a plan that keeps a state in the place of its site's key cache. */
