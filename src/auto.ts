@@ -84,6 +84,8 @@ export async function choosePlans(model: Model, sites: readonly Site[], options:
     const errors: { layer: number; plan: Plan; error: number }[] = [];
     for (const plan of tried.filter((candidate) => !declined(candidate, site))) {
       const alone = assignPlans([site], () => plan);
+      // A state is kept in all branches of an If, or in none: a branch alone cannot be measured.
+      if (alone[0]?.groups[0]?.plan.name !== plan.name) continue;
       errors.push({ layer, plan, error: await errorWith(alone, `layer ${layer}, ${formatPlan(plan)}`) });
     }
     // The cheapest that is small beside the budget, else the most accurate.

@@ -14,6 +14,8 @@ export interface CausalForm {
   readonly cache?: boolean;
   /** `mask` [B,S] int64. */
   readonly mask?: boolean;
+  /** Keys a query sees before its own; absent, all. */
+  readonly left?: number;
   readonly opset?: number;
 }
 
@@ -21,7 +23,7 @@ const lowest = -3.4028234663852886e38;
 
 /** q [B,H,N,D], k [B,G,N,D], v [B,G,N,E], mask, past_key_values.0.* → context [B,H,N,E], present.0.*. */
 export function causalModel(form: CausalForm): Uint8Array {
-  const { heads, kvHeads = heads, headDim, valueDim = headDim, cache, mask, opset = 17 } = form;
+  const { heads, kvHeads = heads, headDim, valueDim = headDim, cache, mask, left, opset = 17 } = form;
   const pool = constantPool('t/');
   const build = builder(opset, 't/', pool);
   const join = (past: string, fresh: string, present: string) => {
@@ -40,8 +42,11 @@ export function causalModel(form: CausalForm): Uint8Array {
   const [count, total] = [size('q', 2), size(keys, 2)];
   const range = (from: string, to: string) => build.op('Range', [from, to, build.int64([1], [])]);
   const places = build.op('Reshape', [range(build.op('Sub', [total, count]), total), build.int64([-1, 1])]);
-  const later = build.op('Less', [places, range(build.int64([0], []), total)]);
-  const causal = build.op('Where', [later, build.float([lowest], []), build.float([0], [])]);
+  const keyPlaces = range(build.int64([0], []), total);
+  const later = build.op('Less', [places, keyPlaces]);
+  const tooEarly = () => build.op('Less', [keyPlaces, build.op('Sub', [places, build.int64([left ?? 0])])]);
+  const hidden = left === undefined ? later : build.op('Or', [later, tooEarly()]);
+  const causal = build.op('Where', [hidden, build.float([lowest], []), build.float([0], [])]);
   const masked = build.op('Add', [scores, causal]);
   const weights = build.op('Softmax', [mask ? hide(build, masked) : masked], { axis: -1 });
   build.rename(build.op('MatMul', [weights, repeat(build, values, form, valueDim)]), 'context');

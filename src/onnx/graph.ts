@@ -15,6 +15,8 @@ export interface Graph {
   /** `If node/branch` steps joined by `::`; empty for the main graph. */
   readonly path: string;
   readonly outer?: Graph;
+  /** The node of `outer` that it is a subgraph of. */
+  readonly holder?: NodeProto;
   readonly nodes: readonly NodeProto[];
   /** The same nodes, each behind those that it reads from. Files have them so, but for what converters append. */
   readonly sorted: readonly NodeProto[];
@@ -62,7 +64,7 @@ export function openAsWritten(proto: ModelProto): Model {
   return { proto, graph: openGraph(proto.graph, ''), opsets };
 }
 
-function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
+function openGraph(proto: GraphProto, path: string, around: Pick<Graph, 'outer' | 'holder'> = {}): Graph {
   const producers = new Map<string, NodeProto>();
   const consumers = new Map<string, NodeProto[]>();
   const held = new Map<NodeProto, Graph[]>();
@@ -79,7 +81,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
   const graph: Graph = {
     proto,
     path,
-    outer,
+    ...around,
     nodes: proto.node,
     sorted: order,
     inner,
@@ -105,7 +107,7 @@ function openGraph(proto: GraphProto, path: string, outer?: Graph): Graph {
     for (const attribute of node.attribute) {
       const bodies = attribute.g ? [attribute.g] : attribute.graphs;
       for (const body of bodies) {
-        const child = openGraph(body, freshPath(path, node, attribute, paths), graph);
+        const child = openGraph(body, freshPath(path, node, attribute, paths), { outer: graph, holder: node });
         inner.push(child);
         children.push(child);
         for (const value of captured(child)) read(value, node);

@@ -1,13 +1,15 @@
+import { PerformersError } from '../errors.js';
 import { type Builder, builder, constantPool } from '../onnx/build.js';
 import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { readTensor } from '../onnx/tensor.js';
-import { keepsState, type SharedState, sharedState } from './key-state.js';
+import { besideEach } from './branches.js';
+import { type SharedState, sharedState } from './key-state.js';
 import { lowerSite } from './lower-site.js';
-import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
+import { formatPlan, type HeadGroup, keepsState, type SiteConstants, type SitePlan, sameGroups } from './plan.js';
 import { listRewritten, metadataKey } from './rewritten.js';
 import type { Site } from './site.js';
-import { declareStates, lengthReaders } from './state-interface.js';
+import { checkReaders, declareGiven, declareStates, lengthReaders, lengthsRead } from './state-interface.js';
 import {
   encodeNode,
   encodeValueInfo,
@@ -27,19 +29,20 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const pool = constantPool(prefix);
   const build = makeBuilder(model, prefix, pool);
   const lowered = new Map<NodeProto, NodeProto[]>();
-  const shared = statesByStream(model, plans);
+  checkBranches(plans);
+  const shared = statesByStream(model, plans, prefix);
   for (const plan of plans)
     for (const [value, nodes] of lowerSite(plan, build, shared(plan))) {
       const node = nodeOf(model, plan.site, value);
       lowered.set(node, [...(lowered.get(node) ?? []), ...nodes]);
     }
   const states = plans.filter(keepsState).map(({ site }) => site);
-  for (const { operands } of states)
-    if (operands.cache)
-      for (const [node, nodes] of lengthReaders(model.graph, operands.cache, build.body())) lowered.set(node, nodes);
+  for (const { graph, instead } of lengthsRead(model, states, prefix))
+    for (const [node, nodes] of lengthReaders(graph, instead, build.body())) lowered.set(node, nodes);
   const changes: GraphChange[] = [];
-  const rewritten = rewriteGraph(model.graph, { lowered, read: valuesRead([...lowered.values()].flat()), changes });
-  const graph = states.length > 0 ? declareStates(rewritten, states, prefix) : rewritten;
+  const read = valuesRead([...lowered.values()].flat());
+  const rewritten = rewriteGraph(model.graph, { lowered, read, changes, states, prefix });
+  const graph = states.length > 0 ? withStates(rewritten, states, prefix) : rewritten;
   const { irVersion = 0n } = model.proto;
   const proto = {
     ...model.proto,
@@ -75,25 +78,68 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   return { proto, undo };
 }
 
-/** Layers whose caches are declared of one length belong to one stream, and share what depends on lengths alone. */
-function statesByStream(model: Model, plans: readonly SitePlan[]): (plan: SitePlan) => SharedState {
+/**
+ * Layers whose caches are declared of one length belong to one stream, and share what depends on lengths alone; branches of an
+ * If see no values of each other.
+ */
+function statesByStream(model: Model, plans: readonly SitePlan[], prefix: string): (plan: SitePlan) => SharedState {
   const inputs = new Map(model.graph.proto.input.map((info) => [info.name, info]));
-  const lengthOf = ({ site }: SitePlan) => {
+  const streamOf = ({ site }: SitePlan) => {
     const type = inputs.get(site.operands.cache?.past.key)?.type?.value;
     const dim = type?.$case === 'tensorType' ? type.value.shape?.dim[2]?.value : undefined;
-    return dim?.$case === 'dimParam' ? dim.value : undefined;
+    return dim?.$case === 'dimParam' ? `${site.subgraph} ${dim.value}` : undefined;
   };
   const states = new Map<string, SharedState>();
   return (plan) => {
-    const name = lengthOf(plan);
+    const name = streamOf(plan);
     const known = name === undefined ? undefined : states.get(name);
     if (known) return known;
     const own = sharedState(
-      plans.filter((other) => other === plan || (name !== undefined && lengthOf(other) === name)),
+      plans.filter((other) => other === plan || (name !== undefined && streamOf(other) === name)),
+      prefix,
     );
     if (name !== undefined) states.set(name, own);
     return own;
   };
+}
+
+/** The main graph with its inputs and outputs declared as the states they are. */
+function withStates(graph: GraphProto, states: readonly Site[], prefix: string): GraphProto {
+  for (const { subgraph, operands } of states) {
+    if (!operands.cache) continue;
+    const { past, present } = operands.cache;
+    checkReaders(graph.node, past, prefix);
+    // Branches call their own keys what the If that gives them out calls its outputs.
+    checkReaders(
+      subgraph ? graph.node.filter(({ output }) => !output.includes(present.key)) : graph.node,
+      present,
+      prefix,
+    );
+  }
+  const declare = declareStates(states);
+  return { ...graph, input: graph.input.map(declare), output: graph.output.map(declare) };
+}
+
+/** @throws PerformersError PF206 where a branch would be handed a state that it does not keep itself */
+function checkBranches(plans: readonly SitePlan[]): void {
+  const beside = besideEach(plans.map(({ site }) => site));
+  for (const plan of plans) {
+    const { cache } = plan.site.operands;
+    if (!plan.site.subgraph || !cache || !keepsState(plan)) continue;
+    const sites = beside(plan.site);
+    const others = plans.filter(({ site }) => sites.includes(site));
+    const agree = (other: SitePlan) => sameGroups(plan, other) && sameConstants(plan.constants, other.constants);
+    if (others.length > 0 && others.every(agree)) continue;
+    throw new PerformersError('PF206', `${cache.past.value} would hold a state that only one branch keeps`, {
+      at: `${plan.site.output} in ${plan.site.subgraph}`,
+      mend: 'give the same plan and constants to the layer in both branches, or leave it exact in both',
+    });
+  }
+}
+
+function sameConstants(a: SiteConstants = {}, b: SiteConstants = {}): boolean {
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  return names.every((name) => a[name]?.length === b[name]?.length && a[name]?.every((x, i) => x === b[name]?.[i]));
 }
 
 const describeGroup = (site: Site) => (group: HeadGroup) =>
@@ -130,11 +176,16 @@ interface Work {
   /** Every value the new nodes read. */
   readonly read: ReadonlySet<string>;
   readonly changes: GraphChange[];
+  /** Sites that keep a state. */
+  readonly states: readonly Site[];
+  readonly prefix: string;
 }
 
 function rewriteGraph(graph: Graph, work: Work): GraphProto {
   const replaced = graph.nodes.filter((node) => work.lowered.has(node));
-  const dead = deadAfter(graph, replaced, work.read);
+  const branch = graph.outer ? work.states.filter(({ subgraph }) => subgraph === graph.path) : [];
+  const withdrawn = branch.flatMap(({ operands: { cache } }) => (cache ? [cache.given.key, cache.given.value] : []));
+  const dead = deadAfter(graph, { replaced, withdrawn, kept: work.read });
   const nodes: NodeProto[] = [];
   const removed: Removed[] = [];
   let touched = false;
@@ -152,36 +203,53 @@ function rewriteGraph(graph: Graph, work: Work): GraphProto {
     touched ||= changed;
   }
   if (replaced.length === 0 && !touched) return graph.proto;
+  for (const { operands } of branch)
+    if (operands.cache && !operands.cache.begins) checkReaders(nodes, operands.cache.given, work.prefix);
   const gone = new Set([...dead].flatMap((node) => node.output));
   const stale = [...graph.proto.valueInfo.entries()].filter(([, { name = '' }]) => gone.has(name));
+  const { output } = graph.proto;
   if (removed.length > 0) {
     work.changes.push({
       path: graph.path,
       removed,
       valueInfo: stale.map(([index, info]) => [index, encodeValueInfo(info)]),
+      ...(branch.length > 0 && { output: output.map(encodeValueInfo) }),
     });
   }
-  return { ...graph.proto, node: nodes, valueInfo: graph.proto.valueInfo.filter(({ name = '' }) => !gone.has(name)) };
+  return {
+    ...graph.proto,
+    node: nodes,
+    valueInfo: graph.proto.valueInfo.filter(({ name = '' }) => !gone.has(name)),
+    output: branch.length > 0 ? output.map(declareGiven(branch, work.prefix)) : output,
+  };
 }
 
-/** Nodes that nothing reads any more once the context nodes are replaced; what was dead before is not ours to judge. */
-function deadAfter(graph: Graph, replaced: readonly NodeProto[], kept: ReadonlySet<string>): Set<NodeProto> {
+/**
+ * Nodes that nothing reads any more once the context nodes are replaced, and outputs are withdrawn; what was dead before is not
+ * ours to judge.
+ */
+function deadAfter(
+  graph: Graph,
+  {
+    replaced,
+    withdrawn,
+    kept,
+  }: { replaced: readonly NodeProto[]; withdrawn: readonly string[]; kept: ReadonlySet<string> },
+): Set<NodeProto> {
   const dead = new Set<NodeProto>();
   const gone = new Set<NodeProto>(replaced);
-  const queue = [...replaced];
-  for (let node = queue.pop(); node; node = queue.pop()) {
-    for (const input of node.input) {
-      const producer = graph.producer(input);
-      if (!producer || gone.has(producer)) continue;
-      const alive = producer.output.some(
-        (value) =>
-          kept.has(value) || graph.isOutput(value) || graph.consumers(value).some((reader) => !gone.has(reader)),
-      );
-      if (alive) continue;
-      gone.add(producer);
-      dead.add(producer);
-      queue.push(producer);
-    }
+  const given = new Set(withdrawn);
+  const isRead = (value: string) =>
+    kept.has(value) ||
+    (graph.isOutput(value) && !given.has(value)) ||
+    graph.consumers(value).some((reader) => !gone.has(reader));
+  const queue = [...withdrawn, ...replaced.flatMap(({ input }) => input)];
+  for (let value = queue.pop(); value !== undefined; value = queue.pop()) {
+    const producer = graph.producer(value);
+    if (!producer || gone.has(producer) || producer.output.some(isRead)) continue;
+    gone.add(producer);
+    dead.add(producer);
+    queue.push(...producer.input);
   }
   return dead;
 }

@@ -19,14 +19,16 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
     grouped ? build.op('Gather', [value, build.int64(own)], { axis: 1 }) : pick(value);
   const float = (operand: Operand) => toFloat(build, operand.expr, operands.elemType);
   const load = (operand: Operand, width: number) =>
-    lazy(() => pickKeys(toHeads(build, float(operand), operand.layout, site.kvHeads, width)));
+    lazy(() => toHeads(build, float(operand), operand.layout, site.kvHeads, width));
   const swap = (value: string) => build.op('Transpose', [value], { perm: [0, 1, 3, 2] });
   // A key that is transposed for the product already is transposed back only if somebody asks for it.
   const transposed = operands.k.layout === 'bhdn';
-  const stored = transposed ? lazy(() => pickKeys(float(operands.k))) : load(operands.k, site.headDim);
+  const onceK = transposed ? lazy(() => float(operands.k)) : load(operands.k, site.headDim);
+  const onceV = load(operands.v, site.valueDim);
+  const stored = lazy(() => pickKeys(onceK()));
   const flipped = lazy(() => swap(stored()));
   const q = lazy(() => pick(toHeads(build, float(operands.q), operands.q.layout, site.heads, site.headDim)));
-  const v = load(operands.v, site.valueDim);
+  const v = lazy(() => pickKeys(onceV()));
   const { bias, keyBias } = operands;
   const finite = keyBias && lazy(() => finiteBias(build, keyBias, operands.elemType));
   const whole =
@@ -42,6 +44,7 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
       return v();
     },
     kT: () => (transposed ? stored() : flipped()),
+    byKeyHead: grouped && all ? () => ({ k: transposed ? swap(onceK()) : onceK(), v: onceV() }) : undefined,
     get keyBias() {
       return finite?.();
     },

@@ -1,6 +1,7 @@
 import type { NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, domainOf, type Graph, type Model, operatorName } from '../onnx/graph.js';
 import { inferShapes, type Shapes } from '../onnx/shapes.js';
+import { inAllBranches } from './branches.js';
 import { findGrids, gridOf } from './grid.js';
 import type { AnyPattern, CheckedSite, Scope } from './patterns/pattern.js';
 import { patterns } from './patterns/registry.js';
@@ -56,7 +57,7 @@ export function findAttention(model: Model): Findings {
       }
     }
   }
-  return { sites: onGrids(model, shapes, sites), nearMisses, refusals };
+  return { sites: inAllBranches(onGrids(model, shapes, sites)), nearMisses, refusals };
 }
 
 /** Sites of a vision model learn where their tokens lie. */

@@ -23,13 +23,9 @@ import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { isStreamLowering, type StreamLowering, type Streams } from './lower/stream-attention.js';
 import type { State } from './lower/stream-state.js';
-import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
-import { type KeyCache, keyHeadOf, type Site } from './site.js';
-
-/** True for a plan that keeps a state in the place of its site's key cache. */
-export function keepsState({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): boolean {
-  return site.operands.cache !== undefined && groups.some(streamOf);
-}
+import { formatGroup, type HeadGroup, keepsState, type SitePlan } from './plan.js';
+import { type KeyCache, type KeysAndValues, keyHeadOf, type Site } from './site.js';
+import { namesGiven } from './state-interface.js';
 
 /** The lowering of a group that keeps a state, undefined for one that reads keys. */
 function streamOf({ plan }: HeadGroup): StreamLowering | undefined {
@@ -60,10 +56,10 @@ function rowOf({ site, groups }: Pick<SitePlan, 'site' | 'groups'>) {
   };
 }
 
-/** Bytes of a site's cache for one row of the batch; undefined where it has none in plain sight. */
+/** Bytes of a site's cache for one row of the batch; undefined where it has none in plain sight, or another branch says it. */
 export function cacheSize(plan: Pick<SitePlan, 'site' | 'groups'>) {
   const { cache, elemType } = plan.site.operands;
-  if (!cache) return undefined;
+  if (!cache || cache.begins) return undefined;
   const { kvHeads, headDim, valueDim } = plan.site;
   const perTokenBefore = kvHeads * (headDim + valueDim) * (elemType === 10 ? 2 : 4);
   if (!keepsState(plan)) return { constant: 0, perToken: perTokenBefore, perTokenBefore };
@@ -82,22 +78,26 @@ function keptHeads(site: Site, groups: readonly HeadGroup[]): number[] {
 }
 
 /**
- * What the layers of one decoder share: they have the same tokens before them, which the first of them says, and one mark.
+ * What the layers of one decoder share: they have the same tokens before them, which the first of them says, and one mark. The
+ * branches of an If have the mark in common, and no values.
  */
 export interface SharedState {
   readonly mark: number;
   readonly streams: Streams;
   readonly once: MadeOnce;
+  /** Begins the names of what a branch gives out. */
+  readonly prefix: string;
 }
 
 /** A number below 2²⁴ that differs from plan to plan (FNV-1a). */
-export function sharedState(plans: readonly Pick<SitePlan, 'site' | 'groups'>[]): SharedState {
+export function sharedState(plans: readonly Pick<SitePlan, 'site' | 'groups'>[], prefix: string): SharedState {
   const text = plans
-    .flatMap(({ site, groups }) => [site.output, ...groups.map(({ heads, plan }) => `${heads} ${formatPlan(plan)}`)])
+    .map(({ site, groups }) => [site.operands.cache?.past.key, ...groups.map(formatGroup)].join('; '))
+    .sort()
     .join('; ');
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0;
-  return { mark: 1 + (hash % 0xfffffe), streams: new Map(), once: madeOnce() };
+  return { mark: 1 + (hash % 0xfffffe), streams: new Map(), once: madeOnce(), prefix };
 }
 
 /** Contexts of the groups in their order; gives out the state. `constantsOf` are those of a group. */
@@ -113,7 +113,8 @@ export function lowerWithState(
     operands: { ...site.operands, k: cache.k, v: cache.v, keyBias: cache.keyBias, bias: undefined, near: undefined },
   };
   const row = rowOf({ site, groups });
-  const before = unpack(build, fresh, { cache, row, shared });
+  const past = cache.begins ? emptyPast(build, fresh, cache.given, shared) : cache.past;
+  const before = unpack(build, fresh, { cache, past, row, shared });
   const parts: string[] = [];
   const contexts: string[] = [];
   let length = '';
@@ -142,7 +143,7 @@ export function lowerWithState(
     for (const value of [keys, values, globals, sums])
       if (value) parts.push(build.op('Reshape', [value, build.int64([0, -1])]));
   }
-  pack(build, fresh, { cache, row, shared, length, parts, kept });
+  pack(build, fresh, { cache, past, row, shared, length, parts, kept });
   return contexts;
 }
 
@@ -156,11 +157,12 @@ interface Before {
 }
 interface Packing {
   readonly cache: KeyCache;
+  readonly past: KeysAndValues;
   readonly row: ReturnType<typeof rowOf>;
   readonly shared: SharedState;
 }
 
-function unpack(build: Builder, site: Site, { cache: { past }, row, shared }: Packing): Before {
+function unpack(build: Builder, site: Site, { past, row, shared }: Packing): Before {
   const { states, sizes, rest, constant, kept, perToken } = row;
   const tokens = shared.once('tokens', () => sizeOf(build, past.key, 2));
   const numbers = build.op('Reshape', [past.value, build.int64([0, -1])]);
@@ -203,6 +205,21 @@ function unpack(build: Builder, site: Site, { cache: { past }, row, shared }: Pa
   };
 }
 
+/** What a text begins with, for as many rows as there are new tokens for. */
+function emptyPast(
+  build: Builder,
+  { kvHeads, valueDim }: Site,
+  given: KeysAndValues,
+  { once }: SharedState,
+): KeysAndValues {
+  const none = (sizes: readonly number[]) =>
+    once(`none ${sizes}`, () => {
+      const rows = once('rows', () => sizeOf(build, given.key, 0));
+      return build.op('ConstantOfShape', [build.op('Concat', [rows, build.int64(sizes)], { axis: 0 })]);
+    });
+  return { key: none([1, 0, 0]), value: none([kvHeads, 0, valueDim]) };
+}
+
 /** Zeros [B,count] for the rows of `like`. */
 function zerosFor(build: Builder, like: string, count: number): string {
   const shape = build.op('Concat', [sizeOf(build, like, 0), build.int64([count])], { axis: 0 });
@@ -232,18 +249,19 @@ function pack(
   site: Site,
   given: Packing & { readonly length: string; readonly parts: readonly string[]; readonly kept?: Kept },
 ): void {
-  const { cache, row, shared, length, parts, kept } = given;
+  const { cache, past, row, shared, length, parts, kept } = given;
   const { rest, step } = row;
   const count = shared.once('count', () => build.op('Cast', [length], { to: 1 }));
   const marked = shared.once('marked', () =>
     build.op('Add', [build.op('Mul', [count, build.float([0], [])]), build.float([shared.mark], [])]),
   );
-  const zeros = rest > 0 ? [shared.once(`zeros ${rest}`, () => zerosFor(build, cache.past.key, rest))] : [];
+  const zeros = rest > 0 ? [shared.once(`zeros ${rest}`, () => zerosFor(build, past.key, rest))] : [];
   const whole = build.op('Concat', [marked, count, ...parts, ...zeros], { axis: 1 });
   const flat = (value: string) => build.op('Reshape', [value, build.int64([0, -1])]);
   const growing = kept && [kept.hidden, kept.keys, kept.values].map(flat);
   const numbers = growing ? padTo(build, build.op('Concat', [whole, ...growing], { axis: 1 }), step) : whole;
-  build.rename(build.op('Reshape', [numbers, build.int64([0, site.kvHeads, -1, site.valueDim])]), cache.present.value);
+  const state = build.op('Reshape', [numbers, build.int64([0, site.kvHeads, -1, site.valueDim])]);
+  build.rename(state, namesGiven(site, cache, shared.prefix).value);
 }
 
 /** Zeros behind [B,X] up to a multiple of `step`. */
@@ -258,10 +276,14 @@ function padTo(build: Builder, row: string, step: number): string {
 }
 
 /** Gives out the number of tokens: [B,1,P + N,0]. */
-export function lengthCarrier(build: Builder, cache: KeyCache): void {
-  const tokens = build.op('Add', [sizeOf(build, cache.past.key, 2), build.emit(cache.tokens)]);
-  const shape = build.op('Concat', [sizeOf(build, cache.past.key, 0), build.int64([1]), tokens, build.int64([0])], {
-    axis: 0,
-  });
-  build.rename(build.op('ConstantOfShape', [shape]), cache.present.key);
+export function lengthCarrier(build: Builder, site: Site, { prefix }: SharedState): void {
+  const { cache } = site.operands;
+  if (!cache) throw new TypeError(`site ${site.output} has no cache`);
+  const { begins, past, given } = cache;
+  const tokens = begins
+    ? sizeOf(build, given.key, 2)
+    : build.op('Add', [sizeOf(build, past.key, 2), build.emit(cache.tokens)]);
+  const rows = sizeOf(build, begins ? given.key : past.key, 0);
+  const shape = build.op('Concat', [rows, build.int64([1]), tokens, build.int64([0])], { axis: 0 });
+  build.rename(build.op('ConstantOfShape', [shape]), namesGiven(site, cache, prefix).key);
 }

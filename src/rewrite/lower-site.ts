@@ -7,12 +7,12 @@ import type { NodeProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { kernelNode } from './kernel-nodes.js';
-import { keepsState, lengthCarrier, lowerWithState, type SharedState } from './key-state.js';
+import { lengthCarrier, lowerWithState, type SharedState } from './key-state.js';
 import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
 import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
-import type { HeadGroup, SitePlan } from './plan.js';
+import { type HeadGroup, keepsState, type SitePlan } from './plan.js';
 import type { Site } from './site.js';
 
 /** New nodes by the value that was computed where they go. */
@@ -27,13 +27,14 @@ export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState):
       : exactWhenShort(build, site, exactUpTo, (branch) => lowerGroups(plan, branch, shared));
   restoreLayout(build, site, lowered);
   if (cache && state) {
-    // Where the cache was joined: what reads its length may come before the context.
     const carrier = around.body();
-    lengthCarrier(carrier, cache);
+    lengthCarrier(carrier, site, shared);
+    if (cache.begins) return new Map([[context.value, [...carrier.nodes, ...build.nodes]]]);
+    // Where the cache was joined: what reads its length may come before the context.
     return new Map([
       [context.value, [...build.nodes]],
-      [cache.present.key, [...carrier.nodes]],
-      [cache.present.value, []],
+      [cache.given.key, [...carrier.nodes]],
+      [cache.given.value, []],
     ]);
   }
   for (const { value, expr } of present ?? []) build.rename(build.op('Identity', [build.emit(expr)]), value);

@@ -1,6 +1,8 @@
 import { nearest, PerformersError } from '../errors.js';
+import { besideEach } from './branches.js';
 import type { Lowering } from './lower/lowering.js';
 import { type LoweringName, lowerings as registry } from './lower/registry.js';
+import { isStreamLowering } from './lower/stream-attention.js';
 import type { Site } from './site.js';
 
 /** The registry, with the optional parts of a lowering in view. */
@@ -118,17 +120,49 @@ export function assignPlans(
       }
     }
   }
-  return sites.map((site, layer) => {
+  const plans = sites.map((site, layer): SitePlan => {
     const reasons = new Set<string>();
     const plans = (perHead[layer] ?? []).map((plan) => {
       const reason = declined(plan, site);
-      if (reason) reasons.add(`${plan.name} is not possible (${reason})`);
-      return reason ? readPlan(fallback) : plan;
+      if (!reason) return plan;
+      const { instead, what } = insteadOf(plan, site);
+      reasons.add(`${what}: ${plan.name} is not possible (${reason})`);
+      return instead;
     });
-    const why = reasons.size > 0 ? `exact in linear memory: ${[...reasons].join('; ')}` : 'as asked';
-    return { site, groups: groupHeads(plans), why };
+    return { site, groups: groupHeads(plans), why: [...reasons].join('; ') || 'as asked' };
+  });
+  const beside = besideEach(sites);
+  return plans.map((plan) => {
+    const { site } = plan;
+    if (!site.subgraph || !keepsState(plan)) return plan;
+    const others = beside(site).flatMap((other) => plans[sites.indexOf(other)]);
+    if (others.length > 0 && others.every((other) => sameGroups(plan, other))) return plan;
+    const why = 'exact in linear memory: the other branch of its If reads the same cache, and has another plan';
+    return { site, groups: groupHeads(new Array<Plan>(site.heads).fill(readPlan(fallback))), why };
   });
 }
+
+/** What is exact where a plan can't be had: a plan with a state gives way to one that keeps all that a sliding mask lets it see. */
+function insteadOf(plan: Plan, site: Site): { instead: Plan; what: string } {
+  const { sliding, cache } = site.operands;
+  const exact = { instead: readPlan(fallback), what: 'exact in linear memory' };
+  if (!cache || !sliding || sliding.left >= 65536 || !isStreamLowering(lowerings[plan.name])) return exact;
+  const instead = readPlan({ name: 'window-causal', window: sliding.left + 1, sinks: 0 });
+  return declined(instead, site) ? exact : { instead, what: 'exact over the sliding window that the model has' };
+}
+
+/** True for a plan that keeps a state in the place of its site's key cache. */
+export function keepsState({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): boolean {
+  return site.operands.cache !== undefined && groups.some(({ plan }) => isStreamLowering(lowerings[plan.name]));
+}
+
+/** True for sites whose heads have the same plans. */
+export function sameGroups(a: Pick<SitePlan, 'groups'>, b: Pick<SitePlan, 'groups'>): boolean {
+  return a.groups.map(formatGroup).join() === b.groups.map(formatGroup).join();
+}
+
+/** Which heads, and the plan they share. */
+export const formatGroup = ({ heads, plan }: HeadGroup) => `${heads} ${formatPlan(plan)}`;
 
 /** The layers a rule names. */
 export function layersOf({ layers }: LayerRule): readonly number[] {

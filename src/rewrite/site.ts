@@ -78,16 +78,28 @@ export interface Operands {
   readonly elemType: number;
 }
 
-/** Graph inputs [B,G,P,D] and [B,G,P,E] that new keys and values are joined to, and the graph outputs with both. */
+/** A key cache that the model takes in and gives out, and how a site goes on with it. */
 export interface KeyCache {
-  readonly past: { readonly key: string; readonly value: string };
-  readonly present: { readonly key: string; readonly value: string };
+  /** Inputs of the model [B,G,P,D] and [B,G,P,E] that new keys and values are joined to. */
+  readonly past: KeysAndValues;
+  /** Outputs of the model with both. */
+  readonly present: KeysAndValues;
+  /** What the site's own graph gives out there: `present`, or outputs of the branch of an If that it lies in. */
+  readonly given: KeysAndValues;
+  /** In the branch of a merged decoder that begins a text: it gives out new keys alone, whatever goes in as `past`. */
+  readonly begins?: boolean;
   /** How many new tokens there are [], and their keys and values. */
   readonly tokens: Expr;
   readonly k: Operand;
   readonly v: Operand;
   /** Hides those of the new tokens that are padding: [B or 1, 1, 1, N]. */
   readonly keyBias?: Expr;
+}
+
+/** Names of values. */
+export interface KeysAndValues {
+  readonly key: string;
+  readonly value: string;
 }
 
 /** Where a vision model's patches are counted. */

@@ -28,6 +28,8 @@ export interface GraphChange {
   /** What was removed: index in the original list, and the encoded message in base64. */
   readonly removed: readonly Removed[];
   readonly valueInfo: readonly Removed[];
+  /** Outputs of a branch as they were declared, where they have changed; encoded, in base64. */
+  readonly output?: readonly string[];
 }
 export type Removed = readonly [index: number, message: string];
 
@@ -115,7 +117,8 @@ function restoreGraph(
   }
   const node = insert(kept, change?.removed ?? [], decodeNode);
   const valueInfo = insert(graph.proto.valueInfo, change?.valueInfo ?? [], decodeValueInfo);
-  return { ...graph.proto, node, valueInfo };
+  const output = change?.output ? { output: change.output.map(decodeValueInfo) } : {};
+  return { ...graph.proto, node, valueInfo, ...output };
 }
 
 /** A copy of a node with its subgraphs replaced, in attribute order. */

@@ -211,7 +211,7 @@ describe('errors', () => {
     expect(() => performers({ plan: 'exact-bloked' })).toThrowErrorMatchingInlineSnapshot(`
       [PerformersError: PF201  unknown plan 'exact-bloked'; did you mean 'exact-blocked'?
         at   plan
-        mend use one of exact, exact-blocked, features, window, hybrid, hybrid-2d, hybrid-causal, features-causal, signed, or auto]
+        mend use one of exact, exact-blocked, features, window, hybrid, hybrid-2d, hybrid-causal, features-causal, window-causal, signed, or auto]
     `);
   });
 

@@ -33,7 +33,7 @@ export interface Evicting {
   readonly constants: Constants;
   readonly state?: State;
   readonly recent: { readonly keys: string; readonly values: string };
-  readonly inputs: Inputs;
+  readonly inputs: Pick<Inputs, 'site' | 'heads'>;
 }
 
 /** Globals and summaries of what blocks evict, as each block finds them and as the call leaves them. */

@@ -13,6 +13,8 @@ export interface Inputs {
   readonly v: string;
   /** kᵀ [B,H,D,S]; made on first use. */
   readonly kT: () => string;
+  /** k and v of each key head once [B,G,S,·], where query heads share them and the group has all heads of the site. */
+  readonly byKeyHead?: () => { readonly k: string; readonly v: string };
   /** Additive, on the key alone, finite: [B or 1, 1, 1, S]. */
   readonly keyBias?: string;
   /**

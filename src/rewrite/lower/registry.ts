@@ -8,6 +8,7 @@ import { hybridCausal } from './hybrid-causal.js';
 import type { Lowering } from './lowering.js';
 import { signed } from './signed.js';
 import { windowLowering } from './window.js';
+import { windowCausal } from './window-causal.js';
 
 /** Every plan: one file and one line each. Tests, benches, the CLI's help and `auto` iterate over this. */
 export const lowerings = {
@@ -19,6 +20,7 @@ export const lowerings = {
   'hybrid-2d': hybrid2d,
   'hybrid-causal': hybridCausal,
   'features-causal': featuresCausal,
+  'window-causal': windowCausal,
   signed,
 } satisfies Record<string, Lowering>;
 

@@ -62,12 +62,9 @@ export function inBlocks(
   inputs: Inputs,
   given: Pick<Given, 'streams' | 'before' | 'state'> & Omit<StreamOptions, 'before'>,
 ): Blocked {
-  const { streams, before, state, block, window, sinks } = given;
+  const { state, window } = given;
   const { headDim: D, valueDim: E } = inputs.site;
-  const key = `${block} ${window} ${sinks}`;
-  const make = streams.get(key) ?? streamOf(build, inputs, { block, window, sinks, before });
-  streams.set(key, make);
-  const stream = make(build, inputs.heads.length);
+  const stream = sharedStream(build, inputs, given)(build, inputs.heads.length);
   const recent = {
     keys: state ? build.op('Concat', [state.keys, inputs.k], { axis: 2 }) : inputs.k,
     values: state ? build.op('Concat', [state.values, inputs.v], { axis: 2 }) : inputs.v,
@@ -85,6 +82,18 @@ export function inBlocks(
     recent,
     window: { keys: near(recent.keys, D), values: near(recent.values, E) },
   };
+}
+
+/** The tables that layers whose plans agree in them have in common. */
+export function sharedStream(
+  build: Builder,
+  inputs: Pick<Inputs, 'q' | 'keyBias'>,
+  { streams, before, block, window, sinks, reach }: Pick<Given, 'streams' | 'before'> & Omit<StreamOptions, 'before'>,
+): StreamOf {
+  const key = [block, window, sinks, reach].join(' ');
+  const make = streams.get(key) ?? streamOf(build, inputs, { block, window, sinks, reach, before });
+  streams.set(key, make);
+  return make;
 }
 
 /** q·k + bias, bias [B or 1,H or 1,n,m or 1,p]. */
@@ -116,10 +125,15 @@ export function attend(
 }
 
 /** Why a site is none for a stream, or undefined when it is. */
-export function notInStream({ causal, mask, operands }: Site): string | undefined {
+export function notInStream(site: Site): string | undefined {
+  const known = site.mask === 'causal' || site.mask === 'causal+padding';
+  if (site.causal && !known) return `it reads causal and padding masks, and the mask here is ${site.mask}`;
+  return withoutCausalCache(site);
+}
+
+/** Why a site, whatever its mask, is none for a stream. */
+export function withoutCausalCache({ causal, operands }: Site): string | undefined {
   if (!causal) return 'it is for causal attention, and this is not';
-  const known = mask === 'causal' || mask === 'causal+padding';
-  if (!known) return `it reads causal and padding masks, and the mask here is ${mask}`;
   // Sums of thousands of keys overflow float16, and counts above 2,048 are not exact in it.
   if (operands.cache && operands.elemType !== 1)
     return 'its key cache is not float32, and a state in it would overflow';

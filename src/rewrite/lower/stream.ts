@@ -23,6 +23,8 @@ export interface StreamOptions {
   readonly block: number;
   readonly window: number;
   readonly sinks: number;
+  /** A query sees so many positions, its own among them, and sinks; absent, all of its block's window. */
+  readonly reach?: number;
   /** Tokens of each row before the call, int64 [B,1]; the w rows kept by the last call then lead the recent ones. */
   readonly before?: string;
 }
@@ -66,7 +68,7 @@ export interface Stream {
 export type StreamOf = (build: Builder, heads: number) => Stream;
 
 export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, options: StreamOptions): StreamOf {
-  const { block, window, sinks } = options;
+  const { block, window, sinks, reach } = options;
   const int = (value: number) => build.int64([value]);
   const op = (type: string, ...values: string[]) => build.op(type, values);
   const shape = (value: string, dims: readonly number[]) =>
@@ -107,8 +109,10 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
   const windowPositions = spread(starts, offsets(window));
   const evictedPositions = spread(starts, offsets(block));
   const keptStart = beginning(length);
-  const later = op('Less', shape(queryPositions, [0, 0, -1, 1]), shape(windowPositions, [0, 0, 1, -1]));
-  const visible = op('And', op('Not', later), shape(exists(windowPositions), [0, 0, 1, -1]));
+  const [queryAt, keyAt] = [shape(queryPositions, [0, 0, -1, 1]), shape(windowPositions, [0, 0, 1, -1])];
+  const upTo = op('And', op('Not', op('Less', queryAt, keyAt)), shape(exists(windowPositions), [0, 0, 1, -1]));
+  const near = () => op('Or', op('Less', op('Sub', queryAt, keyAt), int(reach ?? 0)), op('Less', keyAt, int(sinks)));
+  const visible = reach === undefined ? upTo : op('And', upTo, near());
   const table = build.op('Concat', [build.int64([0, 1]), count, slots, int(window)], { axis: 0 });
 
   // Of a token: its block among those touched, and its place among that block's queries.

@@ -30,6 +30,7 @@ export function operatorCache(
   return {
     past: { key: pastKey, value: pastValue },
     present: { key: presentKey, value: presentValue },
+    given: { key: presentKey, value: presentValue },
     tokens: given.tokens,
     k,
     v,
@@ -78,21 +79,26 @@ function onlyLengthElse(graph: Graph, value: string, node: NodeProto): boolean {
   return graph.consumers(value).every((reader) => reader === node || isOp(reader, 'Shape'));
 }
 
-/** That of keys and values [B,G,S,·] that are Concat(graph input, new ones), and what of their bias is the new tokens'. */
+/**
+ * That of keys and values [B,G,S,·] that are Concat(input of the model, new ones), and what of their bias is the new tokens'.
+ * In a merged decoder one branch of an If joins them, and the other gives out new ones alone.
+ */
 export function keyCacheOf(
   scope: Scope,
   { k, v, keyBias }: { readonly k: Operand; readonly v: Operand; readonly keyBias?: Expr },
 ): KeyCache | undefined {
   const [key, value] = [joinOf(scope, k), joinOf(scope, v)];
-  if (!key || !value) return undefined;
+  if (!key || !value || key.begins !== value.begins) return undefined;
   const past = { key: key.past, value: value.past };
   return {
     past,
     present: { key: key.present, value: value.present },
+    given: { key: key.given, value: value.given },
+    ...(key.begins && { begins: true }),
     tokens: call('Gather', [call('Shape', [key.fresh]), 2], { axis: 0 }),
     k: freshOf(key),
     v: freshOf(value),
-    ...(keyBias && { keyBias: freshBias(keyBias, { past }) }),
+    ...(keyBias && { keyBias: key.begins ? keyBias : freshBias(keyBias, { past }) }),
   };
 }
 
@@ -101,21 +107,24 @@ interface Join {
   /** The new keys or values [B,G,N,·], and the factor that the graph puts on all of them before the product. */
   readonly fresh: string;
   readonly factor: number;
+  readonly given: string;
   readonly present: string;
+  readonly begins: boolean;
 }
 
-/** Follows keys or values through what exporters put between a cache and a product: a transposition, a factor. */
+/** Follows keys or values through what exporters put between a cache and a product: transpositions, a factor. */
 function joinOf(scope: Scope, { expr, layout }: Operand): Join | undefined {
   const { graph, shapes } = scope;
-  if (!('value' in expr) || (layout !== 'bhnd' && layout !== 'bhdn') || graph.path !== '') return undefined;
-  let [value, transposed, factor] = [expr.value, layout === 'bhdn', 1];
-  for (let steps = 0; steps < 8; steps++) {
+  if (!('value' in expr) || (layout !== inOrder && layout !== 'bhdn')) return undefined;
+  let [value, axes, factor]: [string, string | undefined, number] = [expr.value, layout, 1];
+  for (let steps = 0; steps < 8 && axes !== undefined; steps++) {
     const node = graph.producer(value);
-    if (!node) return undefined;
+    const join = axes === inOrder ? joinAt(graph, value, factor) : undefined;
+    const found = join ?? beginningOf(graph, { value, axes, factor });
+    if (found || !node) return found;
     const [input = ''] = node.input;
     const scaled = isOp(node, 'Mul', 'Div') ? constantFactor(scope, node) : undefined;
-    if (isOp(node, 'Concat')) return transposed ? undefined : joinAt(scope, node, factor);
-    if (isOp(node, 'Transpose') && intsAttribute(node, 'perm')?.join() === '0,1,3,2') transposed = !transposed;
+    if (isOp(node, 'Transpose')) axes = transposed(node, axes, 'back');
     else if (scaled) factor *= scaled.factor;
     else if (isOp(node, 'Cast') && shapes(graph, input).elemType !== shapes(graph, value).elemType) return undefined;
     else if (!isOp(node, 'Identity', 'Cast')) return undefined;
@@ -124,18 +133,85 @@ function joinOf(scope: Scope, { expr, layout }: Operand): Join | undefined {
   return undefined;
 }
 
-function joinAt({ graph }: Scope, node: NodeProto, factor: number): Join | undefined {
-  if (node.input.length !== 2 || ![2, -2].includes(intAttribute(node, 'axis') ?? 0)) return undefined;
+const inOrder = 'bhnd';
+
+/** The axes of what a Transpose gives for those of what it is given, or `back`; undefined for another rank. */
+function transposed(node: NodeProto, axes: string, direction: 'on' | 'back'): string | undefined {
+  const perm = intsAttribute(node, 'perm') ?? [];
+  if (perm.length !== axes.length) return undefined;
+  const at = direction === 'on' ? perm : axes.split('').map((_, axis) => perm.indexOf(axis));
+  return at.map((axis) => axes[axis]).join('');
+}
+
+/** New keys or values that are given out, or a transposition of them is: exporters merge it with the one before the product. */
+function beginningOf(
+  graph: Graph,
+  { value, axes, factor }: { value: string; axes: string; factor: number },
+): Join | undefined {
+  if (!graph.outer) return undefined;
+  if (axes === inOrder) return beginningAt(graph, value, factor);
+  for (const node of graph.consumers(value)) {
+    const [output = ''] = node.output;
+    const other = isOp(node, 'Transpose') && transposed(node, axes, 'on') === inOrder;
+    const join = other ? beginningAt(graph, output, factor) : undefined;
+    if (join) return join;
+  }
+  return undefined;
+}
+
+/** Concat(input of the model, new ones), given out. */
+function joinAt(graph: Graph, joined: string, factor: number): Join | undefined {
+  const node = graph.producer(joined);
+  if (!node || !isOp(node, 'Concat') || node.input.length !== 2) return undefined;
+  if (![2, -2].includes(intAttribute(node, 'axis') ?? 0)) return undefined;
   const [past = '', fresh = ''] = node.input;
-  const joined = node.output[0] ?? '';
-  const given = [
-    joined,
-    ...graph.consumers(joined).flatMap((reader) => (isOp(reader, 'Identity') ? reader.output : [])),
-  ];
-  const present = given.find((value) => graph.isOutput(value));
-  return present && graph.isInput(past) && onlyLengthElse(graph, past, node)
-    ? { past, fresh, factor, present }
-    : undefined;
+  const given = givenAs(graph, joined);
+  const present = given && modelOutput(graph, given);
+  return present && isPast(graph, past, node) ? { past, fresh, factor, given, present, begins: false } : undefined;
+}
+
+/** The output of a graph that a value is, by its own name or another. */
+function givenAs(graph: Graph, value: string): string | undefined {
+  const renamed = graph.consumers(value).flatMap((reader) => (isOp(reader, 'Identity') ? reader.output : []));
+  return [value, ...renamed].find((name) => graph.isOutput(name));
+}
+
+/** New ones that a branch gives out where another branch of its If gives out joined ones. */
+function beginningAt(graph: Graph, fresh: string, factor: number): Join | undefined {
+  const given = givenAs(graph, fresh);
+  const present = given && modelOutput(graph, given);
+  if (!present) return undefined;
+  const at = graph.proto.output.findIndex(({ name }) => name === given);
+  for (const other of branchesBeside(graph)) {
+    const beside = other.proto.output[at]?.name ?? '';
+    const node = other.producer(beside);
+    const joined = joinAt(other, isOp(node, 'Identity') ? (node?.input[0] ?? '') : beside, 1);
+    if (joined?.given === beside) return { past: joined.past, fresh, factor, given, present, begins: true };
+  }
+  return undefined;
+}
+
+/** An input of the model that nothing but `node` reads, other than for its size. */
+function isPast(graph: Graph, value: string, node: NodeProto): boolean {
+  const { outer, holder } = graph;
+  if (!outer) return graph.isInput(value) && onlyLengthElse(graph, value, node);
+  const read = holder && outer.isInput(value) && onlyLengthElse(outer, value, holder);
+  return Boolean(read) && branchesBeside(graph).every((branch) => onlyLengthElse(branch, value, node));
+}
+
+/** The output of the model that a value of the main graph, or of a branch in it, is given out as. */
+function modelOutput(graph: Graph, value: string): string | undefined {
+  const { outer, holder, proto } = graph;
+  if (!outer) return value;
+  if (outer.outer || !isOp(holder, 'If')) return undefined;
+  const places = [...proto.output.keys()].filter((i) => proto.output[i]?.name === value);
+  const output = places.length === 1 ? holder?.output[places[0]] : undefined;
+  return output && outer.isOutput(output) ? output : undefined;
+}
+
+/** The branches of the If that a graph is one of; none of the main graph. */
+function branchesBeside({ outer, holder }: Graph): readonly Graph[] {
+  return outer && holder ? outer.subgraphs(holder) : [];
 }
 
 /** New keys or values as the product sees them. */
