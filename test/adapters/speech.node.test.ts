@@ -32,24 +32,28 @@ async function transcripts(localModelPath: string, sounds: readonly Float32Array
   return texts;
 }
 
-test.skipIf(noModels)('moonshine hears what it heard; a plan of another kind does not', async () => {
-  const original = new Uint8Array(readFileSync(modelFile(`${name}/onnx/decoder_model_merged.onnx`)));
-  const sounds = [await readSound(dataFile('speech/sense_and_sensibility_01_austen_64kb-0880.wav'), 16_000)];
-  const want = await transcripts(folder('original', original), sounds);
-  expect(want.join(' ').split(' ').length).toBeGreaterThan(6);
-  const heard: Record<string, string[]> = {};
-  const plans = {
-    wide: 'hybrid-causal:window=128,globals=0,sinks=0,codes=0',
-    other: 'features-causal:window=0,m=8',
-  };
-  for (const [kind, plan] of Object.entries(plans)) {
-    const { bytes, report } = await linearize(original, { plan });
-    const kept = report.sites.filter(({ plans }) => plans[0].plan.startsWith(plan.split(':')[0]));
-    // Six layers, each in two branches.
-    expect(kept).toHaveLength(12);
-    expect(kept.filter(({ cache }) => cache).map(({ cache }) => cache?.perToken)).toEqual([0, 0, 0, 0, 0, 0]);
-    heard[kind] = await transcripts(folder(kind, bytes), sounds);
-  }
-  expect(heard.wide).toEqual(want);
-  expect(heard.other).not.toEqual(want);
-}, 300_000);
+test.skipIf(noModels)(
+  'moonshine hears what it heard; a plan of another kind does not',
+  async () => {
+    const original = new Uint8Array(readFileSync(modelFile(`${name}/onnx/decoder_model_merged.onnx`)));
+    const sounds = [await readSound(dataFile('speech/sense_and_sensibility_01_austen_64kb-0880.wav'), 16_000)];
+    const want = await transcripts(folder('original', original), sounds);
+    expect(want.join(' ').split(' ').length).toBeGreaterThan(6);
+    const heard: Record<string, string[]> = {};
+    const plans = {
+      wide: 'hybrid-causal:window=128,globals=0,sinks=0,codes=0',
+      other: 'features-causal:window=0,m=8',
+    };
+    for (const [kind, plan] of Object.entries(plans)) {
+      const { bytes, report } = await linearize(original, { plan });
+      const kept = report.sites.filter(({ plans }) => plans[0].plan.startsWith(plan.split(':')[0]));
+      // Six layers, each in two branches.
+      expect(kept).toHaveLength(12);
+      expect(kept.filter(({ cache }) => cache).map(({ cache }) => cache?.perToken)).toEqual([0, 0, 0, 0, 0, 0]);
+      heard[kind] = await transcripts(folder(kind, bytes), sounds);
+    }
+    expect(heard.wide).toEqual(want);
+    expect(heard.other).not.toEqual(want);
+  },
+  300_000,
+);

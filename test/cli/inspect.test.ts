@@ -20,13 +20,13 @@ test('a table of what is alike', async () => {
   `);
 });
 
-test('a folder, and in it a file that is rewritten already: what took the place of its sites is left alone', async () => {
+test('a folder, and in it a file that is rewritten already: its sites are named as such', async () => {
   const { code, stdout } = await performers('inspect', 'models');
   expect(code).toBe(0);
   expect(stdout).toContain('models/performer-stories/onnx/model.onnx: 0 sites, 0 near misses');
   const left = stdout.match(/left alone \S+/g) ?? [];
-  expect(left.length).toBeGreaterThan(0);
-  expect(left.every((line) => line.startsWith('left alone performers/'))).toBe(true);
+  expect(left).toEqual(['', '_1', '_2', '_3'].map((layer) => `left alone /Softmax${layer}_output_0`));
+  expect(stdout.match(/it was rewritten by performers \(features-causal:/g)).toHaveLength(4);
   expect(stdout).toMatch(/^2 files: 12 sites, 0 near misses/m);
 });
 

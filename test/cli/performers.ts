@@ -10,8 +10,10 @@ import { afterAll } from 'vitest';
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
-/** How the command line is started from the sources. */
-export const command = [process.execPath, '--import', tsx, join(root, 'src/cli/main.ts')] as const;
+/** How the command line is started: as it is built where PERFORMERS_CLI says so (`npm test`), else from the sources. */
+export const command: readonly [string, ...string[]] = process.env.PERFORMERS_CLI
+  ? [process.execPath, join(root, process.env.PERFORMERS_CLI)]
+  : [process.execPath, '--import', tsx, join(root, 'src/cli/main.ts')];
 
 export interface Outcome {
   readonly code: number;
