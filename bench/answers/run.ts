@@ -29,6 +29,7 @@ export interface AnswerSuite {
 const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
   vit: async () => (await import('./vit.js')).vit,
+  'vit-time': async () => (await import('./vit.js')).vitTime,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
   pipelines: async () => (await import('./pipelines.js')).pipelines,
   smollm2: async () => (await import('./smollm2.js')).smollm2,

@@ -49,24 +49,38 @@ const uniform: Readonly<Record<string, string>> = {
   'FAVOR+ only': 'features:m=128',
 };
 
+interface Patch {
+  readonly what: AnswerRow;
+  readonly patched: Uint8Array;
+}
+
+type Data = Parameters<AnswerSuite['run']>[0];
+
+/** Photos of every size, what was measured of every head, and what was chosen by it. */
+async function prepare({ fit, unseen }: Data) {
+  const createSession = await nodeSessions('node', path);
+  const photos = (size: number, from: readonly string[]) => readCalibrationData(model, path, from, { size });
+  const { feeds } = await photos(calibrated, fit.length > 0 ? fit : [defaultData(model)]);
+  const held = new Map<number, readonly Feeds[]>();
+  const samples = [join(shipped, 'samples')];
+  for (const size of sizes) held.set(size, (await photos(size, unseen.length > 0 ? unseen : samples)).feeds);
+  // An interrupted run goes on from the layers that it had measured.
+  const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-vit'), calibrationKey(bytes, feeds, 0));
+  const survey = await surveyModel(bytes, feeds, createSession, { checkpoint });
+  const patches: Patch[] = [];
+  for (const options of chosen) {
+    const { plan, cost, exactHeads, healing } = await choosePlans(survey, createSession, options);
+    const what = { what: `budget ${options.budget}`, KE: cost, 'exact heads': exactHeads, healing };
+    patches.push({ what, patched: (await linearize(bytes, { saved: plan })).bytes });
+  }
+  return { createSession, held, survey, patches };
+}
+
 export const vit: AnswerSuite = {
   title: 'vit-s14-saliency, correlation of maps with the original’s; calibrated on other photos at 448 pixels',
-  async run({ fit, unseen, add }) {
-    const createSession = await nodeSessions('node', path);
-    const photos = (size: number, from: readonly string[]) => readCalibrationData(model, path, from, { size });
-    const { feeds } = await photos(calibrated, fit.length > 0 ? fit : [defaultData(model)]);
-    const held = new Map<number, readonly Feeds[]>();
-    const samples = [join(shipped, 'samples')];
-    for (const size of sizes) held.set(size, (await photos(size, unseen.length > 0 ? unseen : samples)).feeds);
-
-    const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-vit'), calibrationKey(bytes, feeds, 0));
-    const survey = await surveyModel(bytes, feeds, createSession, { checkpoint });
-    const patches: { readonly what: AnswerRow; readonly patched: Uint8Array }[] = [];
-    for (const options of chosen) {
-      const { plan, cost, exactHeads, healing } = await choosePlans(survey, createSession, options);
-      const what = { what: `budget ${options.budget}`, KE: cost, 'exact heads': exactHeads, healing };
-      patches.push({ what, patched: (await linearize(bytes, { saved: plan })).bytes });
-    }
+  async run(data) {
+    const { add } = data;
+    const { createSession, held, survey, patches } = await prepare(data);
     const [keys] = survey.layers.map((layer) => layer.keys);
     const everywhere = (plan: string, of: (layer: number) => SiteConstants) => {
       const { name, options } = readPlan(plan);
@@ -92,27 +106,25 @@ export const vit: AnswerSuite = {
         add({ px: size, photos: inputs.length, ...what, ...Object.fromEntries(figures) });
       }
     }
-    for (const runtime of ['node', 'wasm'] as const) {
-      for (const [size, [input]] of held) await time(runtime, { size, input, patches, add });
-    }
+  },
+};
+
+export const vitTime: AnswerSuite = {
+  title:
+    'vit-s14-saliency, processor time of one photo, one thread, best of three in turns: calibrated plans, the original, and the same model without attention',
+  async run(data) {
+    const { held, patches } = await prepare(data);
+    for (const runtime of ['node', 'wasm'] as const)
+      for (const [size, [input]] of held) await time(runtime, { size, input, patches, add: data.add });
   },
 };
 
 /** Processor time in turns, one thread: the original, each patch, and the model without attention. */
 async function time(
   runtime: NodeRuntime,
-  {
-    size,
-    input,
-    patches,
-    add,
-  }: {
-    size: number;
-    input: Feeds;
-    patches: readonly { what: AnswerRow; patched: Uint8Array }[];
-    add: (row: AnswerRow) => void;
-  },
+  given: { size: number; input: Feeds; patches: readonly Patch[]; add: Data['add'] },
 ): Promise<void> {
+  const { size, input, patches, add } = given;
   const createSession: SessionFactory = await nodeSessions(runtime, path);
   const models = [
     { name: 'original', model: bytes },
@@ -138,6 +150,6 @@ async function time(
   const [original, deleted] = best;
   for (const [i, { name }] of models.entries()) {
     const ratios = { '÷ original': best[i] / original, '÷ deleted': best[i] / deleted };
-    add({ px: size, what: `time, ${runtime}: ${name}`, 'processor ms': best[i], ...ratios });
+    add({ px: size, what: `${runtime}: ${name}`, 'processor ms': best[i], ...ratios });
   }
 }

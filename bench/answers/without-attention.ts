@@ -11,7 +11,8 @@ const deleted: Lowering = {
   defaults: {},
   readOptions: () => ({}),
   keyEquivalents: () => 0,
-  lower: (_build, { v }) => v,
+  // A node of its own, which takes the name of the context.
+  lower: (build, { v }) => build.op('Identity', [v]),
 };
 
 export function withoutAttention(model: Model): Uint8Array {
