@@ -6,6 +6,7 @@ import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
 import { findAttention } from './rewrite/find.js';
 import { cacheSize } from './rewrite/key-state.js';
+import { type PlaceKernels, type Placement, placeKernels } from './rewrite/place-kernels.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
 import { applySavedPlan, type SavedPlan } from './rewrite/saved-plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
@@ -19,6 +20,11 @@ export interface LinearizeOptions extends AutoOptions {
   readonly saved?: SavedPlan;
   /** Name used in errors and in the report. Default 'model'. */
   readonly file?: string;
+  /**
+   * Leaves attention that it places as 'splice' to kernels on WebGPU, as nodes that onnxruntime does not have: the sessions of
+   * performers.js/onnxruntime and performers.js/transformers run them (option `splice` there). Default: none.
+   */
+  readonly place?: PlaceKernels;
 }
 
 export interface SiteReport extends Omit<Site, 'operands'> {
@@ -26,6 +32,8 @@ export interface SiteReport extends Omit<Site, 'operands'> {
   /** Plan per group of heads, as formatPlan writes it. */
   readonly plans: readonly { readonly heads: readonly number[]; readonly plan: string }[];
   readonly why: string;
+  /** Whether kernels compute it or the graph, where `place` was given. */
+  readonly placement?: Placement;
   /** Bytes between calls for one row of the batch, where there is a key cache in plain sight; `before` in the original. */
   readonly cache?: { readonly constant: number; readonly perToken: number; readonly perTokenBefore: number };
 }
@@ -76,7 +84,10 @@ export async function linearizeChunks(
   const given = input === 'auto' ? undefined : readPlan(input);
   const model = openModel(decode(bytes, file));
   const findings = findAttention(model);
-  const plans = await plansFor(model, findings.sites, { ...options, given });
+  const chosen = await plansFor(model, findings.sites, { ...options, given });
+  const { plans, placements } = options.place
+    ? placeKernels(model, chosen, options.place)
+    : { plans: chosen, placements: [] };
   const exactPlan = given && !options.saved && beyondProof.has(given.name) ? given : undefined;
   const refused = exactPlan ? findings.refusals.flatMap(({ site }) => site ?? []) : [];
   const exactly = exactPlan ? assignPlans(refused, () => exactPlan) : [];
@@ -89,7 +100,8 @@ export async function linearizeChunks(
       const { operands: _, ...site } = plan.site;
       const cache = cacheSize(plan);
       const groups = plan.groups.map(({ heads, plan: own }) => ({ heads, plan: formatPlan(own) }));
-      return { ...site, layer, plans: groups, why: plan.why, ...(cache && { cache }) };
+      const placement = placements[layer];
+      return { ...site, layer, plans: groups, why: plan.why, ...(placement && { placement }), ...(cache && { cache }) };
     }),
     nearMisses: findings.nearMisses,
     refusals: findings.refusals.map(({ site, ...refusal }) => ({

@@ -1,9 +1,9 @@
 import { nearest, PerformersError } from '../errors.js';
-import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
 import { readPlan } from '../rewrite/plan.js';
-import { readModel, withWeights } from './model-file.js';
-import { checkRuntime, createOrtSession, runFailure, sessionFactory, toOrtTensor } from './onnxruntime.js';
+import { type ModelSource, readModel, withWeights } from './model-file.js';
+import { type OpenOptions, openLinearized, type SessionReport } from './open-model.js';
 import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
+import { checkRuntime, createOrtSession, runFailure, toOrtTensor } from './ort-session.js';
 
 /*
  * What this rests on, verified with @huggingface/transformers 4.3.1 and 3.8.1 (test/adapters, test/browser):
@@ -70,7 +70,7 @@ const devices = {
 /** The devices of transformers.js, without 'auto' and 'gpu': which one runs must be known. */
 export type Device = keyof typeof devices;
 
-export interface PerformersOptions extends LinearizeOptions {
+export interface PerformersOptions extends OpenOptions {
   /**
    * Where the model runs; say it here, not to the pipeline. In Node, 'wasm' runs it in onnxruntime-web as a browser
    * would. Default 'cpu' in Node, 'wasm' in browsers.
@@ -127,7 +127,7 @@ export interface Performers {
    *
    * @throws PerformersError PF303 when none of its sessions was made by performers()
    */
-  report(carrier: ReportCarrier): Record<string, Report>;
+  report(carrier: ReportCarrier): Record<string, SessionReport>;
   /**
    * Names the cause where transformers.js fails with "no available backend found"; any other error is handed back.
    *
@@ -141,7 +141,7 @@ const copy = Math.random().toString(36).slice(2, 8);
 let count = 0;
 
 /** Report by the handler's own `inputNames`; the original has none. */
-const reports = new WeakMap<readonly string[], Report | undefined>();
+const reports = new WeakMap<readonly string[], SessionReport | undefined>();
 
 /** The adapter for transformers.js of one environment. */
 export function createPerformers(host: Host): Performers {
@@ -163,7 +163,7 @@ export function createPerformers(host: Host): Performers {
 }
 
 function createBackend(host: Host, outer: BackendRuntime, options: PerformersOptions & { device: Device }): Backend {
-  const { device, numThreads, sessionOptions, ort, original, ...linearizeOptions } = options;
+  const { device, numThreads, sessionOptions, ort, original, ...openOptions } = options;
   let engine: Promise<Engine> | undefined;
   return {
     init: async () => {},
@@ -172,25 +172,20 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
       const inner = await engine;
       const source = await readModel(model);
       const executionProviders = sessionOptions?.executionProviders ?? [devices[device]];
-      const innerOptions = await withWeights(inner.ort, source, {
-        ...given,
-        ...inner.sessionOptions,
-        executionProviders,
-      });
-      const linearized = original
-        ? undefined
-        : await linearize(source.bytes, {
-            file: source.file,
-            createSession: sessionFactory(inner.ort, innerOptions),
-            ...linearizeOptions,
-          });
-      const bytes = linearized?.bytes ?? source.bytes;
-      const session: FullSession = await createOrtSession(inner.ort, bytes, innerOptions, source.path);
-      const handler = createHandler(session, outer, inner.ort);
-      reports.set(handler.inputNames, linearized?.report);
+      const innerOptions = { ...given, ...inner.sessionOptions, executionProviders };
+      const { session, report } = original
+        ? await openOriginal(inner.ort, source, innerOptions)
+        : await openLinearized(inner.ort, source, innerOptions, openOptions);
+      const handler = createHandler(session as FullSession, outer, inner.ort);
+      reports.set(handler.inputNames, report);
       return handler;
     },
   };
+}
+
+async function openOriginal(ort: OnnxRuntime, source: ModelSource, options: SessionOptions) {
+  const complete = await withWeights(ort, source, options);
+  return { session: await createOrtSession(ort, source.bytes, complete, source.path), report: undefined };
 }
 
 /** A handler of the runtime `outer` around the public face of a session of the runtime `inner`. */
@@ -225,9 +220,9 @@ function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T) =>
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
-function readReports(carrier: ReportCarrier): Record<string, Report> {
+function readReports(carrier: ReportCarrier): Record<string, SessionReport> {
   const sessions = carrier.sessions ?? carrier.model?.sessions ?? {};
-  const found: Record<string, Report> = {};
+  const found: Record<string, SessionReport> = {};
   for (const [name, session] of Object.entries(sessions)) {
     const report = reports.get(session.inputNames);
     if (report) found[name] = report;
@@ -263,7 +258,7 @@ function explain(error: unknown): unknown {
 }
 
 /** What linearize would say after the model is downloaded. */
-function checkPlans({ plan, rules = [] }: LinearizeOptions): void {
+function checkPlans({ plan, rules = [] }: OpenOptions): void {
   if (plan !== undefined && plan !== 'auto') readPlan(plan);
   for (const rule of rules) readPlan(rule.plan);
 }

@@ -1,13 +1,13 @@
-import type { Tensor } from 'onnxruntime-common';
-import { PerformersError } from '../errors.js';
-import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
-import type { Session, SessionFactory, TensorLike } from '../session.js';
-import { missingWeights, readModel, withWeights } from './model-file.js';
-import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
+import { readModel } from './model-file.js';
+import { type OpenOptions, openLinearized, type SessionReport } from './open-model.js';
+import type { OnnxRuntime, SessionOptions } from './ort.js';
+import { checkRuntime } from './ort-session.js';
 
+export type { SessionReport, SpliceOptions } from './open-model.js';
 export type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
+export { sessionFactory } from './ort-session.js';
 
-export interface CreateSessionOptions extends LinearizeOptions {
+export interface CreateSessionOptions extends OpenOptions {
   /** Passed on to `InferenceSession.create`. */
   readonly sessionOptions?: SessionOptions;
 }
@@ -16,115 +16,18 @@ export interface CreateSessionOptions extends LinearizeOptions {
 export type SessionOf<O extends OnnxRuntime> = Awaited<ReturnType<O['InferenceSession']['create']>>;
 
 /**
- * Makes sessions for `linearize` (plan 'auto') from any onnxruntime module: onnxruntime-node, onnxruntime-web or one
- * of its entry points. Outputs come back on the CPU.
- *
- * @throws PerformersError PF301 when `ort` is no onnxruntime module; the sessions throw PF301 and PF302
- */
-export function sessionFactory(ort: OnnxRuntime, sessionOptions: SessionOptions = {}): SessionFactory {
-  checkRuntime(ort);
-  return async (bytes) => openSession(ort, await createOrtSession(ort, bytes, sessionOptions));
-}
-
-/**
  * Linearizes a model and opens it with onnxruntime itself. A path (or, in browsers, a URL) is read here; external
  * weights beside a file are found as if onnxruntime had opened the file, elsewhere pass `sessionOptions.externalData`.
  *
- * @throws PerformersError PF301 (no session), PF104 (external weights missing), PF107 (unreadable), those of linearize
+ * @throws PerformersError PF301 (no session), PF104 (external weights missing), PF107 (unreadable), PF701–PF704 (WebGPU), those of linearize
  */
 export async function createSession<O extends OnnxRuntime>(
   ort: O,
   model: Uint8Array | string,
-  { sessionOptions, ...options }: CreateSessionOptions = {},
-): Promise<{ session: SessionOf<O>; report: Report }> {
+  { sessionOptions = {}, ...options }: CreateSessionOptions = {},
+): Promise<{ session: SessionOf<O>; report: SessionReport }> {
   checkRuntime(ort);
-  const source = await readModel(model);
-  const complete = await withWeights(ort, source, { ...sessionOptions });
-  const { bytes, report } = await linearize(source.bytes, {
-    file: source.file,
-    createSession: sessionFactory(ort, complete),
-    ...options,
-  });
+  const { session, report } = await openLinearized(ort, await readModel(model), sessionOptions, options);
   // The overloads of `create` hide the class from TypeScript; it is the class of the module given.
-  const session = (await createOrtSession(ort, bytes, complete, source.path)) as SessionOf<O>;
-  return { session, report };
-}
-
-/**
- * `InferenceSession.create`, its failure explained.
- *
- * @throws PerformersError PF301 with onnxruntime's own error as cause; PF104 when a file of external weights is missing
- */
-export async function createOrtSession<O extends OnnxRuntime>(
-  ort: O,
-  bytes: Uint8Array,
-  options: SessionOptions,
-  path?: string,
-): Promise<OrtSession> {
-  try {
-    return await ort.InferenceSession.create(bytes, options);
-  } catch (cause) {
-    const missing = path === undefined ? [] : await missingWeights(bytes, path);
-    if (missing.length > 0) {
-      throw new PerformersError('PF104', `external weights are missing: ${missing.join(', ')}`, {
-        at: path,
-        mend: 'put them into the folder of the model, under the names that the model gives them',
-        cause,
-      });
-    }
-    throw new PerformersError('PF301', `onnxruntime could not open the model: ${messageOf(cause)}`, {
-      at: `executionProviders ${JSON.stringify(options.executionProviders ?? 'default')}`,
-      mend: 'open the original model with the same runtime and options: when that works, please report this model',
-      cause,
-    });
-  }
-}
-
-/** Wraps what onnxruntime throws while running. */
-export function runFailure(cause: unknown): PerformersError {
-  return new PerformersError('PF302', `the model failed to run: ${messageOf(cause)}`, {
-    mend: 'run the original model on the same inputs; out of memory? try a shorter input or a cheaper plan',
-    cause,
-  });
-}
-
-function openSession(ort: OnnxRuntime, session: OrtSession): Session {
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    async run(feeds) {
-      try {
-        const entries = Object.entries(feeds).map(([name, tensor]) => [name, toOrtTensor(ort, tensor)] as const);
-        const outputs = await session.run(Object.fromEntries(entries));
-        const read = Object.entries(outputs).map(async ([name, tensor]) => [name, await toTensorLike(tensor)] as const);
-        return Object.fromEntries(await Promise.all(read));
-      } catch (cause) {
-        throw runFailure(cause);
-      }
-    },
-    release: () => session.release(),
-  };
-}
-
-/** Same data, no copy, when `data` is the typed array that onnxruntime has for the type. */
-export function toOrtTensor(ort: OnnxRuntime, { type, data, dims }: TensorLike): OrtTensor {
-  // onnxruntime checks type, data and size against each other itself, and says what is wrong.
-  return new ort.Tensor(type as Tensor.Type, data as Tensor.DataType, dims);
-}
-
-async function toTensorLike(tensor: OrtTensor): Promise<TensorLike> {
-  return { type: tensor.type, dims: tensor.dims, data: await tensor.getData() };
-}
-
-/** @throws PerformersError PF301 */
-export function checkRuntime(ort: OnnxRuntime): void {
-  if (typeof ort?.InferenceSession?.create === 'function' && typeof ort.Tensor === 'function') return;
-  throw new PerformersError('PF301', 'this is no onnxruntime module: it has no InferenceSession and Tensor', {
-    at: 'ort',
-    mend: "pass the module itself: import * as ort from 'onnxruntime-web'",
-  });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return { session: session as SessionOf<O>, report };
 }

@@ -4,7 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { PerformersError } from '../errors.js';
 import type { SessionFactory } from '../session.js';
 import { readModel, withWeights } from './model-file.js';
-import { type OnnxRuntime, type SessionOptions, sessionFactory } from './onnxruntime.js';
+import type { OnnxRuntime, SessionOptions } from './ort.js';
+import { sessionFactory } from './ort-session.js';
 
 /** Runtimes that the command line measures on. */
 const nodeRuntimes = {

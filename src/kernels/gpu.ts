@@ -24,6 +24,8 @@ export interface Gpu {
   readonly pool: BufferPool;
   /** Why the device was lost, if it was. */
   lost(): GPUDeviceLostInfo | undefined;
+  /** Calls `listener` when it is lost; the function returned takes it off again. A promise would keep every waiter for the device's life. */
+  whenLost(listener: (info: GPUDeviceLostInfo) => void): () => void;
   /** Frees every buffer of the pool; the device too unless it was given. */
   destroy(): void;
 }
@@ -52,8 +54,10 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const f16 = device.features.has('shader-f16');
   if (options.f16 && !f16) throw noF16();
   let lost: GPUDeviceLostInfo | undefined;
+  const listeners = new Set<(info: GPUDeviceLostInfo) => void>();
   device.lost.then((info) => {
     lost = info;
+    for (const listener of listeners) listener(info);
   });
   // Lets `lost` of a device that is lost already settle.
   await Promise.resolve();
@@ -66,6 +70,10 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     packedDot: options.packedDot ?? gpu?.wgslLanguageFeatures.has('packed_4x8_integer_dot_product') ?? false,
     pool,
     lost: () => lost,
+    whenLost(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     destroy() {
       pool.destroy();
       if (!options.device) device.destroy();

@@ -116,10 +116,16 @@ export function submitNow<T>(gpu: Gpu, build: (recording: Recording) => T): Subm
 
 async function accept(gpu: Gpu, answers: Promise<(GPUError | null)[]>): Promise<void> {
   const { device, pool } = gpu;
+  let off = () => {};
   // Scopes of a lost device may never be answered.
-  const outcome = await Promise.race([answers, device.lost]).catch(() => undefined);
-  const lost = gpu.lost() ?? (outcome && 'reason' in outcome ? outcome : undefined);
-  const errors = Array.isArray(outcome) ? outcome.filter((error) => error !== null) : [];
+  const outcome = await new Promise<(GPUError | null)[]>((resolve) => {
+    off = gpu.whenLost(() => resolve([]));
+    // They reject before a lost device says that it is lost.
+    answers.then(resolve, () => setTimeout(() => resolve([]), 100));
+  });
+  off();
+  const lost = gpu.lost();
+  const errors = outcome.filter((error) => error !== null);
   if (!lost && errors.length === 0) return;
   // Scratch arrays the device could not make, and invalid pipelines, would be found again.
   pool.trim();

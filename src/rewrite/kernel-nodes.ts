@@ -44,12 +44,14 @@ export function kernelNode(
   const shares = grouped && heads.length === site.heads;
   const keys = shares ? bindInputs(build, { ...site, heads: site.kvHeads }, range(site.kvHeads)) : inputs;
   const bias = inputs.keyBias === undefined ? '' : hideMasked(build, inputs.keyBias);
-  return build.op(
+  const context = build.op(
     operator,
     [inputs.q, keys.k, keys.v, bias, ...own],
     { scale: { float: inputs.gain }, ...(exactUpTo !== undefined && { exactUpTo }), ...attributes },
     kernelDomain,
   );
+  // The model's outputs are onnxruntime's to give; where this is none, it takes the node out.
+  return build.op('Identity', [context]);
 }
 
 /** Why no kernel serves a plan at its site, or undefined where one does. All groups of a site are served, or none. */

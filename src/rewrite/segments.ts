@@ -55,7 +55,7 @@ export interface SegmentOutput {
 
 export interface Segmented {
   readonly segments: readonly Segment[];
-  /** The segment with whose kernels a value has been read for the last time; inputs and outputs of the model are not listed. */
+  /** The segment with whose kernels a value has been read for the last time; inputs of the model are not listed. */
   readonly lastUse: ReadonlyMap<string, number>;
 }
 
@@ -118,7 +118,6 @@ export function cutAtKernels(model: Model): Segmented | { readonly uncut: string
     });
   }
   if (uncut !== undefined) return { uncut };
-  for (const { name = '' } of graph.proto.output) lastUse.delete(name);
   return { segments, lastUse };
 }
 

@@ -1,0 +1,84 @@
+/** A model on its way into a session: what createSession() and the backend of transformers.js share. */
+import { PerformersError } from '../errors.js';
+import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
+import type { PlaceKernels } from '../rewrite/place-kernels.js';
+import { isGpuRuntime, usesGpu } from './gpu-device.js';
+import { type ModelSource, withWeights } from './model-file.js';
+import type { OnnxRuntime, OrtSession, SessionOptions } from './ort.js';
+import { createOrtSession, sessionFactory } from './ort-session.js';
+
+export interface SpliceOptions {
+  /**
+   * Runs attention by kernels of its own between segments of the graph, on onnxruntime's device and buffers. Needs the execution provider
+   * 'webgpu' of onnxruntime-web. Sites that no kernel serves stay in the graph; the report says which, and why. Default: false.
+   */
+  readonly splice?: boolean;
+  /**
+   * 'wasm': where there is no adapter, or the device lacks what the model needs or is lost while the session is opened, it is opened
+   * on wasm instead, all in the graph, and the report says so. Default: none, an error.
+   */
+  readonly fallback?: 'wasm';
+}
+
+export interface OpenOptions extends Omit<LinearizeOptions, 'place'>, SpliceOptions {}
+
+export interface SessionReport extends Report {
+  /** That the session does not run where it was asked to, and the error that made it so. */
+  readonly fallback?: { readonly to: 'wasm'; readonly why: PerformersError };
+}
+
+/** @throws PerformersError PF202 (splice without WebGPU), PF104, PF105, PF301, PF701–PF704, those of linearize */
+export async function openLinearized(
+  ort: OnnxRuntime,
+  source: ModelSource,
+  sessionOptions: SessionOptions,
+  { splice, fallback, ...options }: OpenOptions,
+): Promise<{ session: OrtSession; report: SessionReport }> {
+  checkOptions(ort, sessionOptions, { splice, fallback });
+  const open = async (given: SessionOptions, place?: PlaceKernels) => {
+    const complete = await withWeights(ort, source, given);
+    const { bytes, report } = await linearize(source.bytes, {
+      file: source.file,
+      createSession: sessionFactory(ort, complete),
+      ...options,
+      place,
+    });
+    return { session: await createOrtSession(ort, bytes, complete, source.path), report };
+  };
+  try {
+    return await open(sessionOptions, splice ? () => ({ as: 'splice', why: 'as asked' }) : undefined);
+  } catch (why) {
+    if (fallback === undefined || !ofTheGpu(why)) throw why;
+    const { preferredOutputLocation: _, ...elsewhere } = sessionOptions;
+    const { session, report } = await open({ ...elsewhere, executionProviders: [fallback] });
+    return { session, report: { ...report, fallback: { to: fallback, why } } };
+  }
+}
+
+/** No adapter, no float16, no memory, a lost device. */
+function ofTheGpu(error: unknown): error is PerformersError {
+  return error instanceof PerformersError && ['PF701', 'PF702', 'PF703', 'PF704'].includes(error.code);
+}
+
+/** @throws PerformersError PF202 */
+function checkOptions(
+  ort: OnnxRuntime,
+  { executionProviders }: SessionOptions,
+  { splice, fallback }: SpliceOptions,
+): void {
+  if (fallback !== undefined && fallback !== 'wasm') {
+    throw new PerformersError('PF202', `fallback must be 'wasm', got ${JSON.stringify(fallback)}`, {
+      at: 'fallback',
+      mend: 'leave it out for an error where the GPU is no use',
+    });
+  }
+  if (!splice || (usesGpu(executionProviders) && isGpuRuntime(ort))) return;
+  throw new PerformersError(
+    'PF202',
+    'splice runs kernels on WebGPU, and the session is not on that of onnxruntime-web',
+    {
+      at: `executionProviders ${JSON.stringify(executionProviders ?? 'default')}`,
+      mend: "use onnxruntime-web/webgpu with executionProviders: ['webgpu'], or leave splice out",
+    },
+  );
+}
