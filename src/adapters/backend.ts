@@ -1,6 +1,7 @@
 import { nearest, PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
 import { readPlan } from '../rewrite/plan.js';
+import { checkFeeds, checkLogits, type DecoderFacts, decoderOptions, readDecoder } from './decoder-calls.js';
 import { readModel, withWeights } from './model-file.js';
 import { checkRuntime, createOrtSession, runFailure, sessionFactory, toOrtTensor } from './onnxruntime.js';
 import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
@@ -119,7 +120,7 @@ export interface Performers {
    * Options for `pipeline(task, model, { ...performers(options) })` that make it linearize the model as it is loaded.
    *
    * @throws PerformersError PF201 (unknown plan), PF202 (unknown device, bad option), PF301 (no onnxruntime found). Loading the pipeline throws the
-   * errors of linearize, and PF301 when the model cannot be opened; running it PF302
+   * errors of linearize, and PF301 when the model cannot be opened; running it PF302, decoders PF304–PF307
    */
   (options?: PerformersOptions): PipelineOptions;
   /**
@@ -185,8 +186,10 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
             ...linearizeOptions,
           });
       const bytes = linearized?.bytes ?? source.bytes;
-      const session: FullSession = await createOrtSession(inner.ort, bytes, innerOptions, source.path);
-      const handler = createHandler(session, outer, inner.ort);
+      const decoder = original ? undefined : await readDecoder(source, bytes);
+      const complete = decoderOptions(innerOptions, decoder);
+      const session: FullSession = await createOrtSession(inner.ort, bytes, complete, source.path);
+      const handler = createHandler(session, outer, inner.ort, decoder);
       reports.set(handler.inputNames, linearized?.report);
       return handler;
     },
@@ -194,7 +197,12 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
 }
 
 /** A handler of the runtime `outer` around the public face of a session of the runtime `inner`. */
-function createHandler(session: FullSession, outer: OnnxRuntime, inner: OnnxRuntime): SessionHandler {
+function createHandler(
+  session: FullSession,
+  outer: OnnxRuntime,
+  inner: OnnxRuntime,
+  decoder?: DecoderFacts,
+): SessionHandler {
   // One Tensor class: tensors pass as they are, on the GPU too. Two: wrapped anew around the same data.
   const into = inner === outer ? (tensor: OrtTensor) => tensor : (tensor: OrtTensor) => toOrtTensor(inner, tensor);
   const back = inner === outer ? (tensor: OrtTensor) => tensor : (tensor: OrtTensor) => toOrtTensor(outer, tensor);
@@ -205,11 +213,13 @@ function createHandler(session: FullSession, outer: OnnxRuntime, inner: OnnxRunt
     outputMetadata: session.outputMetadata,
     async run(feeds, fetches, options) {
       try {
+        if (decoder) checkFeeds(feeds, decoder);
         const outputs = await session.run(
           mapValues(feeds, into),
           mapValues(fetches, (tensor) => tensor && into(tensor)),
           options,
         );
+        if (decoder) checkLogits(feeds, outputs);
         return mapValues(outputs, back);
       } catch (cause) {
         throw runFailure(cause);
