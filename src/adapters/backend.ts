@@ -1,7 +1,8 @@
 import { nearest, PerformersError } from '../errors.js';
 import { readPlan } from '../rewrite/plan.js';
+import { checkFeeds, checkLogits, type DecoderFacts } from './decoder-calls.js';
 import { type ModelSource, readModel, withWeights } from './model-file.js';
-import { type OpenOptions, openLinearized, type SessionReport } from './open-model.js';
+import { type Opened, type OpenOptions, openLinearized, type SessionReport } from './open-model.js';
 import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
 import { checkRuntime, createOrtSession, runFailure, toOrtTensor } from './ort-session.js';
 
@@ -119,7 +120,7 @@ export interface Performers {
    * Options for `pipeline(task, model, { ...performers(options) })` that make it linearize the model as it is loaded.
    *
    * @throws PerformersError PF201 (unknown plan), PF202 (unknown device, bad option), PF301 (no onnxruntime found). Loading the pipeline throws the
-   * errors of linearize, and PF301 when the model cannot be opened; running it PF302
+   * errors of linearize, and PF301 when the model cannot be opened; running it PF302, decoders PF304–PF307
    */
   (options?: PerformersOptions): PipelineOptions;
   /**
@@ -173,23 +174,32 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
       const source = await readModel(model);
       const executionProviders = sessionOptions?.executionProviders ?? [devices[device]];
       const innerOptions = { ...given, ...inner.sessionOptions, executionProviders };
-      const { session, report } = original
+      const { session, report, decoder } = original
         ? await openOriginal(inner.ort, source, innerOptions)
         : await openLinearized(inner.ort, source, innerOptions, openOptions);
-      const handler = createHandler(session as FullSession, outer, inner.ort);
+      const handler = createHandler(session as FullSession, outer, inner.ort, decoder);
       reports.set(handler.inputNames, report);
       return handler;
     },
   };
 }
 
-async function openOriginal(ort: OnnxRuntime, source: ModelSource, options: SessionOptions) {
+async function openOriginal(
+  ort: OnnxRuntime,
+  source: ModelSource,
+  options: SessionOptions,
+): Promise<Partial<Opened> & Pick<Opened, 'session'>> {
   const complete = await withWeights(ort, source, options);
-  return { session: await createOrtSession(ort, source.bytes, complete, source.path), report: undefined };
+  return { session: await createOrtSession(ort, source.bytes, complete, source.path) };
 }
 
 /** A handler of the runtime `outer` around the public face of a session of the runtime `inner`. */
-function createHandler(session: FullSession, outer: OnnxRuntime, inner: OnnxRuntime): SessionHandler {
+function createHandler(
+  session: FullSession,
+  outer: OnnxRuntime,
+  inner: OnnxRuntime,
+  decoder?: DecoderFacts,
+): SessionHandler {
   // One Tensor class: tensors pass as they are, on the GPU too. Two: wrapped anew around the same data.
   const into = inner === outer ? (tensor: OrtTensor) => tensor : (tensor: OrtTensor) => toOrtTensor(inner, tensor);
   const back = inner === outer ? (tensor: OrtTensor) => tensor : (tensor: OrtTensor) => toOrtTensor(outer, tensor);
@@ -200,11 +210,13 @@ function createHandler(session: FullSession, outer: OnnxRuntime, inner: OnnxRunt
     outputMetadata: session.outputMetadata,
     async run(feeds, fetches, options) {
       try {
+        if (decoder) checkFeeds(feeds, decoder);
         const outputs = await session.run(
           mapValues(feeds, into),
           mapValues(fetches, (tensor) => tensor && into(tensor)),
           options,
         );
+        if (decoder) checkLogits(feeds, outputs);
         return mapValues(outputs, back);
       } catch (cause) {
         throw runFailure(cause);

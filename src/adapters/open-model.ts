@@ -2,6 +2,7 @@
 import { PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
 import type { PlaceKernels } from '../rewrite/place-kernels.js';
+import { type DecoderFacts, decoderOptions, readDecoder } from './decoder-calls.js';
 import { isGpuRuntime, usesGpu } from './gpu-device.js';
 import { type ModelSource, withWeights } from './model-file.js';
 import type { OnnxRuntime, OrtSession, SessionOptions } from './ort.js';
@@ -27,13 +28,20 @@ export interface SessionReport extends Report {
   readonly fallback?: { readonly to: 'wasm'; readonly why: PerformersError };
 }
 
+export interface Opened {
+  readonly session: OrtSession;
+  readonly report: SessionReport;
+  /** Of a decoder with a cache: what its calls can be checked against. */
+  readonly decoder?: DecoderFacts;
+}
+
 /** @throws PerformersError PF202 (splice without WebGPU), PF104, PF105, PF301, PF701–PF704, those of linearize */
 export async function openLinearized(
   ort: OnnxRuntime,
   source: ModelSource,
   sessionOptions: SessionOptions,
   { splice, fallback, ...options }: OpenOptions,
-): Promise<{ session: OrtSession; report: SessionReport }> {
+): Promise<Opened> {
   checkOptions(ort, sessionOptions, { splice, fallback });
   const open = async (given: SessionOptions, place?: PlaceKernels) => {
     const complete = await withWeights(ort, source, given);
@@ -43,15 +51,17 @@ export async function openLinearized(
       ...options,
       place,
     });
-    return { session: await createOrtSession(ort, bytes, complete, source.path), report };
+    const decoder = await readDecoder(source, bytes);
+    const session = await createOrtSession(ort, bytes, decoderOptions(complete, decoder), source.path);
+    return { session, report, decoder };
   };
   try {
     return await open(sessionOptions, splice ? () => ({ as: 'splice', why: 'as asked' }) : undefined);
   } catch (why) {
     if (fallback === undefined || !ofTheGpu(why)) throw why;
     const { preferredOutputLocation: _, ...elsewhere } = sessionOptions;
-    const { session, report } = await open({ ...elsewhere, executionProviders: [fallback] });
-    return { session, report: { ...report, fallback: { to: fallback, why } } };
+    const { report, ...opened } = await open({ ...elsewhere, executionProviders: [fallback] });
+    return { ...opened, report: { ...report, fallback: { to: fallback, why } } };
   }
 }
 

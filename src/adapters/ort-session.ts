@@ -1,6 +1,7 @@
 /** Sessions of an onnxruntime module, and what goes wrong with them. */
 import type { Tensor } from 'onnxruntime-common';
 import { PerformersError } from '../errors.js';
+import { foreignState } from '../rewrite/key-state.js';
 import type { Session, SessionFactory, TensorLike } from '../session.js';
 import { gpuSessionOptions } from './gpu-session.js';
 import { missingWeights } from './model-file.js';
@@ -49,9 +50,16 @@ export async function createOrtSession<O extends OnnxRuntime>(
   }
 }
 
-/** Wraps what onnxruntime throws while running; what has a name already keeps it. */
+/** Wraps what onnxruntime throws while running; what has a name already keeps it, and a state's own check is known by its index. */
 export function runFailure(cause: unknown): PerformersError {
   if (cause instanceof PerformersError) return cause;
+  if (messageOf(cause).includes(`idx=${foreignState}`)) {
+    return new PerformersError('PF305', 'the cache holds a state that another model or plan made', {
+      at: 'past_key_values',
+      mend: 'pass on the past_key_values that this very model gave out, or begin anew without',
+      cause,
+    });
+  }
   return new PerformersError('PF302', `the model failed to run: ${messageOf(cause)}`, {
     mend: 'run the original model on the same inputs; out of memory? try a shorter input or a cheaper plan',
     cause,

@@ -21,7 +21,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'performers-generate-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 const graphs = ['llama.optimum-sdpa-past', 'llama.optimum-eager-past.q4', 'llama.genai-mha'];
-const readGraph = (name: string) => new Uint8Array(readFileSync(graphFile(`${name}.onnx`)));
+export const readGraph = (name: string) => new Uint8Array(readFileSync(graphFile(`${name}.onnx`)));
 
 const config = {
   model_type: 'llama',
@@ -31,15 +31,21 @@ const config = {
   vocab_size: 64,
 };
 
-const sitesOf = (bytes: Uint8Array) => findAttention(openModel(decode(bytes))).sites;
+export const sitesOf = (bytes: Uint8Array) => findAttention(openModel(decode(bytes))).sites;
 
 /** A model folder as transformers.js reads it. */
-function folder(name: string, bytes: Uint8Array, { heads, kvHeads, headDim }: Site): string {
+export function folder(name: string, bytes: Uint8Array, { heads, kvHeads, headDim }: Site, more: object = {}): string {
   const root = join(scratch, name);
   mkdirSync(join(root, 'onnx'), { recursive: true });
   writeFileSync(
     join(root, 'config.json'),
-    JSON.stringify({ ...config, hidden_size: heads * headDim, head_dim: headDim, num_key_value_heads: kvHeads }),
+    JSON.stringify({
+      ...config,
+      hidden_size: heads * headDim,
+      head_dim: headDim,
+      num_key_value_heads: kvHeads,
+      ...more,
+    }),
   );
   writeFileSync(join(root, 'onnx/model.onnx'), bytes);
   return name;
@@ -71,18 +77,19 @@ function statePlan(bytes: Uint8Array, exact: readonly number[] = []) {
   );
 }
 
-const ids = (seed: number, length: number) => Array.from({ length }, (_, i) => (7 * i * i + seed * i + 5) % 60);
+export const ids = (seed: number, length: number) => Array.from({ length }, (_, i) => (7 * i * i + seed * i + 5) % 60);
 
 export type Library = typeof v4;
 type Model = Awaited<ReturnType<Library['AutoModelForCausalLM']['from_pretrained']>>;
 
-async function load(library: Library, name: string): Promise<Model> {
+export async function load(library: Library, name: string, options: object = {}): Promise<Model> {
   Object.assign(library.env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: `${scratch}/` });
-  return library.AutoModelForCausalLM.from_pretrained(name, { dtype: 'fp32', device: 'cpu', local_files_only: true });
+  const given = { dtype: 'fp32', device: 'cpu', local_files_only: true, ...options } as const;
+  return library.AutoModelForCausalLM.from_pretrained(name, given);
 }
 
 /** Greedy continuations of prompts, padded on the left to one length. */
-async function generate(
+export async function generate(
   library: Library,
   model: Model,
   prompts: readonly number[][],
