@@ -5,11 +5,11 @@ import { concat, encode } from './onnx/encode.js';
 import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
 import { findAttention } from './rewrite/find.js';
-import { cacheSize } from './rewrite/key-state.js';
 import { type PlaceKernels, type Placement, placeKernels } from './rewrite/place-kernels.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
 import { applySavedPlan, type SavedPlan } from './rewrite/saved-plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
+import { cacheSize } from './rewrite/state-row.js';
 import { type Undo, undoRewrite } from './rewrite/undo.js';
 import type { Feeds, SessionFactory } from './session.js';
 

@@ -3,6 +3,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Builder, builder, constantPool } from '../src/onnx/build.js';
 import { concat, encode } from '../src/onnx/encode.js';
 import { makeGraph, makeModel, makeValueInfo } from '../src/onnx/message.js';
+import { halfBits, halfValue } from './half.js';
 import type { Attention } from './oracle/attention.js';
 
 export interface CausalForm {
@@ -16,6 +17,8 @@ export interface CausalForm {
   readonly mask?: boolean;
   /** Keys a query sees before its own; absent, all. */
   readonly left?: number;
+  /** All in float16. */
+  readonly half?: boolean;
   readonly opset?: number;
 }
 
@@ -23,7 +26,8 @@ const lowest = -3.4028234663852886e38;
 
 /** q [B,H,N,D], k [B,G,N,D], v [B,G,N,E], mask, past_key_values.0.* → context [B,H,N,E], present.0.*. */
 export function causalModel(form: CausalForm): Uint8Array {
-  const { heads, kvHeads = heads, headDim, valueDim = headDim, cache, mask, left, opset = 17 } = form;
+  const { heads, kvHeads = heads, headDim, valueDim = headDim, cache, mask, left, half, opset = 17 } = form;
+  const elemType = half ? 10 : 1;
   const pool = constantPool('t/');
   const build = builder(opset, 't/', pool);
   const join = (past: string, fresh: string, present: string) => {
@@ -33,9 +37,10 @@ export function causalModel(form: CausalForm): Uint8Array {
   };
   const keys = join('past_key_values.0.key', 'k', 'present.0.key');
   const values = join('past_key_values.0.value', 'v', 'present.0.value');
+  const typed = (value: string) => (half ? build.op('Cast', [value], { to: elemType }) : value);
   const scores = build.op('Mul', [
     build.op('MatMul', ['q', build.op('Transpose', [repeat(build, keys, form, headDim)], { perm: [0, 1, 3, 2] })]),
-    build.float([headDim ** -0.5], []),
+    typed(build.float([headDim ** -0.5], [])),
   ]);
   const size = (value: string, axis: number) =>
     build.op('Gather', [build.op('Shape', [value]), build.int64([axis], [])], { axis: 0 });
@@ -46,27 +51,27 @@ export function causalModel(form: CausalForm): Uint8Array {
   const later = build.op('Less', [places, keyPlaces]);
   const tooEarly = () => build.op('Less', [keyPlaces, build.op('Sub', [places, build.int64([left ?? 0])])]);
   const hidden = left === undefined ? later : build.op('Or', [later, tooEarly()]);
-  const causal = build.op('Where', [hidden, build.float([lowest], []), build.float([0], [])]);
-  const masked = build.op('Add', [scores, causal]);
+  const causal = build.op('Where', [hidden, build.float([half ? -65504 : lowest], []), build.float([0], [])]);
+  const masked = build.op('Add', [scores, typed(causal)]);
   const weights = build.op('Softmax', [mask ? hide(build, masked) : masked], { axis: -1 });
   build.rename(build.op('MatMul', [weights, repeat(build, values, form, valueDim)]), 'context');
   const cached = (name: string, width: number, length: string) =>
-    makeValueInfo(name, 1, ['batch', kvHeads, length, width]);
+    makeValueInfo(name, elemType, ['batch', kvHeads, length, width]);
   const graph = makeGraph({
     name: 'causal',
     node: [...build.nodes],
     initializer: pool.initializers.map(({ bytes }) => bytes),
     input: [
-      makeValueInfo('q', 1, ['batch', heads, 'tokens', headDim]),
-      makeValueInfo('k', 1, ['batch', kvHeads, 'tokens', headDim]),
-      makeValueInfo('v', 1, ['batch', kvHeads, 'tokens', valueDim]),
+      makeValueInfo('q', elemType, ['batch', heads, 'tokens', headDim]),
+      makeValueInfo('k', elemType, ['batch', kvHeads, 'tokens', headDim]),
+      makeValueInfo('v', elemType, ['batch', kvHeads, 'tokens', valueDim]),
       ...(mask ? [makeValueInfo('mask', 7, ['batch', cache ? 'past + tokens' : 'tokens'])] : []),
       ...(cache
         ? [cached('past_key_values.0.key', headDim, 'past'), cached('past_key_values.0.value', valueDim, 'past')]
         : []),
     ],
     output: [
-      makeValueInfo('context', 1, ['batch', heads, 'tokens', valueDim]),
+      makeValueInfo('context', elemType, ['batch', heads, 'tokens', valueDim]),
       ...(cache
         ? [cached('present.0.key', headDim, 'past + tokens'), cached('present.0.value', valueDim, 'past + tokens')]
         : []),
@@ -94,7 +99,7 @@ function repeat(build: Builder, value: string, { heads, kvHeads = heads }: Causa
 }
 
 /** Columns [from, to) of an input's tokens, as the model's inputs; keys of the first head of each group. */
-export function piece(input: Attention, { heads, kvHeads = heads }: CausalForm, from: number, to: number) {
+export function piece(input: Attention, { heads, kvHeads = heads, half }: CausalForm, from: number, to: number) {
   const { B, H, S, D, E, q, k, v, keyBias } = input;
   const take = (data: Float64Array, width: number, chosen: readonly number[]) => {
     const out = new Float32Array(B * chosen.length * (to - from) * width);
@@ -103,7 +108,7 @@ export function piece(input: Attention, { heads, kvHeads = heads }: CausalForm, 
         const rows = data.subarray(((b * H + h) * S + from) * width, ((b * H + h) * S + to) * width);
         out.set(rows, (b * chosen.length + g) * (to - from) * width);
       }
-    return new Tensor('float32', out, [B, chosen.length, to - from, width]);
+    return numbers(out, [B, chosen.length, to - from, width], half);
   };
   const all = Array.from({ length: heads }, (_, h) => h);
   const groups = Array.from({ length: kvHeads }, (_, g) => (g * heads) / kvHeads);
@@ -116,6 +121,16 @@ export function piece(input: Attention, { heads, kvHeads = heads }: CausalForm, 
     v: take(v, E, groups),
     ...(keyBias && { mask: new Tensor('int64', mask, [B, to]) }),
   };
+}
+
+function numbers(data: Float32Array, dims: readonly number[], half = false): Tensor {
+  return half ? new Tensor('float16', Uint16Array.from(data, halfBits), dims) : new Tensor('float32', data, dims);
+}
+
+/** An input rounded to what float16 holds. */
+export function inHalves(input: Attention): Attention {
+  const round = (data: Float64Array) => data.map((x) => halfValue(halfBits(x)));
+  return { ...input, q: round(input.q), k: round(input.k), v: round(input.v) };
 }
 
 /**
@@ -137,15 +152,16 @@ export async function runInPieces(
   const context = new Float32Array(B * H * S * E);
   let past: Record<string, Tensor> = form.cache
     ? {
-        'past_key_values.0.key': new Tensor('float32', new Float32Array(), [B, kvHeads, 0, D]),
-        'past_key_values.0.value': new Tensor('float32', new Float32Array(), [B, kvHeads, 0, E]),
+        'past_key_values.0.key': numbers(new Float32Array(), [B, kvHeads, 0, D], form.half),
+        'past_key_values.0.value': numbers(new Float32Array(), [B, kvHeads, 0, E], form.half),
       }
     : {};
   const sizes: number[][] = [];
   let from = 0;
   for (const to of ends) {
     const outputs = await sessions[from === 0 ? 0 : 1].run({ ...piece(input, form, from, to), ...past });
-    const data = outputs.context.data as Float32Array;
+    const { data: given } = outputs.context;
+    const data = given instanceof Float32Array ? given : Float32Array.from(given as Uint16Array, halfValue);
     for (let row = 0; row < B * H; row++)
       context.set(data.subarray(row * (to - from) * E, (row + 1) * (to - from) * E), (row * S + from) * E);
     past = Object.fromEntries(

@@ -8,3 +8,11 @@ export function halfBits(value: number): number {
   if (exponent >= 31) return sign | 0x7c00;
   return (sign | (exponent << 10) | (fraction >>> 13)) + ((fraction >>> 12) & 1);
 }
+
+/** The number that binary16 bits are. */
+export function halfValue(bits: number): number {
+  const [exponent, fraction] = [(bits >>> 10) & 31, bits & 0x3ff];
+  const sign = bits & 0x8000 ? -1 : 1;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
+}

@@ -4,12 +4,13 @@ import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { readTensor } from '../onnx/tensor.js';
 import { besideEach } from './branches.js';
-import { type SharedState, sharedState } from './key-state.js';
+
 import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, keepsState, type SiteConstants, type SitePlan, sameGroups } from './plan.js';
 import { listRewritten, metadataKey } from './rewritten.js';
 import type { Site } from './site.js';
 import { checkReaders, declareGiven, declareStates, lengthReaders, lengthsRead } from './state-interface.js';
+import { type SharedState, sharedState } from './state-row.js';
 import {
   encodeNode,
   encodeValueInfo,

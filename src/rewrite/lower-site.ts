@@ -7,13 +7,14 @@ import type { NodeProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { kernelNode } from './kernel-nodes.js';
-import { lengthCarrier, lowerWithState, type SharedState } from './key-state.js';
+import { lengthCarrier, lowerWithState } from './key-state.js';
 import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
 import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { type HeadGroup, keepsState, type SitePlan } from './plan.js';
 import type { Site } from './site.js';
+import type { SharedState } from './state-row.js';
 
 /** New nodes by the value that was computed where they go. */
 export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState): Map<string, NodeProto[]> {

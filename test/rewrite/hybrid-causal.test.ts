@@ -9,7 +9,16 @@ import { findAttention } from '../../src/rewrite/find.js';
 import { readPlan } from '../../src/rewrite/plan.js';
 import { undoRewrite } from '../../src/rewrite/undo.js';
 import { normalInput } from '../attention/cases.js';
-import { type CausalForm, causalModel, formOf, grouped, judged, leftPadded, runInPieces } from '../causal-model.js';
+import {
+  type CausalForm,
+  causalModel,
+  formOf,
+  grouped,
+  inHalves,
+  judged,
+  leftPadded,
+  runInPieces,
+} from '../causal-model.js';
 import { close, expectMutantFails } from '../close.js';
 import type { Attention } from '../oracle/attention.js';
 import { type CausalHybrid, causalHybridAttention } from '../oracle/hybrid-causal.js';
@@ -121,6 +130,18 @@ describe('a state in the place of the key cache', () => {
     const { H, N, E } = input;
     const want = linear.map((value, i) => (Math.floor(i / (N * E)) % H === 1 ? exact[i] : value));
     close(...judged(context, want), bound);
+  });
+
+  it.each(Object.entries(pieces))('in a cache of float16, to its rounding: %s', async (_, ends) => {
+    const input = inHalves(grouped(inputs['padding before'], 2));
+    const form = { ...formOf(input), kvHeads: 2, cache: true, half: true };
+    const want = causalHybridAttention(input, hybridOf(input, setting));
+    const { context } = await runInPieces(patched(input, setting, form), input, form, ends(input.S));
+    // Rounding of the result alone is 2.8e-4.
+    close(...judged(context, want), 6e-4);
+    const kept = await runInPieces(patched(input, setting, form, [0, 1, 2, 3]), input, form, ends(input.S));
+    close(...judged(kept.context, causalHybridAttention(input, exactly(input))), 6e-4);
+    expectMutantFails(() => close(...judged(kept.context, want), 6e-4));
   });
 
   it('refuses a state of another plan, and goes on after it', async () => {

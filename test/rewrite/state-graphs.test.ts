@@ -8,6 +8,7 @@ import { decode } from '../../src/onnx/decode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { findAttention } from '../../src/rewrite/find.js';
 import { close, expectMutantFails } from '../close.js';
+import { halfValue } from '../half.js';
 import { graphFile } from '../shared.js';
 
 const folder = dirname(graphFile('README.md'));
@@ -31,8 +32,9 @@ type Tensors = Record<string, Tensor>;
 /** Logits of the pieces that end at `ends`, one after the other. */
 async function logits(bytes: Uint8Array, ends: readonly number[]): Promise<Float32Array> {
   const session = await InferenceSession.create(bytes, { logSeverityLevel: 4 });
-  const [{ kvHeads, headDim, valueDim }] = sitesOf(bytes).length > 0 ? sitesOf(bytes) : [known];
-  known = { kvHeads, headDim, valueDim };
+  const [site] = sitesOf(bytes);
+  if (site) known = { ...site, half: site.operands.elemType === 10 };
+  const { kvHeads, headDim, valueDim, half } = known;
   const int64 = (values: readonly number[]) =>
     new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
   let past: Tensors = Object.fromEntries(
@@ -40,7 +42,11 @@ async function logits(bytes: Uint8Array, ends: readonly number[]): Promise<Float
       .filter((name) => name.startsWith('past'))
       .map((name) => {
         const width = name.endsWith('key') ? headDim : valueDim;
-        return [name, new Tensor('float32', new Float32Array(), [1, kvHeads, 0, width])];
+        const dims = [1, kvHeads, 0, width];
+        return [
+          name,
+          half ? new Tensor('float16', new Uint16Array(), dims) : new Tensor('float32', new Float32Array(), dims),
+        ];
       }),
   );
   const parts: number[] = [];
@@ -56,7 +62,9 @@ async function logits(bytes: Uint8Array, ends: readonly number[]): Promise<Float
     const outputs = await session.run(
       Object.fromEntries(session.inputNames.map((name) => [name, all[name]])) as Tensors,
     );
-    for (const value of outputs[session.outputNames[0]].data as Float32Array) parts.push(value);
+    const { data } = outputs[session.outputNames[0]];
+    for (const value of data instanceof Uint16Array ? Array.from(data, halfValue) : (data as Float32Array))
+      parts.push(value);
     past = Object.fromEntries(
       Object.keys(past).map((name) => [name, outputs[name.replace('past_key_values', 'present')]]),
     );
@@ -65,7 +73,7 @@ async function logits(bytes: Uint8Array, ends: readonly number[]): Promise<Float
   await session.release();
   return Float32Array.from(parts);
 }
-let known = { kvHeads: 0, headDim: 0, valueDim: 0 };
+let known = { kvHeads: 0, headDim: 0, valueDim: 0, half: false };
 
 /** GPT-2's learned positions end at 32, the least window there is. */
 const positions = (file: string) => (file.startsWith('gpt2') ? 32 : 52);
@@ -99,6 +107,25 @@ describe.each(all)('%s, %s', (file, name, plan) => {
     const small = await linearize(bytes, { plan: plan(32) });
     const got = await logits(small.bytes, pieces);
     expectMutantFails(() => close(got, want, 1e-5));
+  });
+});
+
+describe('llama in float16, weights of 4 bits', () => {
+  const file = 'llama.genai-gqa-q4f16.onnx';
+  const pieces = [17, 18, 20, 52];
+  it('gives its own logits to the rounding of its caches', async () => {
+    const bytes = read(file);
+    const want = Float64Array.from(await logits(bytes, [52]));
+    for (const plan of Object.values(plans)) {
+      const { bytes: patched, report } = await linearize(bytes, { plan: plan(128) });
+      expect(report.sites.map(({ cache }) => cache?.perToken)).toEqual([0, 0]);
+      close(await logits(patched, [52]), want, 2e-3);
+      close(await logits(patched, pieces), want, 2e-3);
+      const small = await linearize(bytes, { plan: plan(32) });
+      const got = await logits(small.bytes, pieces);
+      expectMutantFails(() => close(got, want, 2e-3));
+      expect(restore(patched, report)).toEqual(bytes);
+    }
   });
 });
 

@@ -134,9 +134,8 @@ export function notInStream(site: Site): string | undefined {
 /** Why a site, whatever its mask, is none for a stream. */
 export function withoutCausalCache({ causal, operands }: Site): string | undefined {
   if (!causal) return 'it is for causal attention, and this is not';
-  // Sums of thousands of keys overflow float16, and counts above 2,048 are not exact in it.
-  if (operands.cache && operands.elemType !== 1)
-    return 'its key cache is not float32, and a state in it would overflow';
+  if (operands.cache && ![1, 10].includes(operands.elemType))
+    return 'its key cache is neither float32 nor float16: a state has no room in it';
   return operands.aligned || operands.cache ? undefined : 'this site has a key cache that is not joined in plain sight';
 }
 
