@@ -4,6 +4,7 @@ import { decode } from './onnx/decode.js';
 import { concat, encode } from './onnx/encode.js';
 import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
+import { checkCorrections, scopeOf, type TouchedParameter, touchedParameters } from './rewrite/correction.js';
 import { findAttention } from './rewrite/find.js';
 import { cacheSize } from './rewrite/key-state.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
@@ -26,6 +27,8 @@ export interface SiteReport extends Omit<Site, 'operands'> {
   /** Plan per group of heads, as formatPlan writes it. */
   readonly plans: readonly { readonly heads: readonly number[]; readonly plan: string }[];
   readonly why: string;
+  /** Every parameter that healing has set or changed. */
+  readonly healed?: readonly TouchedParameter[];
   /** Bytes between calls for one row of the batch, where there is a key cache in plain sight; `before` in the original. */
   readonly cache?: { readonly constant: number; readonly perToken: number; readonly perTokenBefore: number };
 }
@@ -82,6 +85,7 @@ export async function linearizeChunks(
   const exactly = exactPlan ? assignPlans(refused, () => exactPlan) : [];
   const { proto, undo } = applyPlans(model, [...plans, ...exactly]);
   const chunks = encode(proto);
+  const scope = scopeOf(model, plans);
   const report: Report = {
     schema: 'performers.report/1',
     file,
@@ -89,7 +93,15 @@ export async function linearizeChunks(
       const { operands: _, ...site } = plan.site;
       const cache = cacheSize(plan);
       const groups = plan.groups.map(({ heads, plan: own }) => ({ heads, plan: formatPlan(own) }));
-      return { ...site, layer, plans: groups, why: plan.why, ...(cache && { cache }) };
+      const healed = touchedParameters(scope, plan);
+      return {
+        ...site,
+        layer,
+        plans: groups,
+        why: plan.why,
+        ...(healed.length > 0 && { healed }),
+        ...(cache && { cache }),
+      };
     }),
     nearMisses: findings.nearMisses,
     refusals: findings.refusals.map(({ site, ...refusal }) => ({
@@ -107,7 +119,11 @@ async function plansFor(
   sites: readonly Site[],
   { given, saved, rules, ...options }: LinearizeOptions & { given?: Plan },
 ): Promise<SitePlan[]> {
-  if (saved) return applySavedPlan(saved, sites);
+  if (saved) {
+    const plans = applySavedPlan(saved, sites);
+    checkCorrections(model, plans);
+    return plans;
+  }
   return given ? assignPlans(sites, () => given, rules) : choosePlans(model, sites, { ...options, rules });
 }
 

@@ -77,8 +77,8 @@ export const minilm: AnswerSuite = {
       const name = `${what}, budget ${options.budget}`;
       const heads = { KE: found.cost, 'exact heads': found.exactHeads };
       await measure(name, await apply(withoutHealing(found.plan)), heads);
-      if (found.healing === 'not asked for') continue;
-      const dropped = found.healing === 'dropped' ? ' (dropped)' : '';
+      if (found.healing.length === 0) continue;
+      const dropped = found.healing.some(({ kept }) => kept) ? '' : ' (dropped)';
       await measure(`${name}, healed${dropped}`, await apply(found.plan), heads);
       cheapest ??= found.plan;
     }
