@@ -4,6 +4,7 @@ import { decode } from './onnx/decode.js';
 import { concat, encode } from './onnx/encode.js';
 import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
+import { checkCorrections, scopeOf, type TouchedParameter, touchedParameters } from './rewrite/correction.js';
 import { findAttention } from './rewrite/find.js';
 import { type PlaceKernels, type Placement, placeKernels } from './rewrite/place-kernels.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
@@ -34,6 +35,8 @@ export interface SiteReport extends Omit<Site, 'operands'> {
   readonly why: string;
   /** Whether kernels compute it or the graph, where `place` was given. */
   readonly placement?: Placement;
+  /** Every parameter that healing has set or changed. */
+  readonly healed?: readonly TouchedParameter[];
   /** Bytes between calls for one row of the batch, where there is a key cache in plain sight; `before` in the original. */
   readonly cache?: { readonly constant: number; readonly perToken: number; readonly perTokenBefore: number };
 }
@@ -93,6 +96,7 @@ export async function linearizeChunks(
   const exactly = exactPlan ? assignPlans(refused, () => exactPlan) : [];
   const { proto, undo } = applyPlans(model, [...plans, ...exactly]);
   const chunks = encode(proto);
+  const scope = scopeOf(model, plans);
   const report: Report = {
     schema: 'performers.report/1',
     file,
@@ -101,7 +105,16 @@ export async function linearizeChunks(
       const cache = cacheSize(plan);
       const groups = plan.groups.map(({ heads, plan: own }) => ({ heads, plan: formatPlan(own) }));
       const placement = placements[layer];
-      return { ...site, layer, plans: groups, why: plan.why, ...(placement && { placement }), ...(cache && { cache }) };
+      const healed = touchedParameters(scope, plan);
+      return {
+        ...site,
+        layer,
+        plans: groups,
+        why: plan.why,
+        ...(placement && { placement }),
+        ...(healed.length > 0 && { healed }),
+        ...(cache && { cache }),
+      };
     }),
     nearMisses: findings.nearMisses,
     refusals: findings.refusals.map(({ site, ...refusal }) => ({
@@ -119,7 +132,11 @@ async function plansFor(
   sites: readonly Site[],
   { given, saved, rules, ...options }: LinearizeOptions & { given?: Plan },
 ): Promise<SitePlan[]> {
-  if (saved) return applySavedPlan(saved, sites);
+  if (saved) {
+    const plans = applySavedPlan(saved, sites);
+    checkCorrections(model, plans);
+    return plans;
+  }
   return given ? assignPlans(sites, () => given, rules) : choosePlans(model, sites, { ...options, rules });
 }
 

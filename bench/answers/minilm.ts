@@ -11,6 +11,7 @@ import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
 import { spread } from '../../src/calibrate/survey.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
+import { describeHealing } from '../../src/cli/output.js';
 import { linearize } from '../../src/linearize.js';
 import { correlation } from '../../src/metrics.js';
 import { calibrationKey, folderCheckpoint } from '../../src/node/checkpoint.js';
@@ -74,13 +75,12 @@ export const minilm: AnswerSuite = {
     add({ what: 'all candidates measured', seconds: seconds() });
     let cheapest: SavedPlan | undefined;
     for (const { what, ...options } of chosen) {
-      const found = await choosePlans(survey, createSession, options);
-      const name = `${what}, budget ${options.budget}`;
-      const heads = { KE: found.cost, 'exact heads': found.exactHeads };
-      await measure(name, await apply(withoutHealing(found.plan)), heads);
-      const dropped = found.healing === 'dropped' ? ' (dropped)' : '';
-      await measure(`${name}, healed${dropped}`, await apply(found.plan), heads);
-      cheapest ??= found.plan;
+      for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
+        const { plan, cost, exactHeads, healing } = await choosePlans(survey, createSession, { ...options, heal });
+        const heads = { KE: cost, 'exact heads': exactHeads, healing: healing.map(describeHealing).join(', ') };
+        await measure(`${what}, budget ${options.budget}`, await apply(plan), heads);
+        if (heal.length === 1) cheapest ??= plan;
+      }
     }
     for (const [what, plan] of Object.entries(uniform)) {
       const { name, options } = readPlan(plan);
@@ -103,14 +103,6 @@ export const minilm: AnswerSuite = {
 };
 
 const apply = async (saved: SavedPlan) => (await linearize(bytes, { saved })).bytes;
-
-function withoutHealing(plan: SavedPlan): SavedPlan {
-  const sites = plan.sites.map(({ constants = {}, ...site }) => {
-    const kept = Object.entries(constants).filter(([name]) => name !== 'gain' && name !== 'bias');
-    return { ...site, constants: Object.fromEntries(kept) };
-  });
-  return { ...plan, sites };
-}
 
 /** In use at any length. */
 function forced(plan: SavedPlan): SavedPlan {

@@ -2,11 +2,13 @@
  * moonshine-tiny with a linear encoder, on all the speech there is: calibrated on three sentences of one reader (what is
  * built in), measured on two more of that reader and one other voice, each as it is and joined to up to 60 seconds.
  */
+
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FLACDecoder } from '@wasm-audio-decoders/flac';
 import wavefile from 'wavefile';
+import { describeHealing } from '../../src/cli/output.js';
 import { linearizeFiles } from '../../src/node/linearize-files.js';
 import { transcribe } from '../../src/node/transcribe.js';
 import { dataFile, modelFile } from '../../test/shared.js';
@@ -41,9 +43,13 @@ export const moonshine: AnswerSuite = {
       for (const { budget, keep } of plans) {
         const patched = join(folder, `${budget}-${keep}.onnx`);
         const { plan } = await linearizeFiles(encoder, patched, { calibration: { budget, keep, seconds: 5 } });
-        const { cost = 0, exactHeads = 0, healing = '' } = plan?.content.calibration ?? {};
+        const { cost = 0, exactHeads = 0, healing = [] } = plan?.content.calibration ?? {};
         const name = `${keep === 0 ? 'linear' : '10 % of heads exact'}, budget ${budget}`;
-        patches.push({ patched, name, heads: { KE: cost, 'exact heads': exactHeads, healing } });
+        patches.push({
+          patched,
+          name,
+          heads: { KE: cost, 'exact heads': exactHeads, healing: healing.map(describeHealing).join(', ') },
+        });
       }
       for (const [what, data, seconds] of cases) {
         for (const { patched, name, heads } of patches) {

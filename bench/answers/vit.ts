@@ -11,6 +11,7 @@ import { readCalibrationData } from '../../src/adapters/calibration-data.node.js
 import { type NodeRuntime, nodeSessions } from '../../src/adapters/runtime.node.js';
 import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
+import { describeHealing } from '../../src/cli/output.js';
 import { linearize } from '../../src/linearize.js';
 import { calibrationKey, folderCheckpoint } from '../../src/node/checkpoint.js';
 import { defaultData } from '../../src/node/default-data.js';
@@ -37,7 +38,7 @@ const rounds = 3;
 
 const chosen: readonly (ChooseOptions & { readonly budget: number })[] = [
   { budget: 250, keep: 0, heal: false },
-  { budget: 330, keep: 0, heal: true },
+  { budget: 330, keep: 0, heal: ['gain', 'mlp'] },
 ];
 /** The same plan on every head, then that plan with a part left out. */
 const uniform: Readonly<Record<string, string>> = {
@@ -70,7 +71,12 @@ async function prepare({ fit, unseen }: Data) {
   const patches: Patch[] = [];
   for (const options of chosen) {
     const { plan, cost, exactHeads, healing } = await choosePlans(survey, createSession, options);
-    const what = { what: `budget ${options.budget}`, KE: cost, 'exact heads': exactHeads, healing };
+    const what = {
+      what: `budget ${options.budget}`,
+      KE: cost,
+      'exact heads': exactHeads,
+      healing: healing.map(describeHealing).join(', '),
+    };
     patches.push({ what, patched: (await linearize(bytes, { saved: plan })).bytes });
   }
   return { createSession, held, survey, patches };

@@ -1,7 +1,7 @@
 /** Sessions of an onnxruntime module, and what goes wrong with them. */
 import type { Tensor } from 'onnxruntime-common';
 import { PerformersError } from '../errors.js';
-import { foreignState } from '../rewrite/key-state.js';
+import { foreignState } from '../rewrite/state-row.js';
 import type { Session, SessionFactory, TensorLike } from '../session.js';
 import { gpuSessionOptions } from './gpu-session.js';
 import { missingWeights } from './model-file.js';

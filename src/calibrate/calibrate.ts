@@ -12,7 +12,7 @@ import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
 import { constantNames } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
-import { healLayers } from './heal-layers.js';
+import { type HealingStep, type HealLevel, healPlans } from './healing.js';
 import type { SiteSurvey } from './survey.js';
 import { type ModelSurvey, type SurveyedLayer, type SurveyModelOptions, surveyModel } from './survey-model.js';
 
@@ -24,10 +24,10 @@ export interface ChooseOptions {
   /** Largest share of heads that may stay exact, 0 to 1. Default .1. */
   readonly keep?: number;
   /**
-   * Fit a gain and a bias a head, and keep them if they improve held-out inputs. Default: true but for causal models,
-   * whose errors are of single tokens that no constant brings back.
+   * Ways to heal what was chosen (healing.ts), one after another; each is kept if it improves held-out inputs. true: 'gain' alone,
+   * the default but for causal models, whose errors are of single tokens that no constant brings back.
    */
-  readonly heal?: boolean;
+  readonly heal?: boolean | readonly HealLevel[];
   readonly onProgress?: SurveyModelOptions['onProgress'];
 }
 
@@ -39,9 +39,10 @@ export interface Calibrated {
   readonly exactHeads: number;
   /** Cost and predicted error of the choices there were. */
   readonly curve: readonly Pick<Choice, 'cost' | 'error' | 'exactHeads'>[];
-  /** Relative RMS error of the first output: predicted, and measured on held-out inputs before and after healing. */
+  /** Relative RMS error of the first output: predicted, and measured on held-out inputs as chosen, and after what healing was kept. */
   readonly error: { readonly predicted: number; readonly chosen: number; readonly healed?: number };
-  readonly healing: 'kept' | 'dropped' | 'not asked for';
+  /** In the order asked for; none where none was. */
+  readonly healing: readonly HealingStep[];
 }
 
 const defaultBudget = 176;
@@ -82,22 +83,22 @@ export async function choosePlans(
     exactHeads: choice.exactHeads,
     curve: paretoCurve(layers, keep).map(({ cost, error, exactHeads }) => ({ cost, error, exactHeads })),
   };
-  if (!heal) return { ...result, plan: savePlan(chosen.plans, chosen.reasons), error, healing: 'not asked for' };
+  const levels: readonly HealLevel[] = typeof heal === 'boolean' ? (heal ? ['gain'] : []) : heal;
   let done = 0;
-  const onStep = (what: string) => onProgress?.({ done: ++done, total: survey.layers.length, what });
-  const healedPlans = await healLayers(model, chosen.plans, {
+  const healed = await healPlans(chosen.plans, levels, {
+    model,
     surveys: survey.layers,
     inputs: fit,
     createSession,
-    onStep,
+    onStep: (what) => onProgress?.({ done: ++done, total: levels.length * survey.layers.length, what }),
+    error: error.chosen,
+    heldError: survey.heldError,
   });
-  const healed = await survey.heldError(healedPlans);
-  const kept = healed < error.chosen;
   return {
     ...result,
-    plan: savePlan(kept ? healedPlans : chosen.plans, chosen.reasons),
-    error: { ...error, healed },
-    healing: kept ? 'kept' : 'dropped',
+    plan: savePlan(healed.plans, chosen.reasons),
+    error: { ...error, ...(levels.length > 0 && { healed: healed.error }) },
+    healing: healed.healing,
   };
 }
 

@@ -3,29 +3,21 @@ import { builder, constantPool } from '../onnx/build.js';
 import { concat, encode } from '../onnx/encode.js';
 import { extractValues } from '../onnx/expose.js';
 import type { ModelProto } from '../onnx/gen/onnx.js';
-import { type Model, openModel } from '../onnx/graph.js';
+import { openModel } from '../onnx/graph.js';
 import { applyPlans } from '../rewrite/apply.js';
 import { bindContext } from '../rewrite/bind.js';
 import { fallback, type SitePlan } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
 import { type ContextPair, fitHealing } from './heal.js';
+import type { HealContext } from './heal-context.js';
 import type { Array4 } from './record.js';
-import type { SiteSurvey } from './survey.js';
 
 /** Inputs that healing is fitted on: more of them gain little and cost a run of every layer each. */
 const mostInputs = 32;
 
-export async function healLayers(
-  model: Model,
-  plans: readonly SitePlan[],
-  options: {
-    readonly surveys: readonly SiteSurvey[];
-    readonly inputs: readonly Feeds[];
-    readonly createSession: SessionFactory;
-    readonly onStep: (what: string) => void;
-  },
-): Promise<SitePlan[]> {
+export async function healLayers(plans: readonly SitePlan[], options: HealContext): Promise<SitePlan[]> {
+  const { model } = options;
   const inputs = options.inputs.slice(0, mostInputs);
   const healed = [...plans];
   for (const [layer, plan] of plans.entries()) {

@@ -9,7 +9,7 @@
  * size of a fit is the number of inputs, and matrices memorise them (QUALITY). The correction lives inside the replaced
  * branch and is not there where a site is exact.
  */
-import { cholesky } from './codebook.js';
+import { cholesky, solveCholesky } from '../features/cholesky.js';
 import type { Array4 } from './record.js';
 
 /** Rows taken of each input for the gains; the means take all. */
@@ -63,7 +63,7 @@ export function fitHealing(pairs: readonly ContextPair[], weight: Array4 | undef
     target[g] += pull;
     for (let h = 0; h < g; h++) normal[h * H + g] = normal[g * H + h];
   }
-  const gain = Float32Array.from(solvePositive(normal, target, H));
+  const gain = Float32Array.from(solveCholesky(cholesky(normal, H), target, H));
   const bias = new Float32Array(H * E);
   for (let i = 0; i < H * E; i++) bias[i] = means.original[i] - gain[Math.floor(i / E)] * means.patched[i];
   return { gain, bias };
@@ -103,19 +103,4 @@ function projector(weight: Array4 | undefined, H: number, E: number): (row: Floa
     }
     return out;
   };
-}
-
-/** x of A x = b for a symmetric positive A [d,d]. */
-function solvePositive(a: Float64Array, b: Float64Array, d: number): Float64Array {
-  const lower = cholesky(a, d);
-  const x = Float64Array.from(b);
-  for (let i = 0; i < d; i++) {
-    for (let j = 0; j < i; j++) x[i] -= lower[i * d + j] * x[j];
-    x[i] /= lower[i * d + i];
-  }
-  for (let i = d - 1; i >= 0; i--) {
-    for (let j = i + 1; j < d; j++) x[i] -= lower[j * d + i] * x[j];
-    x[i] /= lower[i * d + i];
-  }
-  return x;
 }

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
+import { type HealLevel, healMethods } from '../calibrate/healing.js';
 import type { LayerRule } from '../rewrite/plan.js';
 
 /** `0-3,7` → [0, 1, 2, 3, 7] */
@@ -37,6 +38,19 @@ export function readNames(text: string): string[] {
   const names = text.split(',').map((name) => name.trim());
   if (names.every((name) => name !== '')) return names;
   throw new InvalidArgumentError(`'${text}' is no list of names such as grff,gorf.`);
+}
+
+/** `gain,mlp` → ['gain', 'mlp'] */
+export function readHealing(text: string): HealLevel[] {
+  const known = Object.keys(healMethods);
+  return readNames(text).map((name) => {
+    if (isHealLevel(name)) return name;
+    throw new InvalidArgumentError(`'${name}' is no way to heal; they are ${known.join(', ')}.`);
+  });
+}
+
+function isHealLevel(name: string): name is HealLevel {
+  return Object.hasOwn(healMethods, name);
 }
 
 export function readPositive(text: string): number {

@@ -1,14 +1,15 @@
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
+import { type HealLevel, healMethods } from '../calibrate/healing.js';
 import { PerformersError } from '../errors.js';
 import type { Report } from '../linearize.js';
 import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { type LayerRule, readPlan } from '../rewrite/plan.js';
-import { readBound, readCount, readLayers, readPositive, readShare } from './arguments.js';
-import { count, digits, formatIndices, print, printJson, withProgress, writeText } from './output.js';
+import { readBound, readCount, readHealing, readLayers, readPositive, readShare } from './arguments.js';
+import { count, describeHealing, digits, formatIndices, print, printJson, withProgress, writeText } from './output.js';
 import { renderPlanPage } from './plan-page.js';
 import { drawPlan } from './plan-picture.js';
 
@@ -23,7 +24,7 @@ interface Options {
   readonly keep?: number;
   readonly maxCodes?: number;
   readonly candidates?: readonly string[];
-  readonly heal?: boolean;
+  readonly heal?: boolean | readonly HealLevel[];
   readonly seed?: number;
   readonly length?: number;
   readonly size?: number;
@@ -39,6 +40,7 @@ interface Options {
   readonly json?: true;
 }
 
+const healHelp = Object.entries(healMethods).map(([name, { summary }]) => `  ${name.padEnd(17)}${summary}`);
 const planHelp = Object.entries(lowerings).map(([name, { summary }]) => `  ${name.padEnd(17)}${summary}`);
 
 export function linearizeCommand(): Command {
@@ -55,8 +57,12 @@ export function linearizeCommand(): Command {
     .option('--keep <share>', 'calibrate: largest share of heads that stays exact (default: 10%)', readShare)
     .option('--max-codes <count>', 'calibrate: largest codebook, for smaller plan files (default: any)', readCount)
     .option('--candidates <plan...>', 'calibrate: choose from these plans (default: hybrids, by the kind of model)')
-    .option('--heal', 'calibrate: fit a gain and a bias a head (default but for causal models)')
-    .option('--no-heal', 'calibrate: fit none')
+    .option(
+      '--heal [ways]',
+      'calibrate: heal in these ways, one after another, such as gain,mlp (default: gain, but for causal models none)',
+      readHealing,
+    )
+    .option('--no-heal', 'calibrate: heal in none')
     .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
     .option('--size <pixels>', 'calibrate: height and width of images (default: what the model is fed)', readCount)
     .option(
@@ -75,6 +81,7 @@ export function linearizeCommand(): Command {
     .option('--report <file>', 'where the report goes (default: beside the output; inside an output folder)')
     .option('--json', 'print JSON')
     .addHelpText('after', `\nPlans, with options as in window:window=128,globals=4:\n${planHelp.join('\n')}`)
+    .addHelpText('after', `\nWays to heal, each kept only if it improves held-out inputs:\n${healHelp.join('\n')}`)
     .addHelpText(
       'after',
       `
@@ -170,10 +177,11 @@ function describePlan({ file, content }: NonNullable<LinearizedFiles['plan']>): 
   const { what, cost, exactHeads, error, healing, builtIn } = content.calibration;
   const heads = content.sites.reduce((sum, site) => sum + site.heads, 0);
   const percent = (share: number) => `${digits(100 * share)} %`;
-  const healed = error.healed === undefined ? '' : `, ${percent(error.healed)} healed (${healing})`;
+  const healed = healing.map((step) => `, ${describeHealing(step)}`).join('');
   return [
     `calibrated on ${what}${builtIn ? ' that are built in' : ''}, a third of them held out: ${cost.toFixed(0)} key equivalents a head, ${exactHeads} of ${heads} heads exact`,
     `relative error of the output on the held-out inputs: ${percent(error.chosen)}${healed}; predicted ${percent(error.predicted)}`,
+    ...healing.flatMap(({ level, left = [] }) => left.map((why) => `healing by ${level} left alone ${why}`)),
     ...(builtIn ? ['what the model is used on may be unlike the built-in data: better give some with --data'] : []),
     `plan of every head, with why, in ${file}: edit it, or use it again with --plan-file`,
   ];

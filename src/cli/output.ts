@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress';
+import type { HealingStep } from '../calibrate/healing.js';
 import { checkTarget, writeFilesAtomic } from '../node/atomic-write.js';
 import { recordError } from '../node/error-record.js';
 import type { Progress } from '../verify.js';
@@ -84,4 +85,9 @@ export function formatIndices(indices: readonly number[]): string {
     else runs.push([index, index]);
   }
   return runs.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(',');
+}
+
+/** `3.1 % healed by gain (kept)` */
+export function describeHealing({ level, error, kept }: HealingStep): string {
+  return `${digits(100 * error)} % healed by ${level} (${kept ? 'kept' : 'dropped'})`;
 }

@@ -1,7 +1,7 @@
 /** What calibration found, as a page: the figures, the plan of every head, the curve it was chosen from, and why. */
 import type { PlanFileContent } from '../node/calibrate-file.js';
 import { Html, html } from './html.js';
-import { digits } from './output.js';
+import { describeHealing, digits } from './output.js';
 import { renderPage, renderTable } from './page.js';
 import { drawCurve, drawMap } from './plan-picture.js';
 
@@ -24,8 +24,8 @@ export function renderPlanPage(content: PlanFileContent, model: string): string 
   return renderPage(`${model}: a plan for every head`, [
     html`<p>Calibrated on ${what}${builtIn && ' that are built in'}, a third of them held out: <strong>${cost.toFixed(0)} key equivalents</strong>
 a head on average, ${exactHeads} of ${heads} heads exact. A key equivalent is what one key costs a query in exact attention.</p>`,
-    html`<p>Relative error of the output on the held-out inputs: <strong>${percent(error.healed !== undefined && healing === 'kept' ? error.healed : error.chosen)}</strong>
-(predicted ${percent(error.predicted)}, as chosen ${percent(error.chosen)}${error.healed !== undefined && `, healed ${percent(error.healed)}: ${healing}`}).</p>`,
+    html`<p>Relative error of the output on the held-out inputs: <strong>${percent(error.healed ?? error.chosen)}</strong>
+(predicted ${percent(error.predicted)}, as chosen ${percent(error.chosen)}${healing.map((step) => `, ${describeHealing(step)}`).join('')}).</p>`,
     html`<h2>The plan of every head</h2>${new Html(drawMap(content))}`,
     html`<h2>What else there was</h2>${new Html(drawCurve(content))}`,
     html`<h2>Why</h2>${renderTable(['layer', 'head', 'plan', 'reason'], rows, 'Every head with its plan and the reason')}`,

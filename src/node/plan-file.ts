@@ -59,9 +59,15 @@ function isSavedPlan(value: Record<string, unknown>): value is Record<string, un
 
 function isSavedSite(site: unknown): boolean {
   if (!isRecord(site) || !isIndex(site.layer) || typeof site.output !== 'string') return false;
-  const { plans, constants = {} } = site;
+  const { plans, constants = {}, corrections = [] } = site;
   const read = Array.isArray(plans) && plans.every((one) => isRecord(one) && isIndices(one.heads) && isPlan(one.plan));
-  return read && isRecord(constants) && Object.values(constants).every((text) => typeof text === 'string');
+  const texts = isRecord(constants) && Object.values(constants).every((text) => typeof text === 'string');
+  return read && texts && Array.isArray(corrections) && corrections.every(isCorrection);
+}
+
+function isCorrection(value: unknown): boolean {
+  if (!isRecord(value) || !isIndex(value.rank)) return false;
+  return [value.product, value.down, value.up, value.bias].every((text) => typeof text === 'string');
 }
 
 function isPlan(value: unknown): value is PlanInput {

@@ -4,8 +4,8 @@ import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { readTensor } from '../onnx/tensor.js';
 import { besideEach } from './branches.js';
-
-import { lowerSite } from './lower-site.js';
+import { correctProduct, scopeOf } from './correction.js';
+import { lowerSite, whenShort } from './lower-site.js';
 import { formatPlan, type HeadGroup, keepsState, type SiteConstants, type SitePlan, sameGroups } from './plan.js';
 import { listRewritten, metadataKey } from './rewritten.js';
 import type { Site } from './site.js';
@@ -37,6 +37,21 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
       const node = nodeOf(model, plan.site, value);
       lowered.set(node, [...(lowered.get(node) ?? []), ...nodes]);
     }
+  const scope = scopeOf(model, plans);
+  for (const { site, exactUpTo, corrections = [] } of plans)
+    for (const correction of corrections) {
+      const own = build.body();
+      correctProduct(
+        own,
+        scope,
+        correction,
+        exactUpTo === undefined
+          ? undefined
+          : (short, long) =>
+              whenShort(own, site, exactUpTo, { short, long, output: (name) => ({ name, metadataProps: [] }) }),
+      );
+      lowered.set(nodeOf(model, site, correction.product), [...own.nodes]);
+    }
   const states = plans.filter(keepsState).map(({ site }) => site);
   for (const { graph, instead } of lengthsRead(model, states, prefix))
     for (const [node, nodes] of lengthReaders(graph, instead, build.body())) lowered.set(node, nodes);
@@ -54,10 +69,11 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const before = proto.metadataProps.find(({ key }) => key === metadataKey);
   const value = JSON.stringify([
     ...listRewritten(proto),
-    ...plans.map(({ site, groups }) => ({
+    ...plans.map(({ site, groups, corrections = [] }) => ({
       output: site.output,
       ...(site.subgraph && { subgraph: site.subgraph }),
       plans: groups.map(describeGroup(site)),
+      ...(corrections.length > 0 && { corrected: corrections.map(({ product }) => product) }),
     })),
   ]);
   proto.metadataProps = [...proto.metadataProps.filter((entry) => entry !== before), { key: metadataKey, value }];

@@ -3,7 +3,7 @@
  * short inputs; and the caches it gives out.
  */
 import type { Builder } from '../onnx/build.js';
-import type { NodeProto } from '../onnx/gen/onnx.js';
+import type { NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { kernelNode } from './kernel-nodes.js';
@@ -92,22 +92,36 @@ const noConstants = (name: string): never => {
   throw new TypeError(`exact attention has no constant ${name}`);
 };
 
-/** `If` the queries are few: exact attention; else what `otherwise` builds. Both branches read the graph around them. */
+/** `If` the queries are few: exact attention; else what `otherwise` builds. */
 function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (branch: Builder) => string): string {
   const all = Array.from({ length: site.heads }, (_, head) => head);
+  return whenShort(build, site, most, {
+    short: (body) => exact.lower(body, bindInputs(body, site, all), {}, noConstants),
+    long: otherwise,
+    output: (name) => makeValueInfo(name, 1, [undefined, site.heads, undefined, site.valueDim]),
+  });
+}
+
+/** `If` the queries of a site are `most` or fewer. Both branches read the graph around them. */
+export function whenShort(
+  build: Builder,
+  site: Site,
+  most: number,
+  branches: {
+    readonly short: (branch: Builder) => string;
+    readonly long: (branch: Builder) => string;
+    readonly output: (name: string) => ValueInfoProto;
+  },
+): string {
   const short = isShort(build, site, most);
   const branch = (name: string, make: (branch: Builder) => string) => {
     const body = build.body();
-    const context = make(body);
-    return makeGraph({
-      name: body.fresh(name),
-      node: [...body.nodes],
-      output: [makeValueInfo(context, 1, [undefined, site.heads, undefined, site.valueDim])],
-    });
+    const result = make(body);
+    return makeGraph({ name: body.fresh(name), node: [...body.nodes], output: [branches.output(result)] });
   };
   return build.op('If', [short], {
-    then_branch: branch('short', (body) => exact.lower(body, bindInputs(body, site, all), {}, noConstants)),
-    else_branch: branch('long', otherwise),
+    then_branch: branch('short', branches.short),
+    else_branch: branch('long', branches.long),
   });
 }
 

@@ -26,6 +26,20 @@ export interface HeadGroup {
 /** Calibrated constants of a site by name, each for all of its heads: [H, …], rows of one head together. */
 export type SiteConstants = Readonly<Record<string, Float32Array>>;
 
+/** What healing adds to the constant matrix [K,M] of a product, a matrix of rank r, and to its result (correction.ts). */
+export interface Correction {
+  /** The value that the product computes, in the main graph. */
+  readonly product: string;
+  /** r */
+  readonly rank: number;
+  /** D [K,r] */
+  readonly down: Float32Array;
+  /** U [r,M] */
+  readonly up: Float32Array;
+  /** b [M] */
+  readonly bias: Float32Array;
+}
+
 /** A site with the plan of each of its heads, and why. */
 export interface SitePlan {
   readonly site: Site;
@@ -33,6 +47,8 @@ export interface SitePlan {
   readonly why: string;
   /** What the plans need of calibration, and `gain` [H] and `bias` [H,E] where healing set them. */
   readonly constants?: SiteConstants;
+  /** Weights behind the attention that healing changes. */
+  readonly corrections?: readonly Correction[];
   /** Inputs of this many tokens or fewer are attended exactly: linear plans cost more there, and err for nothing. */
   readonly exactUpTo?: number;
   /** Kernels compute the attention, not the graph (kernel-nodes.ts). */

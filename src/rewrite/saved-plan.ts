@@ -3,7 +3,15 @@
  * the calibrated constants behind them as base64. Data is needed to make one, not to use it.
  */
 import { PerformersError } from '../errors.js';
-import { declined, formatPlan, type HeadGroup, readPlan, type SiteConstants, type SitePlan } from './plan.js';
+import {
+  type Correction,
+  declined,
+  formatPlan,
+  type HeadGroup,
+  readPlan,
+  type SiteConstants,
+  type SitePlan,
+} from './plan.js';
 import type { Site } from './site.js';
 
 export interface SavedSite {
@@ -23,6 +31,16 @@ export interface SavedSite {
   readonly exactUpTo?: number;
   /** Float32, little endian, base64. */
   readonly constants?: Readonly<Record<string, string>>;
+  readonly corrections?: readonly SavedCorrection[];
+}
+
+/** A Correction; its arrays as the constants are. */
+export interface SavedCorrection {
+  readonly product: string;
+  readonly rank: number;
+  readonly down: string;
+  readonly up: string;
+  readonly bias: string;
 }
 
 export interface SavedPlan {
@@ -32,7 +50,7 @@ export interface SavedPlan {
 
 /** `reasons` [layer][head]: what the map says of each head. */
 export function savePlan(plans: readonly SitePlan[], reasons?: readonly (readonly string[])[]): SavedPlan {
-  const sites = plans.map(({ site, groups, why, exactUpTo, constants }, layer): SavedSite => {
+  const sites = plans.map(({ site, groups, why, exactUpTo, constants, corrections }, layer): SavedSite => {
     const { output, subgraph, heads, headDim, valueDim } = site;
     return {
       layer,
@@ -49,6 +67,15 @@ export function savePlan(plans: readonly SitePlan[], reasons?: readonly (readonl
       why,
       ...(exactUpTo !== undefined && { exactUpTo }),
       ...(constants && { constants: Object.fromEntries(Object.entries(constants).map(([k, v]) => [k, toBase64(v)])) }),
+      ...(corrections && {
+        corrections: corrections.map(({ product, rank, down, up, bias }) => ({
+          product,
+          rank,
+          down: toBase64(down),
+          up: toBase64(up),
+          bias: toBase64(bias),
+        })),
+      }),
     };
   });
   return { schema: 'performers.plan/1', sites };
@@ -74,6 +101,9 @@ export function applySavedPlan(saved: SavedPlan, sites: readonly Site[]): SitePl
       why: entry.why,
       ...(entry.exactUpTo !== undefined && { exactUpTo: entry.exactUpTo }),
       constants,
+      ...(entry.corrections && {
+        corrections: entry.corrections.map((correction) => readCorrection(correction, entry)),
+      }),
     };
   });
 }
@@ -110,15 +140,23 @@ function readGroups({ plans, layer }: SavedSite, site: Site, constants: SiteCons
 
 function readConstants({ constants = {}, layer }: SavedSite): SiteConstants {
   return Object.fromEntries(
-    Object.entries(constants).map(([name, text]) => {
-      const data = fromBase64(text);
-      if (data?.every(Number.isFinite)) return [name, data];
-      throw new PerformersError('PF202', `the constant ${name} of layer ${layer} is damaged`, {
-        at: `sites[${layer}].constants.${name}`,
-        mend: 'restore the file, or calibrate again',
-      });
-    }),
+    Object.entries(constants).map(([name, text]) => [
+      name,
+      readNumbers(text, `the constant ${name} of layer ${layer}`, `sites[${layer}].constants.${name}`),
+    ]),
   );
+}
+
+function readCorrection({ product, rank, ...arrays }: SavedCorrection, { layer }: SavedSite): Correction {
+  const read = (name: 'down' | 'up' | 'bias') =>
+    readNumbers(arrays[name], `the correction of ${product} in layer ${layer}`, `sites[${layer}].corrections`);
+  return { product, rank, down: read('down'), up: read('up'), bias: read('bias') };
+}
+
+function readNumbers(text: string, what: string, at: string): Float32Array {
+  const data = fromBase64(text);
+  if (data?.every(Number.isFinite)) return data;
+  throw new PerformersError('PF202', `${what} is damaged`, { at, mend: 'restore the file, or calibrate again' });
 }
 
 function otherModel(expected: string, found: string): PerformersError {

@@ -1,0 +1,20 @@
+import type { Model } from '../onnx/graph.js';
+import type { SitePlan } from '../rewrite/plan.js';
+import type { Feeds, SessionFactory } from '../session.js';
+import type { SiteSurvey } from './survey.js';
+
+/** What a way to heal reads. */
+export interface HealContext {
+  readonly model: Model;
+  readonly surveys: readonly SiteSurvey[];
+  /** Inputs that healing is fitted on; the others decide whether it is kept. */
+  readonly inputs: readonly Feeds[];
+  readonly createSession: SessionFactory;
+  readonly onStep: (what: string) => void;
+}
+
+export interface Healed {
+  readonly plans: readonly SitePlan[];
+  /** What was left alone, and why. */
+  readonly left?: readonly string[];
+}

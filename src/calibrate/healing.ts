@@ -1,0 +1,55 @@
+/** The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. */
+import type { SitePlan } from '../rewrite/plan.js';
+import type { HealContext, Healed } from './heal-context.js';
+import { healLayers } from './heal-layers.js';
+import { refitLayers } from './refit-layers.js';
+
+interface HealMethod {
+  readonly summary: string;
+  heal(plans: readonly SitePlan[], context: HealContext): Promise<Healed>;
+}
+
+/** Every way to heal: one file and one line each. The command line's help iterates over this. */
+export const healMethods = {
+  gain: {
+    summary: 'a gain and a bias a head, in closed form',
+    heal: async (plans, { surveys, ...context }) => ({ plans: await healLayers(plans, { surveys, ...context }) }),
+  },
+  mlp: {
+    summary: 'the last matrix of every MLP behind a linear layer, in closed form under a heavy ridge',
+    heal: refitLayers,
+  },
+} satisfies Record<string, HealMethod>;
+
+export type HealLevel = keyof typeof healMethods;
+
+/** What became of one way to heal. */
+export interface HealingStep {
+  readonly level: HealLevel;
+  /** Root mean square relative error of the first output on the held-out inputs with it. */
+  readonly error: number;
+  /** Dropped unless that is less than without it. */
+  readonly kept: boolean;
+  readonly left?: readonly string[];
+}
+
+/** Tries ways to heal one after another, each on top of those that were kept. */
+export async function healPlans(
+  chosen: readonly SitePlan[],
+  levels: readonly HealLevel[],
+  options: HealContext & {
+    readonly error: number;
+    readonly heldError: (plans: readonly SitePlan[]) => Promise<number>;
+  },
+): Promise<{ plans: readonly SitePlan[]; error: number; healing: HealingStep[] }> {
+  let [plans, least] = [chosen, options.error];
+  const healing: HealingStep[] = [];
+  for (const level of levels) {
+    const { plans: healed, left = [] }: Healed = await healMethods[level].heal(plans, options);
+    const error = await options.heldError(healed);
+    const kept = error < least;
+    healing.push({ level, error, kept, ...(left.length > 0 && { left }) });
+    if (kept) [plans, least] = [healed, error];
+  }
+  return { plans, error: least, healing };
+}
