@@ -12,7 +12,7 @@ const printed: Readonly<Record<string, string>> = {
   'bytes.ts': 'true',
   'pipeline.ts': '[ 600, 400 ] 12',
   'stories.ts':
-    '[{"generated_text":"Once upon a time, there was a little girl named Lily. She loved to play with her toys in her"}]',
+    '[{"generated_text":"Once upon a time, there was a little girl named Lily. She loved to play outside in the park."}]',
 };
 
 it.each(examples)('examples/%s is in the README as it stands, and runs', async (name) => {
