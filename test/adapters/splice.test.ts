@@ -3,12 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { deviceInUse } from '../../src/adapters/gpu-device.js';
 import { type CreateSessionOptions, createSession } from '../../src/adapters/onnxruntime.js';
 import { gaussians } from '../../src/features/rng.js';
-import { inspect } from '../../src/linearize.js';
-import { assignPlans, readPlan } from '../../src/rewrite/plan.js';
-import { savePlan } from '../../src/rewrite/saved-plan.js';
 import { attentionModel, type Form } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
 import { hasF16, noDevice } from '../kernels/device.js';
+import { drawnPlan } from './drawn-plan.js';
 import { inNode, ort, readFile } from './ort-webgpu.js';
 
 const bound = 1e-5;
@@ -46,18 +44,6 @@ async function runWith(model: Uint8Array, feeds: Tensors, options: CreateSession
 
 const form: Form = { heads: 2, headDim: 8, self: true, scale: 'query', mask: 'add' };
 
-/** A saved plan of one site, its constants drawn. */
-function savedPlan(model: Uint8Array, plan: string, sizes: Record<string, number>, exactUpTo?: number) {
-  const [site] = inspect(model).sites;
-  const [assigned] = assignPlans([site], () => readPlan('exact'));
-  const constants = Object.fromEntries(
-    Object.entries(sizes).map(([name, size], i) => [name, normal([site.heads * size], 10 + i).data as Float32Array]),
-  );
-  return savePlan([
-    { ...assigned, groups: [{ heads: assigned.groups[0].heads, plan: readPlan(plan) }], constants, exactUpTo },
-  ]);
-}
-
 describe.skipIf(noDevice)('spliced', () => {
   const model = attentionModel(form);
   const hybrid = 'hybrid:window=32,globals=4,sinks=1,codes=3';
@@ -66,8 +52,8 @@ describe.skipIf(noDevice)('spliced', () => {
     exact: { plan: 'exact' },
     'features:m=16': { plan: 'features:m=16' },
     window: { plan: 'window:window=32,globals=3' },
-    hybrid: { saved: savedPlan(model, hybrid, sizes) },
-    'hybrid, exact on short inputs': { saved: savedPlan(model, hybrid, sizes, 200) },
+    hybrid: { saved: drawnPlan(model, hybrid, sizes) },
+    'hybrid, exact on short inputs': { saved: drawnPlan(model, hybrid, sizes, 200) },
     'exact and features by head': { plan: 'exact', rules: [{ layers: 0, heads: [1], plan: 'features:m=16' }] },
   };
 
@@ -113,7 +99,7 @@ describe.skipIf(noDevice)('spliced', () => {
     // Uniforms, and what the runtime reads its output back with, are made and destroyed in each run.
     expect(created - destroyed).toBeLessThanOrEqual(2);
     await session.release();
-  });
+  }, 600_000);
 });
 
 function countBuffers(device: GPUDevice) {
