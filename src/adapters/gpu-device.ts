@@ -67,6 +67,9 @@ export async function workingProviders(
   );
 }
 
+/** The device that sessions of a runtime are opened on, once there was one. */
+export const deviceInUse = (ort: GpuRuntime) => current.get(ort.env);
+
 /** The device of a session that was opened with these providers. */
 export async function sessionDevice(ort: GpuRuntime, providers: Providers): Promise<GPUDevice> {
   const device = providers.map(deviceOf).find((own) => own !== undefined) ?? (await ort.env.webgpu.device);

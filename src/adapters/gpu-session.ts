@@ -9,8 +9,8 @@ import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
 import { concat, encode } from '../onnx/encode.js';
 import { TensorProto_DataType as DataType } from '../onnx/gen/onnx.js';
-import { type Model, openModel } from '../onnx/graph.js';
-import { readTensor } from '../onnx/tensor.js';
+import { allGraphs, type Model, openModel } from '../onnx/graph.js';
+import { inferShapes } from '../onnx/shapes.js';
 import { cutAtKernels, hasKernels, type Segment } from '../rewrite/segments.js';
 import {
   type GpuRuntime,
@@ -146,14 +146,19 @@ function handlerOf(parts: Parts, { model, device, release }: Opened) {
 
 const namesOf = (infos: readonly { readonly name?: string }[]) => infos.map(({ name = '' }) => name);
 
+/** Milliseconds from the loss of a device until a run on it is given up. */
+const grace = 3000;
+
 /** What goes wrong on a device while `work` is done, by its name. @throws PerformersError PF703, PF704 */
 async function watched<T>(device: GPUDevice, work: () => Promise<T>): Promise<T> {
   const before = lossNow(device);
   if (before) throw lostDuringRun(before);
   let off = () => {};
   const lost = new Promise<never>((_, reject) => {
-    off = whenLost(device, (info) => reject(lostDuringRun(info)));
+    // onnxruntime is given time to come back: a session opened while it is still at work would be damaged.
+    off = whenLost(device, (info) => setTimeout(() => reject(lostDuringRun(info)), grace));
   });
+  lost.catch(() => undefined);
   device.pushErrorScope('out-of-memory');
   try {
     const [outcome] = await Promise.race([Promise.allSettled([work()]), lost]);
@@ -177,12 +182,13 @@ function outOfMemory(error: GPUError): PerformersError {
   });
 }
 
-/** Whether onnxruntime would compute in float16. */
-function computesInF16({ graph }: Model): boolean {
-  const half = graph.proto.initializer.some((bytes) => readTensor(bytes).dataType === DataType.FLOAT16);
-  const inputs = graph.proto.input.some(({ type }) => {
-    const value = type?.value;
-    return value?.$case === 'tensorType' && value.value.elemType === DataType.FLOAT16;
-  });
-  return half || inputs;
+/** Whether anything is computed in float16. Weights that are stored so and cast are not: that is done once, on the CPU. */
+function computesInF16(model: Model): boolean {
+  const shapes = inferShapes(model);
+  return allGraphs(model.graph).some((graph) =>
+    graph.nodes.some(
+      (node) =>
+        node.opType !== 'Cast' && node.input.some((value) => shapes(graph, value).elemType === DataType.FLOAT16),
+    ),
+  );
 }

@@ -59,6 +59,19 @@ test('exact-blocked on WebGPU gives the map of the original, on WebGPU and on wa
   expect(patched).not.toEqual(wasm);
 });
 
+test('spliced on WebGPU, the pipeline gives the map of the original, and the report says what was spliced', async () => {
+  const original = await loadSaliency(performers({ device: 'wasm', original: true }), 56);
+  const want = await map(original);
+  const spliced = await loadSaliency(performers({ device: 'webgpu', plan: 'exact', splice: true }), 56);
+  close(await map(spliced), want, 1e-5);
+  const { sites } = performers.report(spliced).model;
+  expect(sites.map(({ placement }) => placement)).toEqual(new Array(12).fill({ as: 'splice', why: 'as asked' }));
+  const other = await loadSaliency(performers({ device: 'webgpu', plan: 'features:m=16', splice: true }), 56);
+  const ruined = await map(other);
+  expectMutantFails(() => close(ruined, want, 1e-5));
+  for (const pipe of [original, spliced, other]) await pipe.dispose();
+});
+
 test('two models of one page keep apart', async () => {
   const before = await loadSaliency({ device: 'wasm' });
   const want = await map(before);

@@ -1,0 +1,2 @@
+/** Spliced sessions again, in Chromium. */
+import '../adapters/splice.test.js';
