@@ -25,8 +25,8 @@ const budget = 271;
 /** The share of heads that stay exact at most. */
 const shares = [0.1, 0.15, 0.2];
 const lengths = [1024, 2048, 4096, 8192];
-/** At which the original was seen to find a code. */
-const hidden = [1681, 3029];
+/** Tokens at which the original was seen to find a code, each with the length after which it is asked. */
+const hidden: Readonly<Record<number, number>> = { 1024: 1681, 2048: 3029 };
 
 export const smollm2: AnswerSuite = {
   title:
@@ -40,9 +40,12 @@ export const smollm2: AnswerSuite = {
       for (const { what, saved } of plans) {
         const patched = join(folder, 'patched.onnx');
         writeFileSync(patched, (await linearize(bytes, { saved })).bytes);
-        for (const length of hidden)
-          add({ what: `${what}; pass codes`, ...(await retrieve(patched, halves.second, length, held)) });
-        for (const length of lengths) add({ what, ...(await generate(patched, halves.second, length, held)) });
+        for (const length of lengths) {
+          add({ what, ...(await generate(patched, halves.second, length, held)) });
+          const further = hidden[length];
+          if (further !== undefined)
+            add({ what: `${what}; pass codes`, ...(await retrieve(patched, halves.second, further, held)) });
+        }
       }
     } finally {
       rmSync(folder, { recursive: true });

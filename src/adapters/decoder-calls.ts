@@ -79,7 +79,8 @@ export function checkLogits(feeds: Tensors, { logits }: Tensors): void {
   }
 }
 
-const isPast = (name: string) => /^past/.test(name);
+/** Of the decoder's own tokens. */
+const isPast = (name: string) => /^past/.test(name) && !name.includes('encoder');
 
 /** As rewrite/state-interface.ts declares it: keys of no width, under this name. */
 function isCarrier({ type }: ValueInfoProto): boolean {
@@ -90,7 +91,7 @@ function isCarrier({ type }: ValueInfoProto): boolean {
 function checkCaches(feeds: Tensors, ids: OrtTensor, { carriers }: DecoderFacts): void {
   const [rows] = ids.dims;
   for (const [name, { dims }] of Object.entries(feeds)) {
-    if (!isPast(name) || dims.length !== 4 || name.includes('encoder')) continue;
+    if (!isPast(name) || dims.length !== 4) continue;
     const [held, , tokens, width] = dims;
     const isKey = /key$/.test(name);
     if (tokens > 0 && isKey && carriers.includes(name) !== (width === 0)) {
@@ -104,7 +105,8 @@ function checkCaches(feeds: Tensors, ids: OrtTensor, { carriers }: DecoderFacts)
         },
       );
     }
-    if (tokens > 0 && held !== rows) {
+    // Decoders that keep keys may have several rows of tokens to one of the cache: codebooks of sound.
+    if (carriers.length > 0 && tokens > 0 && held !== rows) {
       throw new PerformersError('PF306', `the cache is of ${held} rows, and there are ${rows} of new tokens`, {
         at: `${name} [${dims.join(',')}], input_ids [${ids.dims.join(',')}]`,
         mend: 'go on with the rows that the cache was made of, or begin anew without past_key_values',

@@ -81,10 +81,8 @@ function defaultLengths(positions = Number.POSITIVE_INFINITY): number[] {
 
 async function tokensOf(tokenizer: Tokenizer, data: readonly string[]): Promise<number[]> {
   const files = (await Promise.all(data.map(listData))).flat();
-  const ids: number[] = [];
-  for (const file of files)
-    ids.push(...tokenizer.encode(new TextDecoder().decode(await readBytes(file)), { add_special_tokens: false }));
-  return ids;
+  const texts = await Promise.all(files.map(async (file) => new TextDecoder().decode(await readBytes(file))));
+  return texts.flatMap((text): number[] => tokenizer.encode(text, { add_special_tokens: false }));
 }
 
 const said = (code: string) => `\n\nThe secret pass code is ${code}. Remember it.\n\n`;
