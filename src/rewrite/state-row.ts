@@ -90,15 +90,16 @@ export interface SharedState {
   readonly prefix: string;
 }
 
-/** The mark is below 2²⁰, which two halves hold, and differs from plan to plan (FNV-1a). */
+/** The mark differs from plan to plan (FNV-1a), and is below 2²⁴, or 2²⁰ where two halves hold it. */
 export function sharedState(plans: readonly Pick<SitePlan, 'site' | 'groups'>[], prefix: string): SharedState {
-  const text = plans
-    .map(({ site, groups }) => [site.operands.cache?.past.key, ...groups.map(formatGroup)].join('; '))
-    .sort()
-    .join('; ');
+  // Branches may call their values what they like, and have them in any order.
+  const nameOf = ({ subgraph, output, operands }: Site) => (subgraph ? operands.cache?.past.key : output);
+  const layers = plans.map(({ site, groups }) => [nameOf(site), ...groups.map(formatGroup)].join('; '));
+  const text = (plans.some(({ site }) => site.subgraph) ? layers.sort() : layers).join('; ');
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0;
-  return { mark: 1 + (hash % 0xffffe), streams: new Map(), once: madeOnce(), prefix };
+  const most = plans.some(({ site }) => site.operands.elemType === float16) ? 0xffffe : 0xfffffe;
+  return { mark: 1 + (hash % most), streams: new Map(), once: madeOnce(), prefix };
 }
 
 export interface Before {
@@ -194,8 +195,7 @@ function splitInto(build: Builder, value: string, sizes: readonly number[]): str
 
 /** 1 [B,1]; where a state that is not empty bears another mark, onnxruntime stops at this Gather. */
 function checked(build: Builder, { marked, mark, tokens }: { marked: string; mark: number; tokens: string }): string {
-  const apart = build.op('Abs', [build.op('Sub', [marked, build.float([mark], [])])]);
-  const ours = build.op('Less', [apart, build.float([0.5], [])]);
+  const ours = build.op('Equal', [build.op('Sub', [marked, build.float([mark], [])]), build.float([0], [])]);
   const first = build.op('Equal', [tokens, build.int64([0])]);
   const index = build.op('Where', [build.op('Or', [ours, first]), build.int64([0]), build.int64([foreignState])]);
   return build.op('Gather', [build.int64([1]), index], { axis: 0 });

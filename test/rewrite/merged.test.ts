@@ -151,6 +151,19 @@ describe('branches that share a cache', () => {
   });
 });
 
+it('cross-attention by features is the same in both branches, and its cache stays what it was', async () => {
+  const bytes = read('bart-decoder-merged.optimum-eager');
+  const layers = sitesOf(bytes).flatMap(({ kind }, layer) => (kind === 'cross' ? [layer] : []));
+  expect(layers).toHaveLength(4);
+  const { bytes: patched } = await linearize(bytes, { plan: wide, rules: [{ layers, plan: 'features:m=64' }] });
+  const { logits: want } = await logits(patched, [32]);
+  close((await logits(patched, [17, 18, 20, 32])).logits, Float64Array.from(want), 1e-5);
+  const one = { layers: layers.slice(0, 2), plan: 'features:m=64' };
+  const { bytes: half } = await linearize(bytes, { plan: wide, rules: [one] });
+  const { logits: other } = await logits(half, [17, 18, 20, 32]);
+  expectMutantFails(() => close(other, Float64Array.from(want), 1e-5));
+});
+
 it('a relative bias stays exact, and is said', async () => {
   const bytes = read('t5-decoder-merged.optimum-eager');
   const { bytes: patched, report } = await linearize(bytes, { plan: wide });
