@@ -1,5 +1,6 @@
-import type { Adapter, Machine } from '../../src/bench/result.js';
+import type { Machine } from '../../src/bench/result.js';
 import type { BenchBackend } from '../../src/bench/run.js';
+import { describeAdapter } from './adapter.js';
 
 /** What this browser offers; threads only where the page is cross-origin isolated. */
 export async function findBackends(): Promise<BenchBackend[]> {
@@ -17,16 +18,6 @@ export async function findBackends(): Promise<BenchBackend[]> {
     found.push({ name: 'webgpu', what, threads: 1, memory: held, adapter, forms: ['model', 'kernels'] });
   }
   return found;
-}
-
-export async function describeAdapter(): Promise<Adapter | undefined> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) return undefined;
-  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-  const text = [description, device].filter(Boolean).join(' ');
-  const software =
-    isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render|warp/i.test(`${architecture} ${text}`);
-  return { vendor, architecture, description: text || architecture, software };
 }
 
 /** A browser says little of its machine, and what it says is what a result can be shared with. */

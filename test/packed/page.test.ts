@@ -1,8 +1,7 @@
 /** A page bundled by vite around the built package, in Chromium: @huggingface/transformers 4.3.1 and 3.8.1 on wasm. */
-import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { extname, join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page as Tab } from 'playwright-core';
 import { build } from 'vite';
@@ -11,6 +10,7 @@ import { findChromium } from '../../scripts/chromium.js';
 import { close, expectMutantFails } from '../close.js';
 import { modelFile, noModels } from '../shared.js';
 import type { Answer } from './page/run.js';
+import { type Served, serve } from './serve.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const v3 = join(root, 'node_modules/transformers-v3/node_modules/onnxruntime-web/dist');
@@ -27,14 +27,6 @@ const versions = [
     ],
   },
 ];
-const mime: Record<string, string> = {
-  '.html': 'text/html',
-  '.js': 'text/javascript',
-  '.mjs': 'text/javascript',
-  '.wasm': 'application/wasm',
-  '.json': 'application/json',
-  '.png': 'image/png',
-};
 let browser: Browser;
 
 beforeAll(async () => {
@@ -46,7 +38,7 @@ afterAll(() => browser.close());
 describe.each(versions)('a page with transformers.js $name', ({ entry, ort, alias }) => {
   const outDir = mkdtempSync(join(tmpdir(), 'performers-page-'));
   const requests: string[] = [];
-  let server: Server;
+  let server: Served;
   let tab: Tab;
 
   beforeAll(async () => {
@@ -59,18 +51,15 @@ describe.each(versions)('a page with transformers.js $name', ({ entry, ort, alia
       resolve: { alias: [{ find: /^.*\/src\/adapters\/transformers\.js$/, replacement: entryPoint }, ...alias] },
       build: { outDir, emptyOutDir: true, rollupOptions: { input: join(root, `test/packed/page/${entry}.html`) } },
     });
-    server = serve({
+    server = await serve({
       '/ort/': ort,
       '/models/vit-s14-saliency/': join(root, 'models/vit-s14-saliency'),
       ...(noModels ? {} : { '/models/all-MiniLM-L6-v2/': modelFile('all-MiniLM-L6-v2') }),
       '/': outDir,
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    const port = typeof address === 'object' && address ? address.port : 0;
     tab = await browser.newPage();
     tab.on('request', (request) => requests.push(request.url()));
-    await tab.goto(`http://127.0.0.1:${port}/${entry}.html`);
+    await tab.goto(`${server.origin}/${entry}.html`);
     await tab.waitForFunction(() => 'page' in window);
   });
 
@@ -113,23 +102,3 @@ describe.each(versions)('a page with transformers.js $name', ({ entry, ort, alia
     expect([...hosts]).toEqual(['127.0.0.1']);
   });
 });
-
-/** Serves folders by the prefix of the path, the first that fits, with the headers that wasm threads need. */
-function serve(folders: Record<string, string>): Server {
-  return createServer((request, response) => {
-    const path = normalize(decodeURIComponent((request.url ?? '/').split('?')[0] ?? '/'));
-    const [prefix, folder] = Object.entries(folders).find(([prefix]) => path.startsWith(prefix)) ?? ['', ''];
-    const file = join(folder, path.slice(prefix.length));
-    if (!folder || !existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, {
-      'content-type': mime[extname(file)] ?? 'application/octet-stream',
-      'content-length': statSync(file).size,
-      'cross-origin-opener-policy': 'same-origin',
-      'cross-origin-embedder-policy': 'require-corp',
-    });
-    createReadStream(file).pipe(response);
-  });
-}
