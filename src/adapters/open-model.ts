@@ -1,7 +1,7 @@
 /** A model on its way into a session: what createSession() and the backend of transformers.js share. */
 import { PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
-import type { PlaceKernels } from '../rewrite/place-kernels.js';
+import { type ChoosePlacement, placeKernels } from '../rewrite/place-kernels.js';
 import { adapterClass, isGpuRuntime, usesGpu } from './gpu-device.js';
 import { type ModelSource, withWeights } from './model-file.js';
 import type { OnnxRuntime, OrtSession, SessionOptions } from './ort.js';
@@ -41,17 +41,17 @@ export async function openLinearized(
   { splice, spliceTable, tokens, fallback, ...options }: OpenOptions,
 ): Promise<{ session: OrtSession; report: SessionReport }> {
   checkOptions(ort, sessionOptions, { splice, fallback });
-  const open = async (given: SessionOptions, place?: PlaceKernels) => {
+  const open = async (given: SessionOptions, choose?: ChoosePlacement) => {
     const complete = await withWeights(ort, source, given);
     const { bytes, report } = await linearize(source.bytes, {
       file: source.file,
       createSession: sessionFactory(ort, complete),
       ...options,
-      place,
+      place: choose && placeKernels(choose),
     });
     return { session: await createOrtSession(ort, bytes, complete, source.path), report };
   };
-  const placing = async (): Promise<PlaceKernels | undefined> => {
+  const placing = async (): Promise<ChoosePlacement | undefined> => {
     if (splice === 'auto') return planSplices({ table: spliceTable, device: await adapterClass(), tokens });
     return splice ? () => ({ as: 'splice', why: 'as asked' }) : undefined;
   };

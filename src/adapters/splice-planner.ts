@@ -3,7 +3,7 @@
  * and costs a cut: what that comes to is the device's, so that nothing is guessed where nobody has measured (measure-splice.ts).
  */
 import { PerformersError } from '../errors.js';
-import type { PlaceKernels } from '../rewrite/place-kernels.js';
+import type { ChoosePlacement } from '../rewrite/place-kernels.js';
 import { formatPlan, type SitePlan } from '../rewrite/plan.js';
 
 export interface SpliceTable {
@@ -35,7 +35,7 @@ export interface Circumstances {
 }
 
 /** @throws PerformersError PF202 for a table that is none */
-export function planSplices({ table, device, tokens }: Circumstances): PlaceKernels {
+export function planSplices({ table, device, tokens }: Circumstances): ChoosePlacement {
   if (table) checkTable(table);
   return (plan) => {
     const inGraph = (why: string) => ({ as: 'in-graph', why }) as const;

@@ -18,7 +18,7 @@ const table: SpliceTable = {
 };
 const { sites } = inspect(attentionModel({ heads: 12, headDim: 64, self: true }));
 const choose = (plan: string, circumstances: Parameters<typeof planSplices>[0]) =>
-  planSplices(circumstances)(assignPlans(sites, () => readPlan(plan))[0], 0);
+  planSplices(circumstances)(assignPlans(sites, () => readPlan(plan))[0]);
 
 it('splices what was measured to be faster so at the nearest size, and says by how much', () => {
   expect(choose('exact', { table, device, tokens: 700 })).toEqual({
