@@ -12,7 +12,7 @@ export {
 export { compare, compareOutputs, correlation, type OutputError } from './metrics.js';
 export { lowerings } from './rewrite/lower/registry.js';
 export type { PlaceKernels, Placement } from './rewrite/place-kernels.js';
-export type { LayerRule, PlanInput, SitePlan } from './rewrite/plan.js';
+export type { LayerRule, PlanInput } from './rewrite/plan.js';
 export type { SavedPlan } from './rewrite/saved-plan.js';
 export type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
 export type { Feeds, Session, SessionFactory, TensorLike } from './session.js';

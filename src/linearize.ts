@@ -6,7 +6,7 @@ import { type Model, openModel } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
 import { checkCorrections, scopeOf, type TouchedParameter, touchedParameters } from './rewrite/correction.js';
 import { findAttention } from './rewrite/find.js';
-import { type PlaceKernels, type Placement, placeKernels } from './rewrite/place-kernels.js';
+import type { Placement, PlaceSites } from './rewrite/place-kernels.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
 import { applySavedPlan, type SavedPlan } from './rewrite/saved-plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
@@ -22,10 +22,10 @@ export interface LinearizeOptions extends AutoOptions {
   /** Name used in errors and in the report. Default 'model'. */
   readonly file?: string;
   /**
-   * Leaves attention that it places as 'splice' to kernels on WebGPU, as nodes that onnxruntime does not have: the sessions of
-   * performers.js/onnxruntime and performers.js/transformers run them (option `splice` there). Default: none.
+   * Leaves attention to kernels on WebGPU, as nodes that onnxruntime does not have. `splice` of performers.js/onnxruntime and
+   * performers.js/transformers sets it, and their sessions run such models. Default: none.
    */
-  readonly place?: PlaceKernels;
+  readonly place?: PlaceSites;
 }
 
 export interface SiteReport extends Omit<Site, 'operands'> {
@@ -88,9 +88,7 @@ export async function linearizeChunks(
   const model = openModel(decode(bytes, file));
   const findings = findAttention(model);
   const chosen = await plansFor(model, findings.sites, { ...options, given });
-  const { plans, placements } = options.place
-    ? placeKernels(model, chosen, options.place)
-    : { plans: chosen, placements: [] };
+  const { plans, placements } = options.place?.(model, chosen) ?? { plans: chosen, placements: [] };
   const exactPlan = given && !options.saved && beyondProof.has(given.name) ? given : undefined;
   const refused = exactPlan ? findings.refusals.flatMap(({ site }) => site ?? []) : [];
   const exactly = exactPlan ? assignPlans(refused, () => exactPlan) : [];

@@ -114,6 +114,12 @@ function deviceOf(provider: Provider): GPUDevice | undefined {
   return typeof provider === 'object' && 'device' in provider ? (provider.device as GPUDevice) : undefined;
 }
 
+/** The class of the adapter at hand, by which measurements are told apart. @throws PerformersError PF701 */
+export async function adapterClass(): Promise<string> {
+  const { vendor, architecture, description } = (await requestAdapter()).info;
+  return [vendor, architecture].filter(Boolean).join(' ') || description || 'unknown';
+}
+
 async function requestAdapter(): Promise<GPUAdapter> {
   const gpu = typeof navigator === 'undefined' ? undefined : navigator.gpu;
   const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });

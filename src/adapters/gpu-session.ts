@@ -167,7 +167,8 @@ async function watched<T>(device: GPUDevice, work: () => Promise<T>): Promise<T>
     if (outcome.status === 'rejected') throw outcome.reason;
     return outcome.value;
   } catch (cause) {
-    const info = cause instanceof PerformersError ? undefined : await lossOf(device);
+    // Whatever a run on a lost device fails with, that is the reason.
+    const info = lossNow(device) ?? (cause instanceof PerformersError ? undefined : await lossOf(device));
     throw info ? lostDuringRun(info, cause) : cause;
   } finally {
     off();

@@ -3,9 +3,11 @@ import { type OpenOptions, openLinearized, type SessionReport } from './open-mod
 import type { OnnxRuntime, SessionOptions } from './ort.js';
 import { checkRuntime } from './ort-session.js';
 
+export { type MeasureSpliceOptions, measureSplice } from './measure-splice.js';
 export type { SessionReport, SpliceOptions } from './open-model.js';
 export type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
 export { sessionFactory } from './ort-session.js';
+export type { SpliceRow, SpliceTable } from './splice-planner.js';
 
 export interface CreateSessionOptions extends OpenOptions {
   /** Passed on to `InferenceSession.create`. */

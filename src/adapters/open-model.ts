@@ -1,19 +1,25 @@
 /** A model on its way into a session: what createSession() and the backend of transformers.js share. */
 import { PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
-import type { PlaceKernels } from '../rewrite/place-kernels.js';
+import { type ChoosePlacement, placeKernels } from '../rewrite/place-kernels.js';
 import { type DecoderFacts, decoderOptions, readDecoder } from './decoder-calls.js';
-import { isGpuRuntime, usesGpu } from './gpu-device.js';
+import { adapterClass, isGpuRuntime, usesGpu } from './gpu-device.js';
 import { type ModelSource, withWeights } from './model-file.js';
 import type { OnnxRuntime, OrtSession, SessionOptions } from './ort.js';
 import { createOrtSession, sessionFactory } from './ort-session.js';
+import { planSplices, type SpliceTable } from './splice-planner.js';
 
 export interface SpliceOptions {
   /**
    * Runs attention by kernels of its own between segments of the graph, on onnxruntime's device and buffers. Needs the execution provider
-   * 'webgpu' of onnxruntime-web. Sites that no kernel serves stay in the graph; the report says which, and why. Default: false.
+   * 'webgpu' of onnxruntime-web. Sites that no kernel serves stay in the graph; the report says which, and why. 'auto' splices those that
+   * `spliceTable` says to be faster so, on this device and at about `tokens` tokens, and none where nothing was measured. Default: false.
    */
-  readonly splice?: boolean;
+  readonly splice?: boolean | 'auto';
+  /** What measureSplice() returned. */
+  readonly spliceTable?: SpliceTable;
+  /** How long inputs will be, for 'auto'. */
+  readonly tokens?: number;
   /**
    * 'wasm': where there is no adapter, or the device lacks what the model needs or is lost while the session is opened, it is opened
    * on wasm instead, all in the graph, and the report says so. Default: none, an error.
@@ -40,23 +46,27 @@ export async function openLinearized(
   ort: OnnxRuntime,
   source: ModelSource,
   sessionOptions: SessionOptions,
-  { splice, fallback, ...options }: OpenOptions,
+  { splice, spliceTable, tokens, fallback, ...options }: OpenOptions,
 ): Promise<Opened> {
   checkOptions(ort, sessionOptions, { splice, fallback });
-  const open = async (given: SessionOptions, place?: PlaceKernels) => {
+  const open = async (given: SessionOptions, choose?: ChoosePlacement) => {
     const complete = await withWeights(ort, source, given);
     const { bytes, report } = await linearize(source.bytes, {
       file: source.file,
       createSession: sessionFactory(ort, complete),
       ...options,
-      place,
+      place: choose && placeKernels(choose),
     });
     const decoder = await readDecoder(source, bytes);
     const session = await createOrtSession(ort, bytes, decoderOptions(complete, decoder), source.path);
     return { session, report, decoder };
   };
+  const placing = async (): Promise<ChoosePlacement | undefined> => {
+    if (splice === 'auto') return planSplices({ table: spliceTable, device: await adapterClass(), tokens });
+    return splice ? () => ({ as: 'splice', why: 'as asked' }) : undefined;
+  };
   try {
-    return await open(sessionOptions, splice ? () => ({ as: 'splice', why: 'as asked' }) : undefined);
+    return await open(sessionOptions, await placing());
   } catch (why) {
     if (fallback === undefined || !ofTheGpu(why)) throw why;
     const { preferredOutputLocation: _, ...elsewhere } = sessionOptions;

@@ -18,19 +18,14 @@ import { codebook } from './lower/hybrid.js';
 import { type Constants, numberOption, type Options } from './lower/lowering.js';
 import type { LoweringName } from './lower/registry.js';
 import { queryBlock } from './lower/window.js';
-import type { HeadGroup, SitePlan } from './plan.js';
+import type { SitePlan, SpliceHeads } from './plan.js';
 import { maskedBelow } from './prove/cases.js';
 import type { Site } from './site.js';
 
 export const kernelDomain = 'performers';
 
 /** The node of one group of heads; returns the context [B,H,N,E]. */
-export function kernelNode(
-  build: Builder,
-  { site, exactUpTo }: SitePlan,
-  { heads, plan }: HeadGroup,
-  constants: Constants,
-): string {
+export const kernelNode: SpliceHeads = (build, { site, exactUpTo }, { heads, plan }, constants) => {
   const form = forms[plan.name];
   if (!form) throw new TypeError(`no kernel serves the plan ${plan.name}`);
   const {
@@ -52,7 +47,7 @@ export function kernelNode(
   );
   // The model's outputs are onnxruntime's to give; where this is none, it takes the node out.
   return build.op('Identity', [context]);
-}
+};
 
 /** Why no kernel serves a plan at its site, or undefined where one does. All groups of a site are served, or none. */
 export function beyondKernels({ site, groups }: Pick<SitePlan, 'site' | 'groups'>): string | undefined {

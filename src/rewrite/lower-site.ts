@@ -6,7 +6,6 @@ import type { Builder } from '../onnx/build.js';
 import type { NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
 import { bindInputs, restoreLayout } from './bind.js';
-import { kernelNode } from './kernel-nodes.js';
 import { lengthCarrier, lowerWithState } from './key-state.js';
 import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
@@ -48,7 +47,7 @@ function lowerGroups(sitePlan: SitePlan, build: Builder, shared: SharedState): s
   const contexts = keepsState(sitePlan)
     ? lowerWithState(build, sitePlan, { constantsOf, shared })
     : groups.map((group) => {
-        if (spliced) return kernelNode(build, sitePlan, group, constantsOf(group));
+        if (spliced) return spliced(build, sitePlan, group, constantsOf(group));
         const lowering: Lowering = lowerings[group.plan.name];
         return lowering.lower(build, bindInputs(build, site, group.heads), group.plan.options, constantsOf(group));
       });

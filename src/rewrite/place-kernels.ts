@@ -1,7 +1,7 @@
 /** Which sites are left to kernels: those that a kernel serves and the caller chooses, in a graph that can be cut there. */
 import { type Model, openModel } from '../onnx/graph.js';
 import { applyPlans } from './apply.js';
-import { beyondKernels } from './kernel-nodes.js';
+import { beyondKernels, kernelNode } from './kernel-nodes.js';
 import type { SitePlan } from './plan.js';
 import { cutAtKernels } from './segments.js';
 
@@ -11,26 +11,26 @@ export interface Placement {
   readonly why: string;
 }
 
-/** The caller's choice for a site that kernels serve. */
-export type PlaceKernels = (plan: SitePlan, layer: number) => Placement;
-
-/** The plans with `spliced` set where kernels compute, and the placement of each. */
-export function placeKernels(
+/** The plans, those of sites that kernels compute being `spliced`, and the placement of each. */
+export type PlaceSites = (
   model: Model,
   plans: readonly SitePlan[],
-  choose: PlaceKernels,
-): { plans: readonly SitePlan[]; placements: readonly Placement[] } {
-  const inGraph = (why: string): Placement => ({ as: 'in-graph', why });
-  const placements = plans.map((plan, layer) => {
-    const reason = beyondKernels(plan);
-    return reason ? inGraph(reason) : choose(plan, layer);
-  });
-  const spliced = plans.map((plan, layer) => (placements[layer].as === 'splice' ? { ...plan, spliced: true } : plan));
-  if (spliced.every((plan) => !plan.spliced)) return { plans, placements };
-  const cut = cutAtKernels(openModel(applyPlans(model, spliced).proto));
-  if (!('uncut' in cut)) return { plans: spliced, placements };
-  return {
-    plans,
-    placements: placements.map((placement) => (placement.as === 'splice' ? inGraph(cut.uncut) : placement)),
+) => { readonly plans: readonly SitePlan[]; readonly placements: readonly Placement[] };
+
+/** The caller's choice for a site that kernels serve. */
+export type ChoosePlacement = (plan: SitePlan) => Placement;
+
+export function placeKernels(choose: ChoosePlacement): PlaceSites {
+  return (model, plans) => {
+    const inGraph = (why: string): Placement => ({ as: 'in-graph', why });
+    const placements = plans.map((plan) => {
+      const reason = beyondKernels(plan);
+      return reason ? inGraph(reason) : choose(plan);
+    });
+    if (placements.every(({ as }) => as === 'in-graph')) return { plans, placements };
+    const spliced = plans.map((plan, i) => (placements[i].as === 'splice' ? { ...plan, spliced: kernelNode } : plan));
+    const cut = cutAtKernels(openModel(applyPlans(model, spliced).proto));
+    if (!('uncut' in cut)) return { plans: spliced, placements };
+    return { plans, placements: placements.map((one) => (one.as === 'splice' ? inGraph(cut.uncut) : one)) };
   };
 }

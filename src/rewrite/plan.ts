@@ -1,6 +1,7 @@
 import { nearest, PerformersError } from '../errors.js';
+import type { Builder } from '../onnx/build.js';
 import { besideEach } from './branches.js';
-import type { Lowering } from './lower/lowering.js';
+import type { Constants, Lowering } from './lower/lowering.js';
 import { type LoweringName, lowerings as registry } from './lower/registry.js';
 import { isStreamLowering } from './lower/stream-attention.js';
 import type { Site } from './site.js';
@@ -51,9 +52,12 @@ export interface SitePlan {
   readonly corrections?: readonly Correction[];
   /** Inputs of this many tokens or fewer are attended exactly: linear plans cost more there, and err for nothing. */
   readonly exactUpTo?: number;
-  /** Kernels compute the attention, not the graph (kernel-nodes.ts). */
-  readonly spliced?: boolean;
+  /** Makes the node of a group of heads that kernels compute, not the graph. The core carries kernel-nodes.ts only where it is given. */
+  readonly spliced?: SpliceHeads;
 }
+
+/** @returns the context [B,H,N,E] */
+export type SpliceHeads = (build: Builder, plan: SitePlan, group: HeadGroup, constants: Constants) => string;
 
 /**
  * Which plan goes where. `layers` are indices into the sites in graph order; later rules win over earlier ones.

@@ -1,7 +1,7 @@
 /** Sessions that run kernels between the segments of a graph, against the same plan in the graph; and their trouble. In Node and in Chromium. */
 import { describe, expect, it } from 'vitest';
 import { deviceInUse } from '../../src/adapters/gpu-device.js';
-import { type CreateSessionOptions, createSession } from '../../src/adapters/onnxruntime.js';
+import { type CreateSessionOptions, createSession, measureSplice } from '../../src/adapters/onnxruntime.js';
 import { gaussians } from '../../src/features/rng.js';
 import { attentionModel, type Form } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
@@ -84,7 +84,7 @@ describe.skipIf(noDevice)('spliced', () => {
     const got = await runWith(bytes, feeds, { plan: 'exact', splice: true, sessionOptions: onGpu });
     expect(got.placements).toEqual(new Array(12).fill('splice'));
     close(got.data, want.data, bound);
-  });
+  }, 600_000);
 
   it('keeps no buffer of a run', async () => {
     const { session } = await createSession(ort, model, { plan: 'features:m=16', splice: true, sessionOptions: onGpu });
@@ -123,6 +123,24 @@ function countBuffers(device: GPUDevice) {
     },
   };
 }
+
+describe.skipIf(noDevice)('the planner', () => {
+  it('takes what measureSplice() measured on this device, and says so', async () => {
+    const sizes = { heads: 2, headDim: 8, tokens: [16], runs: 1 };
+    const table = await measureSplice(ort, { ...sizes, plans: ['exact'] });
+    expect(table.rows).toEqual([
+      { plan: 'exact', heads: 2, headDim: 8, tokens: 16, inGraph: expect.any(Number), spliced: expect.any(Number) },
+    ]);
+    const options = { plan: 'exact', splice: 'auto', spliceTable: table, sessionOptions: onGpu } as const;
+    const { session, report } = await createSession(ort, attentionModel(form), { ...options, tokens: 16 });
+    const [{ inGraph, spliced }] = table.rows;
+    expect(report.sites[0].placement).toEqual({
+      as: spliced < inGraph ? 'splice' : 'in-graph',
+      why: expect.stringMatching(/^measured on .* at 16 tokens, 2 × 8: /),
+    });
+    await session.release();
+  });
+});
 
 describe.skipIf(noDevice)('trouble with the device', () => {
   const model = attentionModel(form);

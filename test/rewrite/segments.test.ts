@@ -10,6 +10,7 @@ import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { readTensor } from '../../src/onnx/tensor.js';
+import { placeKernels } from '../../src/rewrite/place-kernels.js';
 import { cutAtKernels, type KernelCall, type Segmented } from '../../src/rewrite/segments.js';
 import { attentionModel } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
@@ -29,7 +30,7 @@ interface Saved {
   readonly data: (number | string)[];
 }
 const cases = manifestOf<Case>().filter(({ dtype, externalData }) => dtype === 'float32' && !externalData);
-const splice = () => ({ as: 'splice', why: 'as asked' }) as const;
+const splice = placeKernels(() => ({ as: 'splice', why: 'as asked' }));
 
 async function cut(bytes: Uint8Array): Promise<Segmented> {
   const segmented = cutAtKernels(openModel(decode(bytes)));
