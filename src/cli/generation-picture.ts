@@ -14,11 +14,10 @@ export function drawGeneration({ lengths, positions }: Generation): string {
     plots.push(
       drawByLength('Milliseconds a token', lengths, (row) => row.msPerToken),
       drawByLength('Prompt tokens a second', lengths, (row) => row.promptTokensPerSecond),
-      drawByLength('MB between calls', lengths, ({ bytes }) => ({
-        original: bytes.original / 1e6,
-        patched: bytes.patched / 1e6,
-      })),
     );
+    // Models without a cache have nothing between calls.
+    const MB = ({ bytes }: LengthRow) => ({ original: bytes.original / 1e6, patched: bytes.patched / 1e6 });
+    if (lengths.some(({ bytes }) => bytes.original > 0)) plots.push(drawByLength('MB between calls', lengths, MB));
   }
   return plots.join('\n');
 }
@@ -59,7 +58,13 @@ function drawByLength(name: string, lengths: readonly LengthRow[], of: (row: Len
     marginBottom: 40,
     marginRight: 64,
     ariaLabel: `${name} by tokens of the text`,
-    x: { label: 'tokens of the text →', type: 'log', base: 2, grid: true, tickFormat: (tokens: number) => `${tokens}` },
+    x: {
+      label: 'tokens of the text →',
+      type: 'log',
+      grid: true,
+      ticks: lengths.map(({ length }) => length),
+      tickFormat: String,
+    },
     y: { label: null, grid: true, zero: true, nice: true },
     color: { domain: Object.keys(colours), range: Object.values(colours) },
     marks: [
