@@ -84,13 +84,18 @@ test('a model with a state tells what it tells in transformers.js 4; another one
   writeFileSync(join(scratch, 'tell.mjs'), storyteller);
   const story = 'performer-stories';
   const models = fileURLToPath(new URL('../../models/', import.meta.url));
+  for (const kind of ['state', 'softmax']) {
+    const folder = join(scratch, kind, story);
+    cpSync(join(models, story), folder, { recursive: true });
+    withOldTokenizer(folder);
+  }
   // The same weights under softmax, which they were not trained for.
   const softmax = join(scratch, 'softmax', story);
-  cpSync(join(models, story), softmax, { recursive: true });
   const file = join(softmax, 'onnx/model.onnx');
   const report = JSON.parse(readFileSync(join(softmax, 'onnx/model.performers.json'), 'utf8'));
   writeFileSync(file, restore(new Uint8Array(readFileSync(file)), report));
-  const [state, other] = JSON.parse(run(process.execPath, 'tell.mjs', story, models, dirname(softmax))) as string[];
+  const folders = ['state', 'softmax'].map((kind) => join(scratch, kind));
+  const [state, other] = JSON.parse(run(process.execPath, 'tell.mjs', story, ...folders)) as string[];
   Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: models });
   const generate = await pipeline('text-generation', story, { dtype: 'fp32', device: 'cpu' });
   const want = [await generate(opening, { max_new_tokens: 90, do_sample: false })].flat(2)[0];
@@ -98,6 +103,23 @@ test('a model with a state tells what it tells in transformers.js 4; another one
   expect(state.length).toBeGreaterThan(200);
   expect(other).not.toBe(state);
 });
+
+/** A tokenizer as files had it then: pairs of a merge in one string, and the longest text said. */
+function withOldTokenizer(folder: string): void {
+  const edit = (name: string, change: (content: Content) => object) => {
+    const file = join(folder, name);
+    writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(file, 'utf8')) as Content)));
+  };
+  edit('tokenizer.json', ({ model, ...rest }) => ({
+    ...rest,
+    model: { ...model, merges: model?.merges.map((pair) => pair.join(' ')) },
+  }));
+  edit('tokenizer_config.json', (content) => ({ ...content, model_max_length: 2048 }));
+}
+
+interface Content {
+  readonly model?: { readonly merges: readonly (readonly string[])[] };
+}
 
 /** The last line of what a program prints. */
 function run(command: string, ...args: string[]): string {
