@@ -57,7 +57,7 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     for (const [node, nodes] of lengthReaders(graph, instead, build.body())) lowered.set(node, nodes);
   const changes: GraphChange[] = [];
   const read = valuesRead([...lowered.values()].flat());
-  const rewritten = rewriteGraph(model.graph, { lowered, read, changes, states, prefix });
+  const rewritten = rewriteGraph(model.graph, { lowered, read, changes, states: byGraph(states), prefix });
   const graph = states.length > 0 ? withStates(rewritten, states, prefix) : rewritten;
   const { irVersion = 0n } = model.proto;
   const proto = {
@@ -140,11 +140,11 @@ function withStates(graph: GraphProto, states: readonly Site[], prefix: string):
 /** @throws PerformersError PF206 where a branch would be handed a state that it does not keep itself */
 function checkBranches(plans: readonly SitePlan[]): void {
   const beside = besideEach(plans.map(({ site }) => site));
+  const bySite = new Map(plans.map((plan) => [plan.site, plan]));
   for (const plan of plans) {
     const { cache } = plan.site.operands;
     if (!plan.site.subgraph || !cache || !keepsState(plan)) continue;
-    const sites = beside(plan.site);
-    const others = plans.filter(({ site }) => sites.includes(site));
+    const others = beside(plan.site).flatMap((site) => bySite.get(site) ?? []);
     const agree = (other: SitePlan) => sameGroups(plan, other) && sameConstants(plan.constants, other.constants);
     if (others.length > 0 && others.every(agree)) continue;
     throw new PerformersError('PF206', `${cache.past.value} would hold a state that only one branch keeps`, {
@@ -193,14 +193,24 @@ interface Work {
   /** Every value the new nodes read. */
   readonly read: ReadonlySet<string>;
   readonly changes: GraphChange[];
-  /** Sites that keep a state. */
-  readonly states: readonly Site[];
+  /** Sites that keep a state, by the path of their graph. */
+  readonly states: ReadonlyMap<string, readonly Site[]>;
   readonly prefix: string;
+}
+
+function byGraph(sites: readonly Site[]): Map<string, Site[]> {
+  const found = new Map<string, Site[]>();
+  for (const site of sites) {
+    const beside = found.get(site.subgraph);
+    if (beside) beside.push(site);
+    else found.set(site.subgraph, [site]);
+  }
+  return found;
 }
 
 function rewriteGraph(graph: Graph, work: Work): GraphProto {
   const replaced = graph.nodes.filter((node) => work.lowered.has(node));
-  const branch = graph.outer ? work.states.filter(({ subgraph }) => subgraph === graph.path) : [];
+  const branch = graph.outer ? (work.states.get(graph.path) ?? []) : [];
   const withdrawn = branch.flatMap(({ operands: { cache } }) => (cache ? [cache.given.key, cache.given.value] : []));
   const dead = deadAfter(graph, { replaced, withdrawn, kept: work.read });
   const nodes: NodeProto[] = [];

@@ -20,7 +20,9 @@ export function besideEach(sites: readonly Site[]): (site: Site) => readonly Sit
     cache && JSON.stringify([cache.past, cache.present, elemType, heads, kvHeads, headDim, valueDim]);
   for (const site of sites) {
     const key = keyOf(site);
-    if (key) byCache.set(key, [...(byCache.get(key) ?? []), site]);
+    const sharing = key === undefined ? undefined : byCache.get(key);
+    if (sharing) sharing.push(site);
+    else if (key !== undefined) byCache.set(key, [site]);
   }
   return (site) => {
     const sharing = byCache.get(keyOf(site) ?? '') ?? [];

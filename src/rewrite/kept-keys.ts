@@ -3,7 +3,7 @@ import type { Builder } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
 import { counting } from './lower/blocks.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import { hideLater } from './lower/key-set.js';
+import { hideLater, hideUnless } from './lower/key-set.js';
 import type { Inputs } from './lower/lowering.js';
 import { keyHeadOf, type Site } from './site.js';
 
@@ -41,6 +41,7 @@ export function bindKept(
   const own = build.int64(inputs.heads.map((head) => heads.indexOf(keyHeadOf(inputs.site, head))));
   const [k, v] = [kept.keys, kept.values].map((value) => build.op('Gather', [value, own], { axis: 1 }));
   const tokens = sizeOf(build, inputs.q, 2);
+  const { sliding } = inputs.site.operands;
   return {
     ...inputs,
     k,
@@ -49,9 +50,17 @@ export function bindKept(
     keyBias: kept.hidden,
     bias: (inner, rows) => {
       const places = inner.op('Add', [rows ?? counting(inner, tokens), past]);
-      return inner.op('Add', [hideLater(inner, places, inner.op('Add', [past, tokens])), kept.hidden]);
+      const all = inner.op('Add', [past, tokens]);
+      const causal = inner.op('Add', [hideLater(inner, places, all), kept.hidden]);
+      return sliding ? inner.op('Add', [causal, hideEarlier(inner, places, { all, left: sliding.left })]) : causal;
     },
   };
+}
+
+/** Hides keys more than `left` before these places [n]: [n,S], S = `all` int64 [1]. */
+function hideEarlier(build: Builder, places: string, { all, left }: { all: string; left: number }): string {
+  const first = build.op('Reshape', [build.op('Sub', [places, build.int64([left])]), build.int64([-1, 1])]);
+  return hideUnless(build, build.op('Not', [build.op('Less', [counting(build, all), first])]));
 }
 
 /** Zeros [1,1,1,N] for keys [B,G,N,D]. */

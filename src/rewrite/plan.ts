@@ -152,10 +152,11 @@ export function assignPlans(
     return { site, groups: groupHeads(plans), why: [...reasons].join('; ') || 'as asked' };
   });
   const beside = besideEach(sites);
+  const bySite = new Map(plans.map((plan) => [plan.site, plan]));
   return plans.map((plan) => {
     const { site } = plan;
     if (!site.subgraph || !keepsState(plan)) return plan;
-    const others = beside(site).flatMap((other) => plans[sites.indexOf(other)]);
+    const others = beside(site).flatMap((other) => bySite.get(other) ?? []);
     if (others.length > 0 && others.every((other) => sameGroups(plan, other))) return plan;
     const why = 'exact in linear memory: the other branch of its If reads the same cache, and has another plan';
     return { site, groups: groupHeads(new Array<Plan>(site.heads).fill(readPlan(fallback))), why };

@@ -3,19 +3,15 @@
  * is installed into an empty project for it.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { env, pipeline } from '@huggingface/transformers';
-import { afterAll, expect, test } from 'vitest';
-import { restore } from '../../src/linearize.js';
+import { afterAll, test } from 'vitest';
 import { linearizeFiles } from '../../src/node/linearize-files.js';
 import { close, expectMutantFails } from '../close.js';
 import { modelFile, noModels } from '../shared.js';
 
 const name = 'all-MiniLM-L6-v2';
-const opening = 'Once upon a time, there was a little girl named Lily.';
 const scratch = mkdtempSync(join(tmpdir(), 'performers-xenova-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -43,16 +39,10 @@ const project = {
   overrides: { sharp: '0.33.5' },
 };
 
-/** The library in a project of its own, once for all tests. */
-function installed(): void {
-  if (existsSync(join(scratch, 'node_modules'))) return;
-  writeFileSync(join(scratch, 'package.json'), JSON.stringify(project));
-  run('npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund');
-}
-
 test.skipIf(noModels)('MiniLM patched ahead gives its own embeddings in @xenova/transformers', async () => {
-  installed();
+  writeFileSync(join(scratch, 'package.json'), JSON.stringify(project));
   writeFileSync(join(scratch, 'embed.mjs'), program);
+  run('npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund');
   const original = modelFile(name);
   const plans = { exact: 'exact-blocked', wrong: 'features:m=8' };
   for (const [folder, plan] of Object.entries(plans)) {
@@ -62,41 +52,6 @@ test.skipIf(noModels)('MiniLM patched ahead gives its own embeddings in @xenova/
   const [want, exact, wrong] = JSON.parse(run(process.execPath, 'embed.mjs', ...folders)) as number[][];
   close(exact, want, 1e-5);
   expectMutantFails(() => close(wrong, want, 1e-5));
-});
-
-/** Reads the name of a model and folders that have it from its arguments, prints what each of them tells. */
-const storyteller = `
-import { env, pipeline } from '@xenova/transformers';
-env.allowRemoteModels = false;
-const [model, ...folders] = process.argv.slice(2);
-const told = [];
-for (const folder of folders) {
-  env.localModelPath = folder;
-  const generate = await pipeline('text-generation', model, { quantized: false, model_file_name: 'model' });
-  const [{ generated_text }] = await generate(${JSON.stringify(opening)}, { max_new_tokens: 90, do_sample: false });
-  told.push(generated_text);
-}
-console.log('\\n' + JSON.stringify(told));
-`;
-
-test('a model with a state tells what it tells in transformers.js 4; another one does not', async () => {
-  installed();
-  writeFileSync(join(scratch, 'tell.mjs'), storyteller);
-  const story = 'performer-stories';
-  const models = fileURLToPath(new URL('../../models/', import.meta.url));
-  // The same weights under softmax, which they were not trained for.
-  const softmax = join(scratch, 'softmax', story);
-  cpSync(join(models, story), softmax, { recursive: true });
-  const file = join(softmax, 'onnx/model.onnx');
-  const report = JSON.parse(readFileSync(join(softmax, 'onnx/model.performers.json'), 'utf8'));
-  writeFileSync(file, restore(new Uint8Array(readFileSync(file)), report));
-  const [state, other] = JSON.parse(run(process.execPath, 'tell.mjs', story, models, dirname(softmax))) as string[];
-  Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: models });
-  const generate = await pipeline('text-generation', story, { dtype: 'fp32', device: 'cpu' });
-  const want = [await generate(opening, { max_new_tokens: 90, do_sample: false })].flat(2)[0];
-  expect(state).toBe(want.generated_text);
-  expect(state.length).toBeGreaterThan(200);
-  expect(other).not.toBe(state);
 });
 
 /** The last line of what a program prints. */

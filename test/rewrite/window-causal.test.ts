@@ -92,6 +92,17 @@ describe('window-causal', () => {
     expectMutantFails(() => close(narrow.context, want, bound));
   });
 
+  it('leaves heads exact beside it where a mask slides, which slides for them, too', async () => {
+    const own = grouped(normalInput(sized(101, { B: 2, H: 4 }), 5), 2);
+    const form = { ...formOf(own), kvHeads: 2, cache: true, left: 9 };
+    const rules = [{ layers: 0, heads: [1, 2], plan: 'exact-blocked' }];
+    const { bytes, report } = await linearize(causalModel(form), { plan: 'window-causal', rules });
+    expect(report.sites[0].plans).toHaveLength(2);
+    const { context } = await runInPieces(bytes, own, form, [5, 37, 38, 101]);
+    close(context, causalWindowAttention(own, { window: 10, sinks: 0 }), bound);
+    expectMutantFails(() => close(context, causalWindowAttention(own, { window: 11, sinks: 0 }), bound));
+  });
+
   it('takes the place of a plan that reads no sliding masks, as an exact one', async () => {
     const bytes = causalModel({ heads: 2, headDim: 8, cache: true, left: 9 });
     const { report } = await linearize(bytes, { plan: 'hybrid-causal:globals=0,codes=0' });
