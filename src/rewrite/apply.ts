@@ -2,7 +2,7 @@ import { type Builder, builder, constantPool } from '../onnx/build.js';
 import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { readTensor } from '../onnx/tensor.js';
-import { correctProduct, scopeOf } from './correction.js';
+import { correctProduct, type ShortGate, scopeOf } from './correction.js';
 import { keepsState, type SharedState, sharedState } from './key-state.js';
 import { lowerSite, whenShort } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SitePlan } from './plan.js';
@@ -38,15 +38,17 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   for (const { site, exactUpTo, corrections = [] } of plans)
     for (const correction of corrections) {
       const own = build.body();
-      correctProduct(
-        own,
-        scope,
-        correction,
+      const gate: ShortGate | undefined =
         exactUpTo === undefined
           ? undefined
-          : (short, long) =>
-              whenShort(own, site, exactUpTo, { short, long, output: (name) => ({ name, metadataProps: [] }) }),
-      );
+          : (short, long, counted) =>
+              whenShort(own, site, exactUpTo, {
+                short,
+                long,
+                counted,
+                output: (name) => ({ name, metadataProps: [] }),
+              });
+      correctProduct(own, scope, { correction, site, whenShort: gate });
       lowered.set(nodeOf(model, site, correction.product), [...own.nodes]);
     }
   const states = plans.filter(keepsState).map(({ site }) => site);

@@ -101,12 +101,14 @@ export function whenShort(
     readonly short: (branch: Builder) => string;
     readonly long: (branch: Builder) => string;
     readonly output: (name: string) => ValueInfoProto;
+    /** A value whose second axis is the tokens. Default: they are counted in the queries. */
+    readonly counted?: string;
   },
 ): string {
   const { expr, layout } = site.operands.q;
-  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([axisOf(layout, 'n')], [])], {
-    axis: 0,
-  });
+  const { counted } = branches;
+  const [value, axis] = counted === undefined ? [build.emit(expr), axisOf(layout, 'n')] : [counted, 1];
+  const tokens = build.op('Gather', [build.op('Shape', [value]), build.int64([axis], [])], { axis: 0 });
   const short = build.op('Less', [tokens, build.int64([most + 1], [])]);
   const branch = (name: string, make: (branch: Builder) => string) => {
     const body = build.body();
