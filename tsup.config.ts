@@ -28,6 +28,6 @@ export default defineConfig({
   clean: true,
   // dist/default-data: what calibration falls back on (src/node/default-data.ts).
   publicDir: 'assets',
-  external: [/^node:/, /^onnxruntime/, '@huggingface/transformers', '@jax-js/jax'],
+  external: [/^node:/, /^onnxruntime/, '@huggingface/transformers', '@jax-js/jax', '@jax-js/onnx'],
   removeNodeProtocol: false,
 });

@@ -12,6 +12,7 @@ import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
 import { constantNames } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
+import type { TrainingOptions } from './heal-context.js';
 import { type HealingStep, type HealLevel, healPlans } from './healing.js';
 import type { SiteSurvey } from './survey.js';
 import { type ModelSurvey, type SurveyedLayer, type SurveyModelOptions, surveyModel } from './survey-model.js';
@@ -28,6 +29,7 @@ export interface ChooseOptions {
    * the default but for causal models, whose errors are of single tokens that no constant brings back.
    */
   readonly heal?: boolean | readonly HealLevel[];
+  readonly training?: TrainingOptions;
   readonly onProgress?: SurveyModelOptions['onProgress'];
 }
 
@@ -90,6 +92,7 @@ export async function choosePlans(
     surveys: survey.layers,
     inputs: fit,
     createSession,
+    training: options.training,
     onStep: (what) => onProgress?.({ done: ++done, total: levels.length * survey.layers.length, what }),
     error: error.chosen,
     heldError: survey.heldError,

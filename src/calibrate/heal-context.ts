@@ -11,6 +11,19 @@ export interface HealContext {
   readonly inputs: readonly Feeds[];
   readonly createSession: SessionFactory;
   readonly onStep: (what: string) => void;
+  readonly training?: TrainingOptions;
+}
+
+/** Of the ways to heal that train. */
+export interface TrainingOptions {
+  /** Default 100, one input each. */
+  readonly steps?: number;
+  /** Of a correction. Default 8. */
+  readonly rank?: number;
+  /** Default 1e-3. */
+  readonly rate?: number;
+  /** Of the first factors. Default 0. */
+  readonly seed?: number;
 }
 
 export interface Healed {

@@ -1,5 +1,6 @@
 /** The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. */
 import type { SitePlan } from '../rewrite/plan.js';
+import { distill, distillInSubspace } from './distill.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { healLayers } from './heal-layers.js';
 import { refitLayers } from './refit-layers.js';
@@ -18,6 +19,14 @@ export const healMethods = {
   mlp: {
     summary: 'the last matrix of every MLP behind a linear layer, in closed form under a heavy ridge',
     heal: refitLayers,
+  },
+  distill: {
+    summary: 'q, k, v and o by matrices of low rank, trained against the original (needs @jax-js/jax and @jax-js/onnx)',
+    heal: distill,
+  },
+  subspace: {
+    summary: 'the same in the 40 directions or fewer of a shorter training',
+    heal: distillInSubspace,
   },
 } satisfies Record<string, HealMethod>;
 

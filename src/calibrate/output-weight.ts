@@ -1,5 +1,5 @@
 import type { NodeProto } from '../onnx/gen/onnx.js';
-import { allGraphs, intAttribute, isOp, type Model, operatorName } from '../onnx/graph.js';
+import { allGraphs, type Graph, intAttribute, isOp, type Model, operatorName } from '../onnx/graph.js';
 import type { Site } from '../rewrite/site.js';
 import { isTransparent, isWeight } from '../rewrite/trace.js';
 
@@ -36,6 +36,19 @@ export function outputWeight(model: Model, site: Site): OutputWeight | undefined
       return { value: weight, transposed: false, operator: reader };
     if (!isTransparent(reader) && !isOp(reader, 'Transpose', 'Reshape', 'DynamicQuantizeLinear')) return undefined;
     value = reader.output[0] ?? '';
+  }
+  return undefined;
+}
+
+/** The value that the product behind a context computes, whatever its weight. */
+export function outputProduct(graph: Graph, context: string): string | undefined {
+  let value = context;
+  for (let steps = 0; steps < 8; steps++) {
+    const [reader] = graph.consumers(value).filter((node) => !isOp(node, 'Shape'));
+    if (!reader) return undefined;
+    value = reader.output[0] ?? '';
+    if (isOp(reader, 'MatMul', 'Gemm')) return value;
+    if (!isTransparent(reader) && !isOp(reader, 'Transpose', 'Reshape')) return undefined;
   }
   return undefined;
 }

@@ -17,7 +17,7 @@ import type { Site } from '../rewrite/site.js';
 import type { Feeds, Session, SessionFactory, TensorLike } from '../session.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { lastMlpProduct, type MlpProduct } from './mlp-product.js';
-import { addMoments, emptyMoments, leftOver, lowRank, type Refit, type RowMoments, refit } from './refit.js';
+import { addMoments, emptyMoments, leftOver, lowRank, type RowMoments, refit } from './refit.js';
 
 /** Relative to the mean power of a feature: lighter ones memorise the inputs (QUALITY 6). */
 const ridges = [1, 10];
@@ -61,8 +61,9 @@ export function fitCorrection(
   const best = tried.reduce((a, b) => (b.left < a.left ? b : a));
   if (!(best.left < 1)) return undefined;
   addMoments(seen, unseen);
-  const { delta, bias }: Refit = refit(seen, best.ridge);
-  const { rank, down, up } = lowRank(seen, delta, keptShare);
+  const whole = refit(seen, best.ridge);
+  const { bias } = whole;
+  const { rank, down, up } = lowRank(seen, whole, keptShare);
   // What was fitted is behind the layer scale; what is corrected is before it.
   const M = bias.length;
   const unscale = (x: number, i: number) => {

@@ -33,6 +33,8 @@ export interface Refit {
   readonly delta: Float64Array;
   /** [M] */
   readonly bias: Float64Array;
+  /** λ n̄ */
+  readonly pull: number;
 }
 
 export interface LowRank {
@@ -80,13 +82,13 @@ export function refit(moments: RowMoments, ridge: number): Refit {
   const delta = solveCholesky(cholesky(gram, K), cross, K);
   const bias = residuals.map((sum) => sum / rows);
   for (let i = 0; i < K; i++) for (let m = 0; m < M; m++) bias[m] -= (features[i] / rows) * delta[i * M + m];
-  return { delta, bias };
+  return { delta, bias, pull };
 }
 
 /** Share of the squared residual that is left on some rows: 1 is no change, less is better. */
 export function leftOver(
   { rows, energy, features, residuals, gram, cross }: RowMoments,
-  { delta, bias }: Refit,
+  { delta, bias }: Pick<Refit, 'delta' | 'bias'>,
 ): number {
   const [K, M] = [features.length, residuals.length];
   let left = energy;
@@ -108,15 +110,11 @@ export function leftOver(
 }
 
 /** The least rank that keeps `share` of what Δ does to the features. */
-export function lowRank(moments: RowMoments, delta: Float64Array, share: number): LowRank {
+export function lowRank(moments: RowMoments, { delta, pull }: Refit, share: number): LowRank {
   const [K, M] = [moments.features.length, moments.residuals.length];
-  const { gram } = centred(moments);
-  const effect = new Float64Array(K * M);
-  for (let i = 0; i < K; i++)
-    for (let j = 0; j < K; j++) {
-      const g = gram[i * K + j];
-      for (let m = 0, to = i * M, from = j * M; m < M; m++, to++, from++) effect[to] += g * delta[from];
-    }
+  // (H_cᵀH_c) Δ is what the solution leaves of H_cᵀR_c.
+  const { cross } = centred(moments);
+  const effect = cross.map((x, i) => x - pull * delta[i]);
   const square = new Float64Array(M * M);
   for (let i = 0; i < K; i++)
     for (let a = 0; a < M; a++) {

@@ -25,6 +25,7 @@ interface Options {
   readonly maxCodes?: number;
   readonly candidates?: readonly string[];
   readonly heal?: boolean | readonly HealLevel[];
+  readonly healSteps?: number;
   readonly seed?: number;
   readonly length?: number;
   readonly size?: number;
@@ -63,6 +64,7 @@ export function linearizeCommand(): Command {
       readHealing,
     )
     .option('--no-heal', 'calibrate: heal in none')
+    .option('--heal-steps <count>', 'calibrate: steps of distill and subspace (default: 100)', readCount)
     .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
     .option('--size <pixels>', 'calibrate: height and width of images (default: what the model is fed)', readCount)
     .option(
@@ -164,7 +166,8 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
   const other = Object.entries(naming).find(([, x]) => x);
   if (!other) {
     const plans = candidates?.map(readPlan);
-    const given = { data, budget, keep, maxCodes, heal, seed, length, size, seconds, inputs, maxError };
+    const training = { seed, steps: options.healSteps ?? 100 };
+    const given = { data, budget, keep, maxCodes, heal, training, seed, length, size, seconds, inputs, maxError };
     return { ...given, ...(plans && { candidates: () => plans }) };
   }
   throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {

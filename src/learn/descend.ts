@@ -10,7 +10,8 @@ import type { Jax, JaxArray } from './peer.js';
 /** A parameter or an input as numbers and shape; jax-js arrays live within a step only. */
 export interface Block {
   readonly shape: readonly number[];
-  readonly data: Float32Array;
+  /** Whole numbers are no parameters. */
+  readonly data: Float32Array | Int32Array;
 }
 
 export interface Descent {
@@ -22,6 +23,8 @@ export interface Descent {
   readonly steps: number;
   readonly rate: number;
   readonly onStep?: (step: number, loss: number) => void;
+  /** Given the parameters after every step: a copy of each. */
+  readonly onParameters?: (values: Float32Array[]) => void;
 }
 
 type State = { parameters: JaxArray[]; first: JaxArray[]; second: JaxArray[] };
@@ -31,12 +34,13 @@ const [beta1, beta2, epsilon] = [0.9, 0.99, 1e-8];
 /** The parameters after the last step. @throws PerformersError PF425 for a bad rate or count, PF427 when the loss is no number */
 export async function descend(
   jax: Jax,
-  { parameters, loss, batch, steps, rate, onStep }: Descent,
+  { parameters, loss, batch, steps, rate, onStep, onParameters }: Descent,
 ): Promise<Float32Array[]> {
   checkRate(rate);
   checkWhole('steps', steps);
   const { numpy: np } = jax;
-  const array = ({ data, shape }: Block) => np.array(data, { shape: [...shape] });
+  const array = ({ data, shape }: Block) =>
+    np.array(data, { shape: [...shape], dtype: data instanceof Int32Array ? np.int32 : np.float32 });
   const zeros = () => parameters.map(({ shape }) => np.zeros([...shape]));
   const step = jax.jit((state: State, size: JaxArray, inputs: JaxArray[]): [JaxArray, State] => {
     const values = jax.tree.ref(state.parameters);
@@ -50,6 +54,7 @@ export async function descend(
     return [value, { parameters: next, first, second }];
   });
   let state: State = { parameters: parameters.map(array), first: zeros(), second: zeros() };
+  const numbers = () => Promise.all(state.parameters.map(async (p) => Float32Array.from(await p.ref.data())));
   try {
     for (let t = 1; t <= steps; t++) {
       const corrected = (rate * Math.sqrt(1 - beta2 ** t)) / (1 - beta1 ** t);
@@ -64,8 +69,9 @@ export async function descend(
         });
       }
       onStep?.(t, number);
+      if (onParameters) onParameters(await numbers());
     }
-    return await Promise.all(state.parameters.map(async (p) => Float32Array.from(await p.ref.data())));
+    return await numbers();
   } finally {
     jax.tree.dispose(state);
     step.dispose();

@@ -4,7 +4,7 @@ import type { GraphProto, ModelProto, NodeProto } from '../onnx/gen/onnx.js';
 import { allGraphs, type Graph, type Model } from '../onnx/graph.js';
 import { readTensor } from '../onnx/tensor.js';
 import { besideEach } from './branches.js';
-import { correctProduct, scopeOf } from './correction.js';
+import { correctProduct, type ShortGate, scopeOf } from './correction.js';
 import { lowerSite, whenShort } from './lower-site.js';
 import { formatPlan, type HeadGroup, keepsState, type SiteConstants, type SitePlan, sameGroups } from './plan.js';
 import { listRewritten, metadataKey } from './rewritten.js';
@@ -41,15 +41,17 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   for (const { site, exactUpTo, corrections = [] } of plans)
     for (const correction of corrections) {
       const own = build.body();
-      correctProduct(
-        own,
-        scope,
-        correction,
+      const gate: ShortGate | undefined =
         exactUpTo === undefined
           ? undefined
-          : (short, long) =>
-              whenShort(own, site, exactUpTo, { short, long, output: (name) => ({ name, metadataProps: [] }) }),
-      );
+          : (short, long, counted) =>
+              whenShort(own, site, exactUpTo, {
+                short,
+                long,
+                counted,
+                output: (name) => ({ name, metadataProps: [] }),
+              });
+      correctProduct(own, scope, { correction, site, whenShort: gate });
       lowered.set(nodeOf(model, site, correction.product), [...own.nodes]);
     }
   const states = plans.filter(keepsState).map(({ site }) => site);

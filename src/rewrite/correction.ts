@@ -9,12 +9,14 @@
  */
 import { PerformersError } from '../errors.js';
 import type { Builder } from '../onnx/build.js';
-import { toNumber } from '../onnx/dims.js';
+import { equal, toNumber } from '../onnx/dims.js';
 import { TensorProto_DataType as DataType, type NodeProto } from '../onnx/gen/onnx.js';
 import { floatAttribute, intAttribute, isOp, type Model } from '../onnx/graph.js';
 import { inferShapes } from '../onnx/shapes.js';
+import { axisOf } from './layout.js';
 import type { Scope } from './patterns/pattern.js';
 import type { Correction, SitePlan } from './plan.js';
+import type { Site } from './site.js';
 import { isWeight } from './trace.js';
 
 /** A graph with the shapes that are proven of its values. */
@@ -84,16 +86,23 @@ export function checkCorrections(model: Model, plans: readonly SitePlan[]): void
   }
 }
 
+/** Builds the choice between a product as it was and as it is corrected; `counted` has the tokens as its second axis. */
+export type ShortGate = (
+  original: (branch: Builder) => string,
+  corrected: (branch: Builder) => string,
+  counted?: string,
+) => string;
+
 /**
- * The nodes in the place of a product. `whenShort` builds the choice between the original, for inputs that the site
- * attends exactly, and the corrected one; absent where every input is attended by the plan.
+ * The nodes in the place of a product. `whenShort` is for inputs that the site attends exactly; absent where every input is
+ * attended by the plan.
  */
 export function correctProduct(
   build: Builder,
   scope: ShapedGraph,
-  { product: value, rank, down, up, bias }: Correction,
-  whenShort?: (original: (branch: Builder) => string, corrected: (branch: Builder) => string) => string,
+  { correction, site, whenShort }: { correction: Correction; site: Site; whenShort?: ShortGate },
 ): void {
+  const { product: value, rank, down, up, bias } = correction;
   const product = productOf(scope, value);
   if ('refused' in product) throw new TypeError(product.refused);
   const { node, data, weight, transposed, rows, columns, elemType } = product;
@@ -111,7 +120,32 @@ export function correctProduct(
           beta: { float: factor(node, 'beta') },
         });
   const corrected = (branch: Builder) => branch.op('Add', [multiply(branch, healed), shift]);
-  build.rename(whenShort ? whenShort((branch) => multiply(branch, weight), corrected) : corrected(build), value);
+  const counted = countsTokens(scope, site, product) ? data : undefined;
+  const result = whenShort ? whenShort((branch) => multiply(branch, weight), corrected, counted) : corrected(build);
+  build.rename(result, value);
+}
+
+/** Two corrections of one product as one. */
+export function joinCorrections(a: Correction, b: Correction): Correction {
+  const rank = a.rank + b.rank;
+  const rows = a.down.length / a.rank;
+  const down = new Float32Array(rows * rank);
+  for (let k = 0; k < rows; k++) {
+    down.set(a.down.subarray(k * a.rank, (k + 1) * a.rank), k * rank);
+    down.set(b.down.subarray(k * b.rank, (k + 1) * b.rank), k * rank + a.rank);
+  }
+  const up = new Float32Array(a.up.length + b.up.length);
+  up.set(a.up);
+  up.set(b.up, a.up.length);
+  return { product: a.product, rank, down, up, bias: a.bias.map((x, m) => x + b.bias[m]) };
+}
+
+/** True where the second axis of what a product reads is as long as the queries are many: tokens can be counted there. */
+export function countsTokens({ graph, shapes }: ShapedGraph, site: Site, { data }: Product): boolean {
+  const { expr, layout } = site.operands.q;
+  const read = shapes(graph, data).shape;
+  const queries = 'value' in expr ? shapes(graph, expr.value).shape : undefined;
+  return read?.length === 3 && equal(read[1], queries?.[axisOf(layout, 'n')]);
 }
 
 /** What a report says of the parameters that healing has changed. */

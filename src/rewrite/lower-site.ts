@@ -110,9 +110,11 @@ export function whenShort(
     readonly short: (branch: Builder) => string;
     readonly long: (branch: Builder) => string;
     readonly output: (name: string) => ValueInfoProto;
+    /** A value whose second axis is the tokens. Default: they are counted in the queries. */
+    readonly counted?: string;
   },
 ): string {
-  const short = isShort(build, site, most);
+  const short = isShort(build, site, most, branches.counted);
   const branch = (name: string, make: (branch: Builder) => string) => {
     const body = build.body();
     const result = make(body);
@@ -124,12 +126,11 @@ export function whenShort(
   });
 }
 
-/** Whether the queries are `most` or fewer. */
-function isShort(build: Builder, { operands }: Site, most: number): string {
+/** Whether the queries are `most` or fewer; they are counted along the second axis of `counted` where that is given. */
+function isShort(build: Builder, { operands }: Site, most: number, counted?: string): string {
   const { expr, layout } = operands.q;
-  const tokens = build.op('Gather', [build.op('Shape', [build.emit(expr)]), build.int64([axisOf(layout, 'n')], [])], {
-    axis: 0,
-  });
+  const [value, axis] = counted === undefined ? [build.emit(expr), axisOf(layout, 'n')] : [counted, 1];
+  const tokens = build.op('Gather', [build.op('Shape', [value]), build.int64([axis], [])], { axis: 0 });
   return build.op('Less', [tokens, build.int64([most + 1], [])]);
 }
 

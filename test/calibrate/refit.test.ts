@@ -80,8 +80,9 @@ describe('refit', () => {
 
   it('keeps the directions that matter: rank 2 of what rank 2 made', () => {
     const moments = momentsOf(problem(200, 0, 1e-6));
-    const { delta } = refit(moments, 1e-6);
-    const { rank, down, up } = lowRank(moments, delta, 0.9999);
+    const fit = refit(moments, 1e-6);
+    const { delta } = fit;
+    const { rank, down, up } = lowRank(moments, fit, 0.9999);
     expect(rank).toBe(2);
     const product = Float64Array.from({ length: K * M }, (_, at) => {
       const [k, m] = [Math.floor(at / M), at % M];

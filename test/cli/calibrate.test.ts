@@ -11,6 +11,12 @@ import { command, digest, listing, performers, root, scratchFolder } from './per
 // Several calibrations of a real model, each in a process of its own.
 vi.setConfig({ testTimeout: 600_000 });
 
+/** One input of the small BERT as a line. */
+function bertLine(id: number, mask = 1): string {
+  const tensor = (value: number) => ({ type: 'int64', dims: [1, 16], data: new Array(16).fill(value) });
+  return JSON.stringify({ input_ids: tensor(id), attention_mask: tensor(mask), token_type_ids: tensor(0) });
+}
+
 const scratch = scratchFolder();
 const at = (name: string) => join(scratch, name);
 const vit = 'models/vit-s14-saliency/onnx/model.onnx';
@@ -191,14 +197,36 @@ describe('data that is not fit is refused', () => {
   });
 
   test('inputs of nothing but padding', async () => {
-    const tensor = (value: number) => ({ type: 'int64', dims: [1, 16], data: new Array(16).fill(value) });
-    const line = JSON.stringify({ input_ids: tensor(5), attention_mask: tensor(0), token_type_ids: tensor(0) });
+    const line = bertLine(5, 0);
     writeFileSync(at('padding.jsonl'), `${line}\n${line}\n${line}\n`);
     expect(await calibrate(bert, '--data', at('padding.jsonl'))).toMatchInlineSnapshot(`
       "PF501  an input is nothing but padding: no token of it may be seen
         at   calibration data
         mend give inputs whose attention_mask is 1 where there is text"
     `);
+  });
+
+  test('a budget that no choice meets: says the nearest that does', async () => {
+    writeFileSync(at('ids.jsonl'), [1, 2, 3].map((id) => bertLine(id)).join('\n'));
+    const message = await calibrate(bert, '--data', at('ids.jsonl'), '--budget', '5', '--keep', '0', '--no-heal');
+    expect(message).toMatch(
+      /^PF503 .*\n {2}at {3}budget 5, .*\n {2}mend possible: \d+ key equivalents at a predicted error of/,
+    );
+  });
+
+  test('inputs on which the model gives no numbers', async () => {
+    const pixels = { type: 'float32', dims: [1, 3, 28, 28], data: new Array(3 * 28 * 28).fill(3e38) };
+    const line = JSON.stringify({ pixel_values: pixels });
+    writeFileSync(at('bright.jsonl'), `${line}\n${line}\n${line}\n`);
+    expect(await calibrate(vit, '--data', at('bright.jsonl'), '--no-heal')).toMatch(
+      /^PF504 .*\n {2}at .*\n {2}mend check/,
+    );
+  });
+
+  test('a way to heal that there is not', async () => {
+    const { code, stderr } = await performers('linearize', bert, '-o', at('no.onnx'), '--heal', 'gain,magic');
+    expect(code).toBe(2);
+    expect(stderr).toContain("'magic' is no way to heal; they are gain, mlp, distill, subspace.");
   });
 
   test('a model of no known kind has no built-in data', async () => {

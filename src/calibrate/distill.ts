@@ -1,0 +1,327 @@
+/**
+ * Short distillation: the projections q, k, v and o around linear attention, corrected by matrices of low rank (Hu et al. 2021,
+ * LoRA: D from N(0, 1/K), U = 0, so that training starts at no change), trained by Adam against the original's output.
+ *
+ *   loss = |y − t|² / |t|²        y the patched model's first output on an input, t the original's
+ *
+ * The patched graph itself is what is differentiated, by @jax-js/onnx, with the factors as inputs (concrete.ts): there is no second
+ * definition of the model. The graph is for inputs of one size; of others the most frequent are taken.
+ *
+ * In a subspace (P-SGD; Li, Tan, Huang, Tao, Liu and Huang 2022, "Low dimensional trajectory hypothesis"): the same with as many numbers as
+ * there are principal directions of a first, shorter training, 40 at most, from the same start: θ = θ₀ + Pᵀz.
+ */
+import { PerformersError } from '../errors.js';
+import { gaussians, streamSeed } from '../features/rng.js';
+import { symmetricEigen } from '../features/symmetric-eigen.js';
+import { type Block, descend } from '../learn/descend.js';
+import { type Jax, type JaxArray, loadJax, loadJaxOnnx } from '../learn/peer.js';
+import { concat, encode } from '../onnx/encode.js';
+import { extractValues } from '../onnx/expose.js';
+import type { ModelProto, NodeProto } from '../onnx/gen/onnx.js';
+import { type Graph, openModel } from '../onnx/graph.js';
+import { makeValueInfo } from '../onnx/message.js';
+import { inferShapes } from '../onnx/shapes.js';
+import { applyPlans } from '../rewrite/apply.js';
+import { countsTokens, joinCorrections } from '../rewrite/correction.js';
+import { type Correction, fallback, readPlan, type SitePlan } from '../rewrite/plan.js';
+import type { Feeds, SessionFactory, TensorLike } from '../session.js';
+import { concretise } from './concrete.js';
+import type { HealContext, Healed } from './heal-context.js';
+import { projectionsOf } from './projections.js';
+
+const defaults = { steps: 100, rank: 8, rate: 1e-3, seed: 0 };
+/** Of the subspace: 40 match a whole training of ResNets on CIFAR (DLDR). */
+const directions = 40;
+
+/** Trains the corrections themselves. */
+export function distill(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {
+  return train(plans, context, (task) => descend(task.jax, task));
+}
+
+/** Trains as many numbers as a third of that training has directions. */
+export function distillInSubspace(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {
+  return train(plans, context, async (task) => {
+    const path: Float32Array[] = [];
+    const { steps, rate } = task;
+    const onParameters = (values: Float32Array[]) => path.push(joined(values));
+    await descend(task.jax, { ...task, steps: Math.ceil(steps / 3), onParameters });
+    const start = joined(task.parameters.map(({ data }) => Float32Array.from(data)));
+    const basis = principalDirections(path, start, directions);
+    if (basis.length === 0) return task.parameters.map(({ data }) => Float32Array.from(data));
+    const sizes = task.parameters.map(({ data }) => data.length);
+    const along = (from: ArrayLike<number>) => cut(Float32Array.from(from), sizes);
+    const rows = basis.map(along);
+    const { jax } = task;
+    const { numpy: np } = jax;
+    const [moved] = await descend(jax, {
+      parameters: [{ shape: [1, basis.length], data: new Float32Array(basis.length) }],
+      loss: ([z], inputs) => {
+        const values = task.parameters.map(({ data, shape }, i) => {
+          const matrix = new Float32Array(basis.length * sizes[i]);
+          for (const [b, row] of rows.entries()) matrix.set(row[i], b * sizes[i]);
+          const step = np.matmul(z.ref, np.array(matrix, { shape: [basis.length, sizes[i]] }));
+          return step.reshape([...shape]).add(np.array(Float32Array.from(data), { shape: [...shape] }));
+        });
+        z.dispose();
+        return task.loss(values, inputs);
+      },
+      batch: task.batch,
+      steps: Math.ceil(steps / 3),
+      // A step of each number is as long as one of all the parameters of the first training.
+      rate: rate * Math.sqrt(start.length / basis.length),
+      onStep: task.onStep,
+    });
+    const end = Float64Array.from(start);
+    for (const [b, row] of basis.entries()) for (let i = 0; i < end.length; i++) end[i] += moved[b] * row[i];
+    return along(end);
+  });
+}
+
+interface Task {
+  readonly jax: Jax;
+  readonly parameters: readonly Block[];
+  readonly loss: (parameters: JaxArray[], inputs: JaxArray[]) => JaxArray;
+  readonly batch: (step: number) => readonly Block[];
+  readonly steps: number;
+  readonly rate: number;
+  readonly onStep: (step: number, loss: number) => void;
+}
+
+async function train(
+  plans: readonly SitePlan[],
+  context: HealContext,
+  solve: (task: Task) => Promise<Float32Array[]>,
+): Promise<Healed> {
+  const { model, createSession, onStep } = context;
+  const { steps, rate } = { ...defaults, ...context.training };
+  const inputs = mostFrequent(context.inputs);
+  const { corrections, left } = startingCorrections(plans, context);
+  const count = [...corrections.values()].flat().length;
+  if (count === 0) return { plans, left: [...left, 'everything: no projection of it can be corrected'] };
+  const corrected = plans.map((plan) => forTraining(plan, corrections.get(plan) ?? []));
+  const { proto, parameters } = withInputs(applyPlans(model, corrected).proto, [...corrections.values()].flat());
+  const [first = ''] = openModel(model.proto).proto.graph?.output.map(({ name = '' }) => name) ?? [];
+  const values = Object.fromEntries(
+    parameters.map(({ name, shape, data }) => [name, { type: 'float32', dims: shape, data }]),
+  );
+  const student = await concretise(extractValues(proto, [first]), { ...inputs[0], ...values }, createSession);
+  const teacher = await answers(extractValues(model.proto, [first]), inputs, createSession);
+  const [jax, { ONNXModel }] = [await loadJax(), await loadJaxOnnx()];
+  const { numpy: np } = jax;
+  const trained = new ONNXModel(new Uint8Array(concat(encode(student))));
+  const taken = student.graph?.input.map(({ name = '' }) => name) ?? [];
+  const fed = Object.keys(inputs[0]).filter((name) => taken.includes(name));
+  try {
+    const found = await solve({
+      jax,
+      parameters,
+      steps,
+      rate,
+      loss(arrays, [target, weight, ...fedArrays]) {
+        const given = [
+          ...parameters.map(({ name }, i) => [name, arrays[i]] as const),
+          ...fed.map((name, i) => [name, fedArrays[i]] as const),
+        ];
+        const output = trained.run(Object.fromEntries(given))[first];
+        return np.sum(np.square(output.sub(target))).mul(weight);
+      },
+      batch: (step) => batchOf(inputs[step % inputs.length], teacher[step % inputs.length], fed),
+      onStep: (step, loss) => onStep(`step ${step}, loss ${loss.toExponential(2)}`),
+    });
+    const named = new Map(parameters.map(({ correction, part }, i) => [`${correction.product} ${part}`, found[i]]));
+    const done = (correction: Correction): Correction => ({
+      ...correction,
+      down: named.get(`${correction.product} down`) ?? correction.down,
+      up: named.get(`${correction.product} up`) ?? correction.up,
+      bias: named.get(`${correction.product} bias`) ?? correction.bias,
+    });
+    const healed = plans.map((plan) => added(plan, (corrections.get(plan) ?? []).map(done)));
+    return { plans: healed, ...(left.length > 0 && { left }) };
+  } catch (cause) {
+    if (cause instanceof PerformersError) throw cause;
+    // An operator or a number format that @jax-js/onnx does not know: healing is optional, and is left with the reason.
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return { plans, left: [...left, `everything: @jax-js/onnx can't differentiate this model: ${why}`] };
+  } finally {
+    trained.dispose();
+  }
+}
+
+/** The inputs of the size that most have. */
+function mostFrequent(inputs: readonly Feeds[]): Feeds[] {
+  const bySize = new Map<string, Feeds[]>();
+  for (const feeds of inputs) {
+    const size = Object.entries(feeds)
+      .map(([name, { dims }]) => `${name} ${dims.join()}`)
+      .join();
+    bySize.set(size, [...(bySize.get(size) ?? []), feeds]);
+  }
+  return [...bySize.values()].reduce((a, b) => (b.length > a.length ? b : a), []);
+}
+
+/** No change, and a direction for every projection of a linear layer. */
+function startingCorrections(plans: readonly SitePlan[], { model, training }: HealContext) {
+  const { rank, seed } = { ...defaults, ...training };
+  const scope = { graph: model.graph, shapes: inferShapes(model) };
+  const corrections = new Map<SitePlan, Correction[]>();
+  const left: string[] = [];
+  const taken = new Set<string>();
+  let drawn = 0;
+  for (const [layer, plan] of plans.entries()) {
+    if (plan.groups.every((group) => group.plan.name === fallback) || plan.site.subgraph !== '') continue;
+    const own = projectionsOf(scope, plan.site).filter(({ value }) => !taken.has(value));
+    const usable = own.filter((product) => plan.exactUpTo === undefined || countsTokens(scope, plan.site, product));
+    if (usable.length < own.length || own.length === 0)
+      left.push(
+        `layer ${layer}: ${own.length - usable.length || 'all'} of its projections can't tell short inputs or are no constant products`,
+      );
+    for (const { value } of usable) taken.add(value);
+    corrections.set(
+      plan,
+      usable.map(({ value, rows, columns }) => {
+        const normal = gaussians(streamSeed(seed, drawn++));
+        const small = Math.min(rank, rows, columns);
+        const down = Float32Array.from({ length: rows * small }, () => normal() / Math.sqrt(rows));
+        return {
+          product: value,
+          rank: small,
+          down,
+          up: new Float32Array(small * columns),
+          bias: new Float32Array(columns),
+        };
+      }),
+    );
+  }
+  return { corrections, left };
+}
+
+/** Linear whatever the length, and exact heads in one piece, which @jax-js/onnx knows. */
+function forTraining({ exactUpTo: _, ...plan }: SitePlan, more: readonly Correction[]): SitePlan {
+  const groups = plan.groups.map((group) =>
+    group.plan.name === fallback ? { ...group, plan: readPlan('exact') } : group,
+  );
+  return { ...plan, groups, corrections: [...(plan.corrections ?? []), ...more] };
+}
+
+function added(plan: SitePlan, more: readonly Correction[]): SitePlan {
+  if (more.length === 0) return plan;
+  const corrections = [...(plan.corrections ?? [])];
+  for (const correction of more) {
+    const at = corrections.findIndex(({ product }) => product === correction.product);
+    if (at < 0) corrections.push(correction);
+    else corrections[at] = joinCorrections(corrections[at], correction);
+  }
+  return { ...plan, corrections };
+}
+
+interface Parameter extends Block {
+  readonly name: string;
+  readonly correction: Correction;
+  readonly part: 'down' | 'up' | 'bias';
+  readonly data: Float32Array;
+}
+
+/** The factors and biases of corrections as inputs of the graph, each of its own: equal constants may be one. */
+function withInputs(
+  proto: ModelProto,
+  corrections: readonly Correction[],
+): { proto: ModelProto; parameters: Parameter[] } {
+  const { graph } = openModel(proto);
+  const rewired = new Map<NodeProto, string[]>();
+  const parameters = corrections.flatMap((correction, i) => {
+    const { rank, down, up, bias, product } = correction;
+    const of = (part: Parameter['part'], shape: number[]): Parameter => {
+      return { name: `heal/${i}.${part}`, shape, data: correction[part], correction, part };
+    };
+    const own = [of('down', [down.length / rank, rank]), of('up', [rank, up.length / rank]), of('bias', [bias.length])];
+    const { sum, factors } = correctionNodes(graph, product);
+    rewired.set(factors, [own[0].name, own[1].name]);
+    rewired.set(sum, [sum.input[0] ?? '', own[2].name]);
+    return own;
+  });
+  const node = graph.nodes.map((each) => ({ ...each, input: rewired.get(each) ?? each.input }));
+  const inputs = parameters.map(({ name, shape }) => makeValueInfo(name, 1, [...shape]));
+  return { proto: { ...proto, graph: { ...graph.proto, input: [...graph.proto.input, ...inputs], node } }, parameters };
+}
+
+/** What correctProduct built, read back: the sum with b, and the product of D and U. */
+function correctionNodes(graph: Graph, product: string): { sum: NodeProto; factors: NodeProto } {
+  const sum = graph.producer(product);
+  const weight = graph.producer(graph.producer(sum?.input[0] ?? '')?.input[1] ?? '');
+  let factors = graph.producer(weight?.input[1] ?? '');
+  while (factors && factors.opType !== 'MatMul') factors = graph.producer(factors.input[0] ?? '');
+  if (!sum || !factors) throw new TypeError(`${product} is not corrected`);
+  return { sum, factors };
+}
+
+async function answers(
+  proto: ModelProto,
+  inputs: readonly Feeds[],
+  createSession: SessionFactory,
+): Promise<TensorLike[]> {
+  const session = await createSession(concat(encode(proto)));
+  try {
+    const found: TensorLike[] = [];
+    for (const feeds of inputs) {
+      const needed = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
+      found.push((await session.run(Object.fromEntries(needed)))[session.outputNames[0]]);
+    }
+    return found;
+  } finally {
+    await session.release();
+  }
+}
+
+/** The target, the weight that makes the loss relative, and the inputs of a step. */
+function batchOf(feeds: Feeds, { dims, data }: TensorLike, fed: readonly string[]): Block[] {
+  const target = Float32Array.from(data as ArrayLike<number>);
+  const energy = target.reduce((sum, x) => sum + x * x, 0);
+  return [
+    { shape: dims, data: target },
+    { shape: [], data: Float32Array.of(1 / Math.max(energy, Number.MIN_VALUE)) },
+    ...fed.map((name): Block => {
+      const { type, dims: shape, data: numbers } = feeds[name];
+      const plain = Array.from<number | bigint | string, number>(numbers, Number);
+      return { shape, data: type === 'float32' ? Float32Array.from(plain) : Int32Array.from(plain) };
+    }),
+  ];
+}
+
+/** Orthonormal directions of a path from `start`, the longest first, by the Gram matrix of its points. */
+export function principalDirections(path: readonly Float32Array[], start: Float32Array, most: number): Float64Array[] {
+  const moves = path.map((point) => Float64Array.from(point, (x, i) => x - start[i]));
+  const t = moves.length;
+  const gram = new Float64Array(t * t);
+  for (let a = 0; a < t; a++)
+    for (let b = 0; b <= a; b++) {
+      let sum = 0;
+      for (let i = 0; i < start.length; i++) sum += moves[a][i] * moves[b][i];
+      gram[a * t + b] = gram[b * t + a] = sum;
+    }
+  const { values, vectors } = symmetricEigen(gram, t);
+  const some = values.filter((value, l) => l < most && value > 1e-10 * values[0]);
+  return Array.from(some, (value, l) => {
+    const row = new Float64Array(start.length);
+    for (let a = 0; a < t; a++)
+      for (let i = 0; i < row.length; i++) row[i] += (vectors[l * t + a] * moves[a][i]) / Math.sqrt(value);
+    return row;
+  });
+}
+
+function joined(arrays: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    all.set(array, at);
+    at += array.length;
+  }
+  return all;
+}
+
+function cut(all: Float32Array, sizes: readonly number[]): Float32Array[] {
+  let at = 0;
+  return sizes.map((size) => {
+    at += size;
+    return all.slice(at - size, at);
+  });
+}
