@@ -1,0 +1,147 @@
+/** The pages demo/ and bench/, built as they are deployed and driven in Chromium. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Browser, chromium, type Page as Tab } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findChromium } from '../../scripts/chromium.js';
+import { buildPage, type PageName } from '../../scripts/pages.js';
+import type { BenchResult } from '../../src/bench/result.js';
+import { violations } from '../json-schema.js';
+import { type Served, serve } from './serve.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const out = mkdtempSync(join(tmpdir(), 'performers-pages-'));
+const patience = { timeout: 400_000 };
+let browser: Browser;
+let served: Served;
+
+beforeAll(async () => {
+  for (const name of ['demo', 'bench'] satisfies PageName[]) await buildPage(name, join(out, name));
+  // As a plain host of static files sends them: without the headers of isolation.
+  served = await serve({ '/models/': join(root, 'models'), '/': out }, { isolated: false });
+  const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+  browser = await chromium.launch({ executablePath: findChromium(), args });
+});
+
+afterAll(async () => {
+  await browser.close();
+  served.close();
+  rmSync(out, { recursive: true, force: true });
+});
+
+async function openTab(page: PageName): Promise<{ tab: Tab; faults: string[] }> {
+  const tab = await browser.newPage();
+  const faults: string[] = [];
+  tab.on('pageerror', (error) => faults.push(error.message));
+  tab.on('request', (request) => {
+    const { hostname, protocol } = new URL(request.url());
+    if (protocol.startsWith('http') && hostname !== '127.0.0.1') faults.push(`asked ${hostname}`);
+  });
+  await tab.goto(`${served.origin}/${page}/index.html`);
+  return { tab, faults };
+}
+
+const says = (tab: Tab, pattern: RegExp) =>
+  tab.waitForFunction(
+    (source) => new RegExp(source).test(document.querySelector('#status')?.textContent ?? ''),
+    pattern.source,
+    patience,
+  );
+
+describe('demo', () => {
+  let tab: Tab;
+  let faults: string[];
+
+  beforeAll(async () => {
+    ({ tab, faults } = await openTab('demo'));
+  });
+
+  test('a file that is no model is an error one can read, with its mend', async () => {
+    await tab.selectOption('#source', 'file');
+    await tab.setInputFiles('#file', { name: 'no-model.onnx', mimeType: '', buffer: Buffer.from('this is text') });
+    await tab.click('#load');
+    await says(tab, /did not work/);
+    expect(await tab.textContent('#error')).toMatch(/PF10\d.*mend/s);
+  });
+
+  test('a shipped model opens, and every head is on the map', async () => {
+    await tab.selectOption('#source', 'performer-stories');
+    await tab.click('#load');
+    await says(tab, /^Open/);
+    expect(await tab.textContent('#about')).toMatch(/4 attention layers with 16 heads, text-generation/);
+    expect(await tab.locator('#map button').count()).toBe(16);
+    expect(await tab.isHidden('#error')).toBe(true);
+  });
+
+  test('a run that is cancelled ends at once, and another one runs', async () => {
+    await tab.click('#run');
+    await tab.click('#cancel');
+    await says(tab, /^Cancelled/);
+    await tab.click('#run');
+    await says(tab, /^Done/);
+    expect(await tab.textContent('#verdict')).toMatch(/of the time; logits of the prompt: \d/);
+    // Linear heads, with what they err by against the softmax form.
+    expect(await tab.locator('#map button[aria-label*="linear"]').count()).toBe(16);
+    expect(await tab.getAttribute('#map button', 'aria-label')).toMatch(/features-causal:window=64.*error \d/);
+    expect(await tab.textContent('#patched')).toMatch(/^Once upon a time/);
+  });
+
+  test('the exact plan gives the answer of the original; the arrow keys walk the map', async () => {
+    await tab.selectOption('#choice', 'exact-blocked');
+    await says(tab, /^Done/);
+    await tab.waitForFunction(() => document.querySelectorAll('#tried tr').length === 2, undefined, patience);
+    expect(await tab.textContent('#verdict')).toMatch(/<?0?\.?\d* % off, correlation 1\.0000/);
+    expect(await tab.textContent('#patched')).toBe(await tab.textContent('#original'));
+    await tab.focus('#map button');
+    await tab.keyboard.press('ArrowDown');
+    await tab.keyboard.press('ArrowRight');
+    expect(await tab.textContent('#head')).toMatch(/^Layer 1, head 1: exact, exact-blocked/);
+  });
+
+  test('a slider that is moved runs again, and another plan errs', async () => {
+    await tab.selectOption('#choice', 'features');
+    await tab.waitForFunction(() => document.querySelectorAll('#tried tr').length === 3, undefined, patience);
+    await says(tab, /^Done/);
+    await tab.focus('#m');
+    await tab.keyboard.press('ArrowLeft');
+    await tab.waitForFunction(() => document.querySelectorAll('#tried tr').length === 4, undefined, patience);
+    expect(await tab.textContent('#tried tr:first-child th')).toMatch(/m=64/);
+    await says(tab, /^Done/);
+  });
+
+  test('a phone needs no sideways scrolling; nothing went wrong unseen, and nobody else was asked', async () => {
+    await tab.setViewportSize({ width: 390, height: 844 });
+    expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+});
+
+test('bench: two methods to the end, a result that fits its schema', async () => {
+  const { tab, faults } = await openTab('bench');
+  await tab.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#start')?.disabled, undefined, patience);
+  await tab.selectOption('#shape', 'vit');
+  await tab.selectOption('#longest', '256');
+  for (const box of await tab.locator('input[name=method]').all()) {
+    await box.setChecked(['plain', 'features'].includes((await box.inputValue()) ?? ''));
+  }
+  await tab.click('#start');
+  await says(tab, /^Done/);
+  const result: BenchResult = JSON.parse((await tab.textContent('#json')) ?? '');
+  const schema = JSON.parse(readFileSync(join(root, 'docs/bench.schema.json'), 'utf8'));
+  expect(violations(result, schema)).toEqual([]);
+  expect(new Set(result.cells.map(({ backend, method }) => `${backend} ${method}`))).toEqual(
+    new Set(['wasm-1 plain', 'wasm-1 features']),
+  );
+  const plain = result.cells.find(({ method, n }) => method === 'plain' && n === 128);
+  expect(plain).toMatchObject({ status: 'ok' });
+  if (plain?.status === 'ok') expect(plain.error).toBeLessThan(5e-6);
+  expect(result.backends[0].roofline?.multiplyAddsPerMs).toBeGreaterThan(0);
+  expect(await tab.locator('.plots svg').count()).toBeGreaterThan(0);
+  await tab.setViewportSize({ width: 390, height: 844 });
+  expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  expect(faults).toEqual([]);
+  await tab.close();
+});
