@@ -19,7 +19,12 @@ process.on('disconnect', () => process.exit());
 
 async function work(job: LaneJob): Promise<void> {
   if (!isBackendName(job.backend)) throw new TypeError(`no backend ${job.backend}`);
-  const createSession = await nodeSessions(backends[job.backend].runtime, undefined, { logSeverityLevel: 3 }, threadsOf(job.backend));
+  const createSession = await nodeSessions(
+    backends[job.backend].runtime,
+    undefined,
+    { logSeverityLevel: 3 },
+    threadsOf(job.backend),
+  );
   await runLane(job, sessionBackend(createSession, peakMemory), (message) => reply({ message }));
 }
 
