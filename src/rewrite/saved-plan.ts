@@ -128,7 +128,8 @@ function readGroups({ plans, layer }: SavedSite, site: Site, constants: SiteCons
         mend: `this file has the constants ${Object.keys(constants).join(', ') || '(none)'}; calibrate again for others`,
       });
     }
-    return { heads, plan: read };
+    // In the model's order, in which a group of all heads is taken.
+    return { heads: [...heads].sort((a, b) => a - b), plan: read };
   });
   if (seen.size === site.heads) return groups;
   const missing = Array.from({ length: site.heads }, (_, head) => head).filter((head) => !seen.has(head));

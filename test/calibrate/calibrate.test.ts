@@ -89,6 +89,12 @@ describe('calibrating the model that ships', () => {
       ]),
     });
     expect(report.sites[0]?.plans.map(({ plan }) => plan)).toEqual([kept, 'exact-blocked:block=256']);
+    const orders = [
+      [0, 1, 2, 3, 4, 5],
+      [4, 2, 0, 5, 3, 1],
+    ].map((heads) => linearize(bytes, { saved: withPlans([{ heads, plan: kept }]) }));
+    const [inOrder, shuffled] = await Promise.all(orders);
+    expect(Buffer.compare(shuffled.bytes, inOrder.bytes)).toBe(0);
     const wrong = (plans: { heads: number[]; plan: string }[]) => linearize(bytes, { saved: withPlans(plans) });
     await expect(wrong([{ heads: [0, 1, 2, 3, 4], plan: kept }])).rejects.toThrowErrorMatchingInlineSnapshot(`
       [PerformersError: PF203  layer 0 has no plan for heads 5
