@@ -61,9 +61,9 @@ function prepare(
 ): Runnable {
   const { heads: H, width: D, causal } = shape;
   const arrays = {
-    q: upload(gpu, byHead(q, n, shape)),
-    k: upload(gpu, byHead(k, n, shape)),
-    v: upload(gpu, byHead(v, n, shape)),
+    q: upload(gpu, swapped(q, n, shape.heads, shape.width)),
+    k: upload(gpu, swapped(k, n, shape.heads, shape.width)),
+    v: upload(gpu, swapped(v, n, shape.heads, shape.width)),
     omega: upload(gpu, frequencies(H, features, D)),
   };
   const call: KernelCall = { ...arrays, B: 1, H, N: n, S: n, D, E: D, scale: D ** -0.5, causal };
@@ -75,7 +75,7 @@ function prepare(
       results = await run(gpu, (recording) => record(recording, call));
       await gpu.device.queue.onSubmittedWorkDone();
     },
-    output: async () => byToken(Float32Array.from(await download(gpu, results[0])), n, shape),
+    output: async () => swapped(Float32Array.from(await download(gpu, results[0])), shape.heads, n, shape.width),
     release: async () => free(gpu, ...results, ...Object.values(arrays)),
   };
 }
@@ -88,24 +88,13 @@ function frequencies(heads: number, m: number, d: number): Float32Array {
   return out;
 }
 
-/** [N,H·D] → [H,N,D] */
-function byHead(x: Float32Array, n: number, { heads, width }: LayerShape): Float32Array {
+/** [A,B,D] → [B,A,D] */
+function swapped(x: Float32Array, a: number, b: number, width: number): Float32Array {
   const out = new Float32Array(x.length);
-  for (let i = 0; i < n; i++)
-    for (let h = 0; h < heads; h++) {
-      const from = (i * heads + h) * width;
-      out.set(x.subarray(from, from + width), (h * n + i) * width);
-    }
-  return out;
-}
-
-/** [H,N,D] → [N,H·D] */
-function byToken(x: Float32Array, n: number, { heads, width }: LayerShape): Float32Array {
-  const out = new Float32Array(x.length);
-  for (let h = 0; h < heads; h++)
-    for (let i = 0; i < n; i++) {
-      const from = (h * n + i) * width;
-      out.set(x.subarray(from, from + width), (i * heads + h) * width);
+  for (let i = 0; i < a; i++)
+    for (let j = 0; j < b; j++) {
+      const from = (i * b + j) * width;
+      out.set(x.subarray(from, from + width), (j * a + i) * width);
     }
   return out;
 }

@@ -99,7 +99,7 @@ export function rooflineText({ roofline, adapter }: BackendResult): string {
 }
 
 /** Colour and dash of a method are those of its place among all methods of the result. */
-export function namesOf(result: BenchResult, backend: BackendResult): string[] {
+function namesOf(result: BenchResult, backend: BackendResult): string[] {
   const tried = new Set(result.cells.filter((cell) => cell.backend === backend.name).map(({ method }) => method));
   return result.methods.map(({ name }) => name).filter((name) => tried.has(name));
 }
@@ -111,7 +111,7 @@ function cellsOf(result: BenchResult, backend: BackendResult, method: string) {
 }
 
 /** Three digits. */
-export function short(value: number): string {
+function short(value: number): string {
   if (value === 0 || !Number.isFinite(value)) return String(value);
   return Math.abs(value) >= 0.01 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }

@@ -22,7 +22,7 @@ export function summarise(cells: readonly Cell[]): Summary[] {
 }
 
 /** By rising length. */
-export function timesOf(cells: readonly Cell[], backend: string, method: MethodName): Point[] {
+function timesOf(cells: readonly Cell[], backend: string, method: MethodName): Point[] {
   return cells
     .flatMap((cell) =>
       cell.backend === backend && cell.method === method && cell.status === 'ok'

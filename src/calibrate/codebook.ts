@@ -7,6 +7,7 @@
  * The nearest code is a linear read-out:  argmin |f − c|² = argmax f·c − |c|²/2,  so W = [L·c_k ; λ c_v], b = −|c|²/2.
  */
 import { streamSeed, uniforms } from '../features/rng.js';
+import { joined } from './flat.js';
 import type { Array4 } from './record.js';
 import type { SiteStatistics } from './statistics.js';
 
@@ -38,9 +39,10 @@ export async function makeCodebook(
   const { heads, headDim: D, valueDim: E, samples } = statistics;
   const width = assign === 'pairs' ? D + E : D;
   const prepared = Array.from({ length: heads }, (_, h) => {
-    const factor = cholesky(queryCovariance(statistics, h), D);
+    const metric = queryCovariance(statistics, h);
+    const factor = cholesky(metric, D);
     const { data, valueScale } = toFeatures(joined(samples[h]), factor, { D, E, pairs: assign === 'pairs' });
-    return { factor, data, valueScale, start: startingRows(data, width, codes, uniforms(streamSeed(seed, h))) };
+    return { metric, factor, data, valueScale, start: startingRows(data, width, codes, uniforms(streamSeed(seed, h))) };
   });
   const rows = joined(prepared.map(({ data }) => data));
   const start = joined(prepared.map((head) => head.start));
@@ -65,7 +67,7 @@ export async function makeCodebook(
   return {
     weights,
     offsets,
-    metric: joined(prepared.map(({ factor }) => squared(factor, D))),
+    metric: joined(prepared.map(({ metric }) => Float32Array.from(metric))),
     valueWeight: Float32Array.from(prepared, ({ valueScale }) => valueScale ** 2),
   };
 }
@@ -88,7 +90,7 @@ function queryCovariance({ querySum, querySquares, tokens, headDim: D }: SiteSta
 }
 
 /** Lower L with A = LLᵀ. What rounding has made negative on the diagonal counts as nothing. */
-export function cholesky(matrix: ArrayLike<number>, d: number): Float64Array {
+function cholesky(matrix: ArrayLike<number>, d: number): Float64Array {
   const lower = new Float64Array(d * d);
   for (let i = 0; i < d; i++) {
     for (let j = 0; j <= i; j++) {
@@ -99,26 +101,6 @@ export function cholesky(matrix: ArrayLike<number>, d: number): Float64Array {
     }
   }
   return lower;
-}
-
-/** L Lᵀ */
-function squared(lower: Float64Array, d: number): Float32Array {
-  return Float32Array.from({ length: d * d }, (_, at) => {
-    const [i, j] = [Math.floor(at / d), at % d];
-    let sum = 0;
-    for (let k = 0; k <= Math.min(i, j); k++) sum += lower[i * d + k] * lower[j * d + k];
-    return sum;
-  });
-}
-
-function joined(arrays: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const array of arrays) {
-    all.set(array, at);
-    at += array.length;
-  }
-  return all;
 }
 
 /** Rows Lᵀk, with λv behind them for pairs. */

@@ -10,6 +10,7 @@
  * In a subspace (P-SGD; Li, Tan, Huang, Tao, Liu and Huang 2022, "Low dimensional trajectory hypothesis"): the same with as many numbers as
  * there are principal directions of a first, shorter training, 40 at most, from the same start: θ = θ₀ + Pᵀz.
  */
+
 import { PerformersError } from '../errors.js';
 import { gaussians, streamSeed } from '../features/rng.js';
 import { symmetricEigen } from '../features/symmetric-eigen.js';
@@ -26,6 +27,7 @@ import { countsTokens, joinCorrections } from '../rewrite/correction.js';
 import { type Correction, fallback, readPlan, type SitePlan } from '../rewrite/plan.js';
 import type { Feeds, SessionFactory, TensorLike } from '../session.js';
 import { concretise } from './concrete.js';
+import { cut, joined } from './flat.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { projectionsOf } from './projections.js';
 
@@ -305,23 +307,5 @@ export function principalDirections(path: readonly Float32Array[], start: Float3
     for (let a = 0; a < t; a++)
       for (let i = 0; i < row.length; i++) row[i] += (vectors[l * t + a] * moves[a][i]) / Math.sqrt(value);
     return row;
-  });
-}
-
-function joined(arrays: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const array of arrays) {
-    all.set(array, at);
-    at += array.length;
-  }
-  return all;
-}
-
-function cut(all: Float32Array, sizes: readonly number[]): Float32Array[] {
-  let at = 0;
-  return sizes.map((size) => {
-    at += size;
-    return all.slice(at - size, at);
   });
 }
