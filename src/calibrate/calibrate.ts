@@ -74,7 +74,7 @@ export async function choosePlans(
   createSession: SessionFactory,
   options: ChooseOptions = {},
 ): Promise<Calibrated> {
-  const { model, sites, fit } = survey;
+  const { model, sites, fit, held } = survey;
   const { keep = 0.1, heal = !sites.some(({ causal }) => causal), onProgress } = options;
   const layers = survey.layers.map(layerChoice);
   const choice = chooseOrExplain(layers, { ...options, keep });
@@ -91,6 +91,7 @@ export async function choosePlans(
     model,
     surveys: survey.layers,
     inputs: fit,
+    held,
     createSession,
     training: options.training,
     onStep: (what) => onProgress?.({ done: ++done, total: levels.length * survey.layers.length, what }),

@@ -12,13 +12,14 @@ import type { Feeds, SessionFactory } from '../session.js';
 import { type ContextPair, fitHealing } from './heal.js';
 import type { HealContext } from './heal-context.js';
 import type { Array4 } from './record.js';
+import { spread } from './survey.js';
 
 /** Inputs that healing is fitted on: more of them gain little and cost a run of every layer each. */
 const mostInputs = 32;
 
 export async function healLayers(plans: readonly SitePlan[], options: HealContext): Promise<SitePlan[]> {
   const { model } = options;
-  const inputs = options.inputs.slice(0, mostInputs);
+  const inputs = spread(options.inputs, mostInputs);
   const healed = [...plans];
   for (const [layer, plan] of plans.entries()) {
     if (plan.groups.every((group) => group.plan.name === fallback)) continue;

@@ -1,5 +1,9 @@
-/** The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. */
+/**
+ * The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. What is in
+ * closed form is then fitted once more, on those inputs too: the number of inputs is what limits it.
+ */
 import type { SitePlan } from '../rewrite/plan.js';
+import type { Feeds } from '../session.js';
 import { distill, distillInSubspace } from './distill.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { healLayers } from './heal-layers.js';
@@ -7,6 +11,8 @@ import { refitLayers } from './refit-layers.js';
 
 interface HealMethod {
   readonly summary: string;
+  /** Cheap enough to be fitted twice. */
+  readonly closedForm: boolean;
   heal(plans: readonly SitePlan[], context: HealContext): Promise<Healed>;
 }
 
@@ -14,18 +20,22 @@ interface HealMethod {
 export const healMethods = {
   gain: {
     summary: 'a gain and a bias a head, in closed form',
+    closedForm: true,
     heal: async (plans, { surveys, ...context }) => ({ plans: await healLayers(plans, { surveys, ...context }) }),
   },
   mlp: {
     summary: 'the last matrix of every MLP behind a linear layer, in closed form under a heavy ridge',
+    closedForm: true,
     heal: refitLayers,
   },
   distill: {
     summary: 'q, k, v and o by matrices of low rank, trained against the original (needs @jax-js/jax and @jax-js/onnx)',
+    closedForm: false,
     heal: distill,
   },
   subspace: {
     summary: 'the same in the 40 directions or fewer of a shorter training',
+    closedForm: false,
     heal: distillInSubspace,
   },
 } satisfies Record<string, HealMethod>;
@@ -42,12 +52,13 @@ export interface HealingStep {
   readonly left?: readonly string[];
 }
 
-/** Tries ways to heal one after another, each on top of those that were kept. */
+/** Tries ways to heal one after another, each on top of those that were kept. `error` is of before the last fit. */
 export async function healPlans(
   chosen: readonly SitePlan[],
   levels: readonly HealLevel[],
   options: HealContext & {
     readonly error: number;
+    readonly held: readonly Feeds[];
     readonly heldError: (plans: readonly SitePlan[]) => Promise<number>;
   },
 ): Promise<{ plans: readonly SitePlan[]; error: number; healing: HealingStep[] }> {
@@ -59,6 +70,12 @@ export async function healPlans(
     const kept = error < least;
     healing.push({ level, error, kept, ...(left.length > 0 && { left }) });
     if (kept) [plans, least] = [healed, error];
+  }
+  const kept = healing.filter((step) => step.kept).map(({ level }) => healMethods[level]);
+  if (kept.every(({ closedForm }) => closedForm)) {
+    plans = chosen;
+    const inputs = [...options.inputs, ...options.held];
+    for (const method of kept) plans = (await method.heal(plans, { ...options, inputs })).plans;
   }
   return { plans, error: least, healing };
 }

@@ -17,19 +17,23 @@ import type { Site } from '../rewrite/site.js';
 import type { Feeds, Session, SessionFactory, TensorLike } from '../session.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { lastMlpProduct, type MlpProduct } from './mlp-product.js';
-import { addMoments, emptyMoments, leftOver, lowRank, type RowMoments, refit } from './refit.js';
+import { addMoments, emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from './refit.js';
+import { spread } from './survey.js';
 
 /** Relative to the mean power of a feature: lighter ones memorise the inputs (QUALITY 6). */
 const ridges = [1, 10];
-/** Of what a refit does to its features. */
+/** Of what a refit does to its features, by a rank of so much at most. */
 const keptShare = 0.99;
+const mostRank = 128;
+/** Mixtures of the residuals that the ridge is chosen by. */
+const mixtures = 32;
 /** Rows of a matrix at most: its moments are squares. */
 const mostRows = 4096;
-const mostInputs = 32;
+const mostInputs = 64;
 
 export async function refitLayers(plans: readonly SitePlan[], options: HealContext): Promise<Healed> {
   const { model, createSession, onStep } = options;
-  const inputs = options.inputs.slice(0, mostInputs);
+  const inputs = spread(options.inputs, mostInputs);
   const scope = { graph: model.graph, shapes: inferShapes(model) };
   const healed = [...plans];
   const left: string[] = [];
@@ -57,13 +61,15 @@ export function fitCorrection(
   seen: RowMoments,
   unseen: RowMoments,
 ): Correction | undefined {
-  const tried = ridges.map((ridge) => ({ ridge, left: leftOver(unseen, refit(seen, ridge)) }));
+  const few = (of: RowMoments) => (of.residuals.length > mixtures ? mixed(of, mixtures, 0) : of);
+  const [seenFew, unseenFew] = [few(seen), few(unseen)];
+  const tried = ridges.map((ridge) => ({ ridge, left: leftOver(unseenFew, refit(seenFew, ridge)) }));
   const best = tried.reduce((a, b) => (b.left < a.left ? b : a));
   if (!(best.left < 1)) return undefined;
   addMoments(seen, unseen);
   const whole = refit(seen, best.ridge);
   const { bias } = whole;
-  const { rank, down, up } = lowRank(seen, whole, keptShare);
+  const { rank, down, up } = lowRank(seen, whole, keptShare, mostRank);
   // What was fitted is behind the layer scale; what is corrected is before it.
   const M = bias.length;
   const unscale = (x: number, i: number) => {

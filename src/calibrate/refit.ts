@@ -9,12 +9,14 @@
  * change anything at all, on inputs that the fit has not seen.
  *
  * Of Δ is kept what most of its effect on the features needs, by its principal directions (reduced-rank regression,
- * Izenman 1975): Δ V Vᵀ, V [M,r] the eigenvectors of Δᵀ(H_cᵀH_c)Δ.
+ * Izenman 1975): Δ V Vᵀ, V [M,r] the leading eigenvectors of Δᵀ(H_cᵀH_c)Δ. λ is compared on a few random mixtures of the
+ * residuals (`mixed`), whose squares are in the mean those of all.
  *
  * Shapes: features [n,K], residuals [n,M]. Float64; cost: K³/3 + 2K²M flops a solution.
  */
 import { cholesky, solveCholesky } from '../features/cholesky.js';
-import { symmetricEigen } from '../features/symmetric-eigen.js';
+import { gaussians } from '../features/rng.js';
+import { leadingEigen } from './leading-eigen.js';
 
 /** Sums over rows: all that a fit needs of features h [K] and residuals r [M]. */
 export interface RowMoments {
@@ -109,8 +111,31 @@ export function leftOver(
   return energy > 0 ? left / energy : 1;
 }
 
-/** The least rank that keeps `share` of what Δ does to the features. */
-export function lowRank(moments: RowMoments, { delta, pull }: Refit, share: number): LowRank {
+/**
+ * The same rows with `columns` random mixtures of the residuals in their place: r S, S of N(0, 1/columns), so that E|r S|² = |r|².
+ * Of the energy stays what it was.
+ */
+export function mixed(moments: RowMoments, columns: number, seed: number): RowMoments {
+  const [K, M] = [moments.features.length, moments.residuals.length];
+  const normal = gaussians(seed);
+  const mixture = Float64Array.from({ length: M * columns }, () => normal() / Math.sqrt(columns));
+  const residuals = times(moments.residuals, mixture, 1, M, columns);
+  return { ...moments, residuals, cross: times(moments.cross, mixture, K, M, columns) };
+}
+
+/** [n,M] × [M,p] → [n,p] */
+function times(a: Float64Array, b: Float64Array, n: number, M: number, p: number): Float64Array {
+  const out = new Float64Array(n * p);
+  for (let i = 0; i < n; i++)
+    for (let m = 0; m < M; m++) {
+      const x = a[i * M + m];
+      for (let c = 0; c < p; c++) out[i * p + c] += x * b[m * p + c];
+    }
+  return out;
+}
+
+/** The least rank, `most` at most, that keeps `share` of what Δ does to the features. */
+export function lowRank(moments: RowMoments, { delta, pull }: Refit, share: number, most: number): LowRank {
   const [K, M] = [moments.features.length, moments.residuals.length];
   // (H_cᵀH_c) Δ is what the solution leaves of H_cᵀR_c.
   const { cross } = centred(moments);
@@ -122,25 +147,26 @@ export function lowRank(moments: RowMoments, { delta, pull }: Refit, share: numb
       for (let b = 0; b <= a; b++) square[a * M + b] += d * effect[i * M + b];
     }
   for (let a = 0; a < M; a++) for (let b = 0; b < a; b++) square[b * M + a] = square[a * M + b];
-  const { values, vectors } = symmetricEigen(square, M);
-  const total = values.reduce((sum, x) => sum + Math.max(x, 0), 0);
+  const { values, vectors } = leadingEigen(square, M, most);
+  let total = 0;
+  for (let m = 0; m < M; m++) total += square[m * M + m];
   let rank = 1;
-  for (let kept = values[0]; rank < M && kept < share * total; rank++) kept += Math.max(values[rank], 0);
+  for (let kept = values[0]; rank < values.length && kept < share * total; rank++) kept += Math.max(values[rank], 0);
   const up = Float32Array.from(vectors.subarray(0, rank * M));
-  const down = new Float32Array(K * rank);
-  for (let i = 0; i < K; i++)
-    for (let r = 0; r < rank; r++) {
-      let sum = 0;
-      for (let m = 0; m < M; m++) sum += delta[i * M + m] * vectors[r * M + m];
-      down[i * rank + r] = sum;
-    }
-  return { rank, down, up };
+  const columns = Float64Array.from({ length: M * rank }, (_, at) => vectors[(at % rank) * M + Math.floor(at / rank)]);
+  return { rank, down: Float32Array.from(times(delta, columns, K, M, rank)), up };
 }
 
 /** Σ(h − h̄)(h − h̄)ᵀ and Σ(h − h̄)(r − r̄)ᵀ. */
 function centred({ rows, features, residuals, gram, cross }: RowMoments): { gram: Float64Array; cross: Float64Array } {
   const [K, M] = [features.length, residuals.length];
-  const less = (of: Float64Array, right: Float64Array, width: number) =>
-    of.map((sum, at) => sum - (features[Math.floor(at / width)] * right[at % width]) / rows);
+  const less = (of: Float64Array, right: Float64Array, width: number) => {
+    const out = new Float64Array(of.length);
+    for (let i = 0; i < K; i++) {
+      const mean = features[i] / rows;
+      for (let j = 0, at = i * width; j < width; j++, at++) out[at] = of[at] - mean * right[j];
+    }
+    return out;
+  };
   return { gram: less(gram, features, K), cross: less(cross, residuals, M) };
 }

@@ -50,7 +50,9 @@ export interface ModelSurvey {
   readonly model: Model;
   readonly sites: readonly Site[];
   readonly layers: readonly SurveyedLayer[];
+  /** Inputs that constants are fitted on, and those that choices are made by. */
   readonly fit: readonly Feeds[];
+  readonly held: readonly Feeds[];
   /** Root mean square over the held-out inputs of the first output's relative error under these plans. */
   heldError(plans: readonly SitePlan[]): Promise<number>;
 }
@@ -111,7 +113,7 @@ export async function surveyModel(
     const errors = await errorsOf(plans, held.length);
     return Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
   };
-  return { model, sites, layers: ordered, fit, heldError };
+  return { model, sites, layers: ordered, fit, held, heldError };
 }
 
 function nothingLinear(sites: readonly Site[], candidates: (site: Site) => readonly Plan[]): PerformersError {

@@ -1,6 +1,6 @@
 /** The refit of a matrix against the normal equations, solved another way in float64. */
 import { describe, expect, it } from 'vitest';
-import { emptyMoments, leftOver, lowRank, type RowMoments, refit } from '../../src/calibrate/refit.js';
+import { emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from '../../src/calibrate/refit.js';
 import { fitCorrection } from '../../src/calibrate/refit-layers.js';
 import { gaussians } from '../../src/features/rng.js';
 import { close, expectMutantFails } from '../close.js';
@@ -78,11 +78,22 @@ describe('refit', () => {
     );
   });
 
+  it('is compared on mixtures of the residuals whose squares are in the mean those of all', () => {
+    const [seen, unseen] = [momentsOf(problem(60, 0.2, 1)), momentsOf(problem(30, 0.2, 1))];
+    const want = leftOver(unseen, refit(seen, 1));
+    const seeds = Array.from({ length: 2000 }, (_, seed) => seed);
+    const all = seeds.map((seed) => leftOver(mixed(unseen, 3, seed), refit(mixed(seen, 3, seed), 1)));
+    const mean = all.reduce((sum, x) => sum + x, 0) / all.length;
+    const error = Math.sqrt(all.reduce((sum, x) => sum + (x - mean) ** 2, 0)) / all.length;
+    expect(Math.abs(mean - want) / error).toBeLessThan(4);
+    expectMutantFails(() => expect(Math.abs(mean - 1.2 * want) / error).toBeLessThan(4));
+  });
+
   it('keeps the directions that matter: rank 2 of what rank 2 made', () => {
     const moments = momentsOf(problem(200, 0, 1e-6));
     const fit = refit(moments, 1e-6);
     const { delta } = fit;
-    const { rank, down, up } = lowRank(moments, fit, 0.9999);
+    const { rank, down, up } = lowRank(moments, fit, 0.9999, M);
     expect(rank).toBe(2);
     const product = Float64Array.from({ length: K * M }, (_, at) => {
       const [k, m] = [Math.floor(at / M), at % M];
