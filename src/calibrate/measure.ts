@@ -44,12 +44,22 @@ export interface Bench {
   release(): Promise<void>;
 }
 
+/** Sessions kept open: each holds the memory of its largest run, some 40 MB for 512 tokens. */
+const mostOpen = 4;
+
+/** One call at a time: a session that is not among the last `mostOpen` used is released. */
 export function openBench(createSession: SessionFactory): Bench {
-  const sessions = new Map<string, Promise<Session>>();
-  const open = (key: string, make: () => Uint8Array) => {
-    const known = sessions.get(key) ?? createSession(make());
-    sessions.set(key, known);
-    return known;
+  const sessions = new Map<string, Session>();
+  const open = async (key: string, make: () => Uint8Array) => {
+    const session = sessions.get(key) ?? (await createSession(make()));
+    sessions.delete(key);
+    sessions.set(key, session);
+    for (const [oldest, idle] of sessions) {
+      if (sessions.size <= mostOpen) break;
+      sessions.delete(oldest);
+      await idle.release();
+    }
+    return session;
   };
   const shape = ({ heads, headDim, valueDim, causal, operands }: Site, { keyBias }: HeadInputs) =>
     `${heads} ${headDim} ${valueDim} ${causal} ${Boolean(keyBias)} ${operands.grid?.prefix}`;
@@ -81,7 +91,7 @@ export function openBench(createSession: SessionFactory): Bench {
       return floats((await session.run({ rows: tensor(rows), start: tensor(start) })).centres).data;
     },
     async release() {
-      await Promise.all([...sessions.values()].map(async (session) => (await session).release()));
+      await Promise.all([...sessions.values()].map((session) => session.release()));
       sessions.clear();
     },
   };

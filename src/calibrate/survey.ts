@@ -158,8 +158,9 @@ async function measureSite(
 ): Promise<number[][]> {
   const { plans, inputs, wants, gram, constants } = given;
   const runs: HeadErrors[][] = plans.map(() => []);
-  for (const [i, one] of inputs.entries()) {
-    for (const [p, plan] of plans.entries())
+  // Plan by plan: the bench keeps few of them open.
+  for (const [p, plan] of plans.entries()) {
+    for (const [i, one] of inputs.entries())
       runs[p].push(await bench.compare(site, plan, { inputs: one, want: wants[i], gram, constants }));
   }
   const total = runs[0].reduce((sum, { size }) => sum + size.reduce((a, b) => a + b, 0), 0) || 1;
