@@ -59,11 +59,16 @@ export function cacheSize(plan: Pick<SitePlan, 'site' | 'groups'>) {
   const { cache, elemType } = plan.site.operands;
   if (!cache || cache.begins) return undefined;
   const { kvHeads, headDim, valueDim } = plan.site;
-  const bytes = elemType === float16 ? 2 : 4;
-  const perTokenBefore = kvHeads * (headDim + valueDim) * bytes;
+  const perTokenBefore = kvHeads * (headDim + valueDim) * (elemType === float16 ? 2 : 4);
   if (!keepsState(plan)) return { constant: 0, perToken: perTokenBefore, perTokenBefore };
-  const { room, perToken } = rowOf(plan);
-  return { constant: bytes * room, perToken: bytes * perToken, perTokenBefore };
+  return { ...stateSize(plan), perTokenBefore };
+}
+
+/** Bytes of a site's state for one row of the batch, as it is or would be in the place of a cache. */
+export function stateSize(plan: Pick<SitePlan, 'site' | 'groups'>): { constant: number; perToken: number } {
+  const { half, room, perToken } = rowOf(plan);
+  const bytes = half ? 2 : 4;
+  return { constant: bytes * room, perToken: bytes * perToken };
 }
 
 const [float32, float16] = [1, 10];
