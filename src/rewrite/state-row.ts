@@ -128,7 +128,9 @@ export function unpack(build: Builder, site: Site, { past, row, shared }: Packin
   const given = build.op('Reshape', [past.value, build.int64([0, -1])]);
   const numbers = half ? build.op('Cast', [given], { to: float32 }) : given;
   const zeros = shared.once(`zeros ${room}`, () => zerosFor(build, past.key, room));
-  const filled = build.op('Concat', [numbers, zeros], { axis: 1 });
+  // What grows is not copied along.
+  const own = perToken > 0 ? build.op('Slice', [numbers, ...[0, room, 1].map((at) => build.int64([at]))]) : numbers;
+  const filled = build.op('Concat', [own, zeros], { axis: 1 });
   const part = (from: number) =>
     build.op('Slice', [filled, build.int64([from]), build.int64([from + constant]), build.int64([1])]);
   const whole = half ? joinHalves(build, part(0), part(constant)) : part(0);
@@ -225,20 +227,19 @@ export function pack(
   const flat = (value: string) => build.op('Reshape', [value, build.int64([0, -1])]);
   const growing = kept && [kept.hidden, kept.keys, kept.values].map(flat);
   const fixed = half ? splitHalves(build, whole) : whole;
-  const numbers = growing ? padTo(build, build.op('Concat', [fixed, ...growing], { axis: 1 }), step) : fixed;
+  const numbers = growing ? joinTo(build, [fixed, ...growing], { like: past.key, step }) : fixed;
   const state = build.op('Reshape', [numbers, build.int64([0, site.kvHeads, -1, site.valueDim])]);
   build.rename(typed(build, site, state), namesGiven(site, cache, shared.prefix).value);
 }
 
-/** Zeros behind [B,X] up to a multiple of `step`. */
-function padTo(build: Builder, row: string, step: number): string {
-  const size = sizeOf(build, row, 1);
-  const whole = build.op('Mul', [
-    build.op('Div', [build.op('Add', [size, build.int64([step - 1])]), build.int64([step])]),
-    build.int64([step]),
-  ]);
-  const pads = build.op('Concat', [build.int64([0, 0, 0]), build.op('Sub', [whole, size])], { axis: 0 });
-  return build.op('Pad', [row, pads]);
+/** Rows [B,·] behind one another, and zeros up to a multiple of `step`; rows of the batch as in `like`. */
+function joinTo(build: Builder, rows: readonly string[], { like, step }: { like: string; step: number }): string {
+  const size = rows.map((row) => sizeOf(build, row, 1)).reduce((a, b) => build.op('Add', [a, b]));
+  const over = build.op('Mod', [size, build.int64([step])]);
+  const missing = build.op('Mod', [build.op('Sub', [build.int64([step]), over]), build.int64([step])]);
+  const shape = build.op('Concat', [sizeOf(build, like, 0), missing], { axis: 0 });
+  const zeros = build.op('Expand', [build.float([0], [1, 1]), shape]);
+  return build.op('Concat', [...rows, zeros], { axis: 1 });
 }
 
 /** Float32 in the type of the cache. */
