@@ -56,12 +56,21 @@ export function rowOf({ site, groups }: Pick<SitePlan, 'site' | 'groups'>) {
 
 /** Bytes of a site's cache for one row of the batch; undefined where it has none in plain sight, or another branch says it. */
 export function cacheSize(plan: Pick<SitePlan, 'site' | 'groups'>) {
-  const { cache, elemType } = plan.site.operands;
+  const { cache } = plan.site.operands;
   if (!cache || cache.begins) return undefined;
-  const { kvHeads, headDim, valueDim } = plan.site;
-  const perTokenBefore = kvHeads * (headDim + valueDim) * (elemType === float16 ? 2 : 4);
+  const perTokenBefore = keyBytes(plan.site);
   if (!keepsState(plan)) return { constant: 0, perToken: perTokenBefore, perTokenBefore };
   return { ...stateSize(plan), perTokenBefore };
+}
+
+/** Bytes that cross-attention reads from a cache for each token of its memory; undefined where it reads none. */
+export function memorySize(site: Site): { perToken: number } | undefined {
+  return site.kind === 'cross' && site.pastKeyValues ? { perToken: keyBytes(site) } : undefined;
+}
+
+/** Of the key and value of one token in all key heads. */
+function keyBytes({ kvHeads, headDim, valueDim, operands }: Site): number {
+  return kvHeads * (headDim + valueDim) * (operands.elemType === float16 ? 2 : 4);
 }
 
 /** Bytes of a site's state for one row of the batch, as it is or would be in the place of a cache. */
