@@ -10,7 +10,7 @@ import type { Placement, PlaceSites } from './rewrite/place-kernels.js';
 import { assignPlans, formatPlan, type Plan, type PlanInput, readPlan, type SitePlan } from './rewrite/plan.js';
 import { applySavedPlan, type SavedPlan } from './rewrite/saved-plan.js';
 import type { Findings, NearMiss, Refusal, Site } from './rewrite/site.js';
-import { cacheSize } from './rewrite/state-row.js';
+import { cacheSize, memorySize } from './rewrite/state-row.js';
 import { type Undo, undoRewrite } from './rewrite/undo.js';
 import type { Feeds, SessionFactory } from './session.js';
 
@@ -39,6 +39,11 @@ export interface SiteReport extends Omit<Site, 'operands'> {
   readonly healed?: readonly TouchedParameter[];
   /** Bytes between calls for one row of the batch, where there is a key cache in plain sight; `before` in the original. */
   readonly cache?: { readonly constant: number; readonly perToken: number; readonly perTokenBefore: number };
+  /**
+   * Of cross-attention that reads keys and values of its memory from a cache, which the first call fills and no plan changes: bytes
+   * for each token of the memory, for one row of the batch.
+   */
+  readonly memory?: { readonly perToken: number };
 }
 
 export interface Report {
@@ -101,6 +106,7 @@ export async function linearizeChunks(
     sites: plans.map((plan, layer) => {
       const { operands: _, ...site } = plan.site;
       const cache = cacheSize(plan);
+      const memory = memorySize(plan.site);
       const groups = plan.groups.map(({ heads, plan: own }) => ({ heads, plan: formatPlan(own) }));
       const placement = placements[layer];
       const healed = touchedParameters(scope, plan);
@@ -112,6 +118,7 @@ export async function linearizeChunks(
         ...(placement && { placement }),
         ...(healed.length > 0 && { healed }),
         ...(cache && { cache }),
+        ...(memory && { memory }),
       };
     }),
     nearMisses: findings.nearMisses,

@@ -19,7 +19,7 @@ export interface AnswerSuite {
     /** Data of one's own, for suites that take it: to calibrate on, and to measure on. */
     readonly fit: readonly string[];
     readonly unseen: readonly string[];
-    /** A plan file in the place of what the suite would calibrate; smollm2 alone takes one. */
+    /** A plan file in the place of what the suite would calibrate; those of smollm2 alone take one. */
     readonly plan?: string;
     readonly add: (row: AnswerRow) => void;
   }): Promise<void>;
@@ -33,6 +33,7 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   moonshine: async () => (await import('./moonshine.js')).moonshine,
   pipelines: async () => (await import('./pipelines.js')).pipelines,
   smollm2: async () => (await import('./smollm2.js')).smollm2,
+  'smollm2-codes': async () => (await import('./smollm2.js')).smollm2Codes,
 };
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

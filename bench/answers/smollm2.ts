@@ -1,7 +1,7 @@
 /**
  * SmolLM2-135M-Instruct (4-bit, GroupQueryAttention) with a state in the place of its key cache, on text that calibration has not
  * seen: calibrated on passages of 1,024 tokens of the first half of wikitext-2 test (or a plan file, --plan), measured on the
- * second half at up to its 8,192 positions; and pass codes hidden in that text.
+ * second half at up to its 8,192 positions, or by pass codes hidden in that text.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,33 +25,48 @@ const budget = 271;
 /** The share of heads that stay exact at most. */
 const shares = [0.1, 0.15, 0.2];
 const lengths = [1024, 2048, 4096, 8192];
-/** Tokens at which the original was seen to find a code, each with the length after which it is asked. */
-const hidden: Readonly<Record<number, number>> = { 1024: 1681, 2048: 3029 };
+/** Tokens at which the original was seen to find a code. */
+const hidden = [1681, 3029];
 
 export const smollm2: AnswerSuite = {
   title:
     'SmolLM2-135M-Instruct with a state, on the second half of wikitext-2 test, original → patched; change of the loss in nats a token, interval by passages',
   async run({ inputs, held, plan, add }) {
-    const folder = mkdtempSync(join(tmpdir(), 'performers-smollm2-'));
-    try {
-      const halves = cutInHalves(folder);
-      const bytes = new Uint8Array(readFileSync(path));
-      const plans = plan === undefined ? await choices(bytes, halves.first, inputs) : [await readPlan(plan)];
-      for (const { what, saved } of plans) {
-        const patched = join(folder, 'patched.onnx');
-        writeFileSync(patched, (await linearize(bytes, { saved })).bytes);
-        for (const length of lengths) {
-          add({ what, ...(await generate(patched, halves.second, length, held)) });
-          const further = hidden[length];
-          if (further !== undefined)
-            add({ what: `${what}; pass codes`, ...(await retrieve(patched, halves.second, further, held)) });
-        }
-      }
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    await eachPlan({ inputs, plan }, async (what, patched, data) => {
+      for (const length of lengths) add({ what, ...(await generate(patched, data, length, held)) });
+    });
   },
 };
+
+export const smollm2Codes: AnswerSuite = {
+  title:
+    'SmolLM2-135M-Instruct with a state: pass codes found in the second half of wikitext-2 test, original → patched',
+  async run({ inputs, held, plan, add }) {
+    await eachPlan({ inputs, plan }, async (what, patched, data) => {
+      for (const length of hidden) add({ what, ...(await retrieve(patched, data, length, held)) });
+    });
+  },
+};
+
+/** The patched model of every plan, and the text to measure it on. */
+async function eachPlan(
+  { inputs, plan }: { inputs: number; plan?: string },
+  measure: (what: string, patched: string, data: string) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'performers-smollm2-'));
+  try {
+    const halves = cutInHalves(folder);
+    const bytes = new Uint8Array(readFileSync(path));
+    const plans = plan === undefined ? await choices(bytes, halves.first, inputs) : [await readPlan(plan)];
+    for (const { what, saved } of plans) {
+      const patched = join(folder, 'patched.onnx');
+      writeFileSync(patched, (await linearize(bytes, { saved })).bytes);
+      await measure(what, patched, halves.second);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 
 function cutInHalves(folder: string) {
   const text = readFileSync(dataFile('text/wikitext-2-test.txt'));
@@ -95,6 +110,7 @@ async function generate(patched: string, data: string, length: number, held: num
   const [row] = generation?.lengths ?? [];
   if (!generation || !row) throw new Error('nothing was measured');
   const { original, patched: state } = row.bytes;
+  const bounded = generation.baseline?.lengths[0];
   return {
     tokens: length,
     passages: row.passages,
@@ -102,6 +118,11 @@ async function generate(patched: string, data: string, length: number, held: num
     change: row.change.value,
     ...(row.change.interval && { interval: row.change.interval.map((end) => end.toFixed(4)).join(' … ') }),
     'same token': row.sameTop.value,
+    ...(bounded && {
+      'keys of a bounded cache of as many bytes': generation.baseline?.windows[0].window ?? 0,
+      'its change': bounded.change.value,
+      'its same token': bounded.sameTop.value,
+    }),
     'alike of 16': row.alike.value,
     MB: turns(original / 1e6, state / 1e6),
     'ms a token': turns(row.msPerToken.original, row.msPerToken.patched),

@@ -4,7 +4,8 @@
  *   npx tsx bench/generate/run.ts ORIGINAL PATCHED [--runtime node|wasm] [--contexts 1024,2048,4096,8000] [--name results]
  *
  * Both models run in turn in one process. A prompt is read in pieces of 512 tokens; then single tokens are timed. What is
- * timed is the model, with the logits of the new tokens. Writes results/generate-NAME.json beside the table.
+ * timed is the model, with the logits of the new tokens. Processor time is that of all threads, and what to go by where others
+ * use the machine. Writes results/generate-NAME.json beside the table.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -33,6 +34,7 @@ interface Measured {
   readonly context: number;
   readonly prefillSeconds: number;
   readonly msPerToken: number;
+  readonly processorMs: number;
   readonly bytes: number;
 }
 
@@ -60,7 +62,8 @@ async function step(session: Session, past: Record<string, TensorLike>, from: nu
 }
 
 async function measure(path: string): Promise<Measured[]> {
-  const create = await nodeSessions(values.runtime === 'wasm' ? 'wasm' : 'node', path);
+  // As the adapters have it for models with a state.
+  const create = await nodeSessions(values.runtime === 'wasm' ? 'wasm' : 'node', path, { enableMemPattern: false });
   const session = await create(new Uint8Array(readFileSync(path)));
   const rows: Measured[] = [];
   let past = emptyCache(path);
@@ -75,14 +78,23 @@ async function measure(path: string): Promise<Measured[]> {
       at = to;
     }
     const times: number[] = [];
+    const processor: number[] = [];
     let state = past;
     for (let i = 0; i < Number(values.steps); i++) {
-      const start = performance.now();
+      const [start, used] = [performance.now(), process.cpuUsage()];
       state = await step(session, state, context + i, context + i + 1);
       times.push(performance.now() - start);
+      const { user, system } = process.cpuUsage(used);
+      processor.push((user + system) / 1000);
     }
     const bytes = Object.values(past).reduce((sum, { dims }) => sum + 4 * dims.reduce((a, b) => a * b, 1), 0);
-    rows.push({ context, prefillSeconds: prefill / 1000, msPerToken: median(times), bytes });
+    rows.push({
+      context,
+      prefillSeconds: prefill / 1000,
+      msPerToken: median(times),
+      processorMs: median(processor),
+      bytes,
+    });
   }
   await session.release();
   return rows;
@@ -95,6 +107,8 @@ const rows = contexts.map((context, i) => ({
   'patched, s': round(after[i].prefillSeconds),
   'ms a token': round(before[i].msPerToken),
   'patched, ms': round(after[i].msPerToken),
+  'processor ms': round(before[i].processorMs),
+  'patched, processor ms': round(after[i].processorMs),
   'ratio to the first context': round(before[i].msPerToken / before[0].msPerToken),
   'patched, ratio': round(after[i].msPerToken / after[0].msPerToken),
   'MB between calls': round(before[i].bytes / 1e6),

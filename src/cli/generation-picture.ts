@@ -7,9 +7,10 @@ import { draw } from './plan-picture.js';
 type Generation = NonNullable<TaskResult['generation']>;
 
 const colours = { original: '#2b6cb0', patched: '#b2182b' };
+const boundedColour = '#7a7a7a';
 
-export function drawGeneration({ lengths, positions }: Generation): string {
-  const plots = [drawPositions(positions)];
+export function drawGeneration({ lengths, positions, baseline }: Generation): string {
+  const plots = [drawPositions(positions, baseline?.positions)];
   if (lengths.length > 1) {
     plots.push(
       drawByLength('Milliseconds a token', lengths, (row) => row.msPerToken),
@@ -22,27 +23,35 @@ export function drawGeneration({ lengths, positions }: Generation): string {
   return plots.join('\n');
 }
 
-/** Change of the loss in every bucket, with its interval. */
-function drawPositions(positions: Generation['positions']): string {
-  const rows = positions.map(({ from, to, change: { value, interval = [value, value] } }) => ({
-    at: `${from}–${to}`,
-    value,
-    low: interval[0],
-    high: interval[1],
-  }));
+type Buckets = Generation['positions'];
+
+/** Change of the loss in every bucket, with its interval; in grey beside it that of a bounded cache. */
+function drawPositions(positions: Buckets, bounded: Buckets = []): string {
+  const places = (buckets: Buckets) =>
+    buckets.map(({ from, to, change: { value, interval = [value, value] } }) => ({
+      at: `${from}–${to}`,
+      value,
+      low: interval[0],
+      high: interval[1],
+    }));
+  const marks = (buckets: Buckets, colour: string, dx: number) => [
+    Plot.ruleX(places(buckets), { x: 'at', y1: 'low', y2: 'high', stroke: colour, strokeWidth: 3, dx }),
+    Plot.dot(places(buckets), { x: 'at', y: 'value', r: 5, fill: colour, dx }),
+  ];
+  const what = 'Change of the loss, nats a token';
   return draw({
     height: 220,
     marginTop: 44,
     marginLeft: 56,
     marginBottom: 40,
     ariaLabel: 'Change of the loss by tokens before',
-    x: { label: 'tokens before →', domain: rows.map(({ at }) => at) },
+    x: { label: 'tokens before →', domain: places(positions).map(({ at }) => at) },
     y: { label: null, grid: true, nice: true },
     marks: [
       Plot.ruleY([0], { stroke: '#888' }),
-      Plot.ruleX(rows, { x: 'at', y1: 'low', y2: 'high', stroke: colours.patched, strokeWidth: 3 }),
-      Plot.dot(rows, { x: 'at', y: 'value', r: 5, fill: colours.patched }),
-      title('Change of the loss, nats a token'),
+      ...marks(bounded, boundedColour, 8),
+      ...marks(positions, colours.patched, bounded.length > 0 ? -8 : 0),
+      title(bounded.length > 0 ? `${what}; grey: a bounded cache of as many bytes` : what),
     ],
   });
 }

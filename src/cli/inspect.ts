@@ -59,7 +59,8 @@ function describeSites(sites: InspectedFile['sites']): string {
       mask,
       digits(scale),
       positional,
-      pastKeyValues ? 'yes' : 'no',
+      // That of a memory is filled once.
+      pastKeyValues ? (kind === 'cross' ? 'memory' : 'yes') : 'no',
       subgraph || '-',
     ];
     const key = JSON.stringify(row);

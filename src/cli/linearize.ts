@@ -201,9 +201,13 @@ function describeCache(sites: Report['sites']): string[] {
   const sum = (key: 'constant' | 'perToken' | 'perTokenBefore') =>
     sites.reduce((total, { cache }) => total + (cache?.[key] ?? 0), 0);
   if (sum('constant') === 0) return [];
+  const memory = sites.reduce((total, site) => total + (site.memory?.perToken ?? 0), 0);
   const grows = sum('perToken') === 0 ? 'and no more' : `and ${digits(sum('perToken') / 1e3)} kB a token`;
   return [
     `  key cache: ${digits(sum('constant') / 1e6)} MB ${grows}, where it was ${digits(sum('perTokenBefore') / 1e3)} kB a token`,
+    ...(memory > 0
+      ? [`  memory of cross-attention: ${digits(memory / 1e3)} kB for each of its tokens, as it was, computed once`]
+      : []),
   ];
 }
 

@@ -24,7 +24,10 @@ export function tablesOf({ figures, generation, answers }: TaskResult): Table[] 
       rows: figures.map((figure) => [figure.name, figure.value.toFixed(4), interval(figure)]),
     },
   ];
-  if (generation) tables.push(byLength(generation), byPosition(generation));
+  if (generation) {
+    const bounded = generation.baseline ? [byLengthBounded(generation.baseline)] : [];
+    tables.push(byLength(generation), ...bounded, byPosition(generation));
+  }
   if (answers) tables.push(byCode(answers));
   return tables;
 }
@@ -34,11 +37,10 @@ const withInterval = (figure: Figure) => `${figure.value.toFixed(4)}${figure.int
 
 type Generation = NonNullable<TaskResult['generation']>;
 
+const turns = ({ original, patched }: { original: number; patched: number }, of: (value: number) => string = digits) =>
+  `${of(original)} → ${of(patched)}`;
+
 function byLength({ lengths }: Generation): Table {
-  const turns = (
-    { original, patched }: { original: number; patched: number },
-    of: (value: number) => string = digits,
-  ) => `${of(original)} → ${of(patched)}`;
   return {
     caption: 'By length of the text: original → patched',
     head: ['tokens', 'passages', 'loss', 'change', 'same token', 'alike', 'MB a call', 'ms a token', 'prompt tokens/s'],
@@ -56,17 +58,40 @@ function byLength({ lengths }: Generation): Table {
   };
 }
 
-function byPosition({ positions }: Generation): Table {
+function byLengthBounded({ lengths, windows }: NonNullable<Generation['baseline']>): Table {
+  return {
+    caption: 'The original with a bounded cache of as many bytes instead, which drops the oldest keys (window-causal)',
+    head: ['tokens', 'keys seen', 'change', 'same token', 'alike', 'MB a call', 'ms a token', 'prompt tokens/s'],
+    rows: lengths.map((row) => [
+      String(row.length),
+      String(windows.find(({ length }) => length === row.length)?.window ?? ''),
+      withInterval(row.change),
+      row.sameTop.value.toFixed(3),
+      row.alike.value.toFixed(1),
+      digits(row.bytes.patched / 1e6),
+      digits(row.msPerToken.patched),
+      digits(row.promptTokensPerSecond.patched),
+    ]),
+  };
+}
+
+function byPosition({ positions, baseline }: Generation): Table {
+  const head = ['tokens before', 'passages', 'loss', 'change of the loss (95 % interval)', 'same token'];
+  const dropping = new Map(baseline?.positions.map((bucket) => [bucket.from, bucket]));
   return {
     caption: 'By tokens before',
-    head: ['tokens before', 'passages', 'loss', 'change of the loss (95 % interval)', 'same token'],
-    rows: positions.map((bucket) => [
-      `${bucket.from}–${bucket.to}`,
-      String(bucket.passages),
-      bucket.original.value.toFixed(3),
-      withInterval(bucket.change),
-      bucket.sameTop.value.toFixed(3),
-    ]),
+    head: baseline ? [...head, 'change, bounded cache', 'same token, bounded cache'] : head,
+    rows: positions.map((bucket) => {
+      const other = dropping.get(bucket.from);
+      return [
+        `${bucket.from}–${bucket.to}`,
+        String(bucket.passages),
+        bucket.original.value.toFixed(3),
+        withInterval(bucket.change),
+        bucket.sameTop.value.toFixed(3),
+        ...(other ? [withInterval(other.change), other.sameTop.value.toFixed(3)] : []),
+      ];
+    }),
   };
 }
 

@@ -20,6 +20,7 @@ interface Options {
   readonly data?: readonly string[];
   readonly length?: number;
   readonly generate?: number;
+  readonly baseline?: boolean;
   readonly size?: number;
   readonly seconds?: number;
   readonly inputs?: number;
@@ -50,6 +51,7 @@ export function verifyCommand(): Command {
     .option('--data <path...>', 'with --task: text, images, WAV or JSON lines of inputs that calibration has not seen')
     .option('--length <tokens>', 'with --task: tokens of a passage of text (default: up to 512)', readCount)
     .option('--generate <tokens>', 'with --task generation: tokens to go on for (default: 32)', readCount)
+    .option('--no-baseline', 'with --task generation: no bounded cache of as many bytes beside a state (a third model)')
     .option('--size <pixels>', 'with --task: height and width of images (default: what the model is fed)', readCount)
     .option(
       '--seconds <seconds>',

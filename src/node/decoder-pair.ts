@@ -6,6 +6,7 @@ import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
 import { type Model, openModel } from '../onnx/graph.js';
 import { positionLimit, trainedPositions } from '../rewrite/positions.js';
+import { type Rewritten, readRewritten } from '../rewrite/rewritten.js';
 import type { Both } from '../tasks/generation.js';
 import { type Decoder, openDecoder } from './decoder.js';
 import { readBytes } from './model-folder.js';
@@ -13,7 +14,10 @@ import { readBytes } from './model-folder.js';
 export type Tokenizer = Awaited<ReturnType<Transformers['AutoTokenizer']['from_pretrained']>>;
 
 export interface DecoderPair extends Both<Decoder> {
-  readonly model: Model;
+  /** The original. */
+  readonly file: DecoderFile;
+  /** What the patched file says was rewritten. */
+  readonly rewritten: Rewritten;
   readonly tokenizer: Tokenizer;
   /** Most tokens of a text; undefined where neither graph nor config.json names any. */
   readonly positions: number | undefined;
@@ -22,41 +26,66 @@ export interface DecoderPair extends Both<Decoder> {
   release(): Promise<void>;
 }
 
+export interface DecoderFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly model: Model;
+}
+
+export interface OpenFile {
+  readonly decoder: Decoder;
+  release(): Promise<void>;
+}
+
+/** @param path where the weights outside of `bytes` lie @throws PerformersError PF301, PF501 (no language model) */
+export async function openDecoderFile(
+  { path, bytes, model }: DecoderFile,
+  runtime: NodeRuntime = 'node',
+): Promise<OpenFile> {
+  // A mask of another length at every call: what onnxruntime keeps of each would be as much a part of the time as of the memory.
+  const create = await nodeSessions(runtime, path, { enableMemPattern: false });
+  const session = await create(bytes);
+  try {
+    return { decoder: openDecoder(model, session), release: () => session.release() };
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
+export function readDecoderFile(path: string, bytes: Uint8Array): DecoderFile {
+  return { path, bytes, model: openModel(decode(bytes, path)) };
+}
+
 /** @throws PerformersError PF101–PF107, PF301, PF501 (no language model, no tokenizer) */
 export async function openPair(original: string, patched: string, runtime: NodeRuntime = 'node'): Promise<DecoderPair> {
-  const bytes = await readBytes(original);
-  const model = openModel(decode(bytes, original));
-  const limits = [positionLimit(model), trainedPositions(await readConfig(original))];
+  const file = readDecoderFile(original, await readBytes(original));
+  const limits = [positionLimit(file.model), trainedPositions(await readConfig(original))];
   const known = limits.filter((limit) => limit !== undefined);
   const { AutoTokenizer } = await transformers();
   const tokenizer = await fromFolder(rootOf(original), (name) =>
     AutoTokenizer.from_pretrained(name, { local_files_only: true }),
   );
-  const open = async (path: string, bytes: Uint8Array, model: Model) => {
-    // A mask of another length at every call: what onnxruntime keeps of each would be as much a part of the time as of the memory.
-    const create = await nodeSessions(runtime, path, { enableMemPattern: false });
-    const session = await create(bytes);
-    return { session, decoder: openDecoder(model, session) };
-  };
-  const first = await open(original, bytes, model);
+  const first = await openDecoderFile(file, runtime);
   try {
-    const other = await readBytes(patched);
-    const second = await open(patched, other, openModel(decode(other, patched)));
+    const other = readDecoderFile(patched, await readBytes(patched));
+    const second = await openDecoderFile(other, runtime);
     const continued = (await takesMore(first.decoder)) && (await takesMore(second.decoder));
     return {
-      model,
+      file,
+      rewritten: readRewritten(other.model.proto),
       tokenizer,
       single: !continued,
       positions: known.length > 0 ? Math.min(...known) : undefined,
       original: first.decoder,
       patched: second.decoder,
       release: async () => {
-        await first.session.release();
-        await second.session.release();
+        await first.release();
+        await second.release();
       },
     };
   } catch (error) {
-    await first.session.release();
+    await first.release();
     throw error;
   }
 }
@@ -86,14 +115,4 @@ const piece = 512;
 export function callEnds({ original, patched, single }: DecoderPair, from: number, to: number): number[] {
   const size = single ? (from === 0 ? to : 1) : original.cached && patched.cached ? piece : to - from;
   return Array.from({ length: Math.ceil((to - from) / size) }, (_, i) => Math.min(to, from + (i + 1) * size));
-}
-
-export function both<T>(of: (side: keyof Both<T>) => T): Both<T> {
-  return { original: of('original'), patched: of('patched') };
-}
-
-/** The original first. */
-export async function inTurns<T>(of: (side: keyof Both<T>) => Promise<T>): Promise<Both<T>> {
-  const original = await of('original');
-  return { original, patched: await of('patched') };
 }

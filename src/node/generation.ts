@@ -1,4 +1,7 @@
-/** `verify --task generation`: both models read the same passages and go on with them, in turns in one process. */
+/**
+ * `verify --task generation`: both models read the same passages and go on with them, in turns in one process, and beside a patched
+ * model with a state the original with a bounded cache of as many bytes.
+ */
 import { type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
@@ -10,10 +13,17 @@ import {
   type GenerationSummary,
   summariseGeneration,
 } from '../tasks/generation.js';
-import { nextToken, type TokenLoss, tokenLosses } from '../tasks/token-loss.js';
 import type { Progress } from '../verify.js';
-import { cacheBytes, type Decoder, type Stream } from './decoder.js';
-import { both, callEnds, checkLength, type DecoderPair, inTurns, openPair } from './decoder-pair.js';
+import { boundedCache } from './bounded-cache.js';
+import {
+  checkLength,
+  type DecoderPair,
+  type OpenFile,
+  openDecoderFile,
+  openPair,
+  readDecoderFile,
+} from './decoder-pair.js';
+import { type PassageRun, readPassage } from './passage.js';
 
 export interface GenerationOptions extends Pick<DataOptions, 'inputs'> {
   readonly data: readonly string[];
@@ -21,6 +31,8 @@ export interface GenerationOptions extends Pick<DataOptions, 'inputs'> {
   readonly lengths?: readonly number[];
   /** Tokens to generate after each. Default 32. */
   readonly generate?: number;
+  /** False leaves out the bounded cache beside a state. */
+  readonly baseline?: boolean;
   readonly runtime?: NodeRuntime;
   readonly onProgress?: Progress;
 }
@@ -38,6 +50,14 @@ export interface GeneratedText extends Both<string> {
 export interface Generation extends GenerationSummary {
   readonly what: string;
   readonly texts: readonly GeneratedText[];
+  /** Of a patched model with a state that approximates. */
+  readonly baseline?: Baseline;
+}
+
+/** The original with the plan window-causal, `patched` in its figures. */
+export interface Baseline extends Pick<GenerationSummary, 'lengths' | 'positions'> {
+  /** Keys that every query sees, in as many bytes as the state at the end of the text, by its length. */
+  readonly windows: readonly { readonly length: number; readonly window: number }[];
 }
 
 const defaultInputs = 8;
@@ -60,36 +80,83 @@ export async function measureGeneration(
   try {
     const lengths = options.lengths ?? defaultLengths(pair.positions);
     for (const length of lengths) check(pair, length, generate);
+    const bounded = options.baseline === false ? undefined : boundedCache(pair.file, pair.rewritten);
     const shortest = Math.min(...lengths);
-    const passages: number[][] = [];
+    const passages = new Map<number, number[][]>();
     for (const length of lengths) {
       const count = Math.max(1, Math.ceil((inputs * shortest) / length));
-      const found = await readCalibrationData(pair.model, original, data, { length, inputs: count });
-      passages.push(...found.feeds.map((feeds) => Array.from(toNumbers(feeds.input_ids))));
+      const { feeds } = await readCalibrationData(pair.file.model, original, data, { length, inputs: count });
+      passages.set(
+        length,
+        feeds.map(({ input_ids }) => Array.from(toNumbers(input_ids))),
+      );
     }
-    const total = passages.reduce((sum, { length }) => sum + length + generate, 0);
+    const total = [...passages].reduce((sum, [length, own]) => sum + own.length * (length + generate), 0);
     let done = 0;
     const advance = (tokens: number, what: string) => {
       done += tokens;
       options.onProgress?.({ done, total, what });
     };
     const runs: GenerationRun[] = [];
-    for (const ids of passages) runs.push(await runPassage(pair, ids, { generate, advance }));
-    const texts = runs.map((run, i): GeneratedText => {
-      const text = (tokens: readonly number[]) => pair.tokenizer.decode([...tokens], { skip_special_tokens: true });
-      return {
-        prompt: run.prompt,
-        after: text(passages[i].slice(0, run.prompt)).slice(-160),
-        original: text(run.generated.original),
-        patched: text(run.generated.patched),
-        alike: agreement(run.generated),
-      };
-    });
+    const texts: GeneratedText[] = [];
+    const dropping: GenerationRun[] = [];
+    const windows: { length: number; window: number }[] = [];
+    for (const [length, own] of passages) {
+      const window = bounded?.windowAfter(length);
+      const third = bounded && window ? await openBounded(pair, await bounded.make(window), runtime) : undefined;
+      if (window) windows.push({ length, window });
+      try {
+        const decoders = [pair.original, pair.patched, ...(third ? [third.decoder] : [])];
+        for (const ids of own) {
+          const [first, second, baseline] = await readPassage(pair, decoders, ids, { generate, advance });
+          const run = beside(ids.length, first, second);
+          runs.push(run);
+          texts.push(textOf(pair, ids, run));
+          if (baseline) dropping.push(beside(ids.length, first, baseline));
+        }
+      } finally {
+        await third?.release();
+      }
+    }
     const what = `${runs.length} passages of ${lengths.join(', ')} tokens, ${generate} generated after each`;
-    return { what, ...summariseGeneration(runs), texts };
+    if (dropping.length === 0) return { what, ...summariseGeneration(runs), texts };
+    const { figures, ...baseline } = summariseGeneration(dropping);
+    return { what, ...summariseGeneration(runs), texts, baseline: { windows, ...baseline } };
   } finally {
     await pair.release();
   }
+}
+
+function openBounded({ file }: DecoderPair, bytes: Uint8Array, runtime?: NodeRuntime): Promise<OpenFile> {
+  return openDecoderFile(readDecoderFile(file.path, bytes), runtime);
+}
+
+function beside(length: number, original: PassageRun, patched: PassageRun): GenerationRun {
+  const both = <K extends keyof PassageRun>(of: K) => ({ original: original[of], patched: patched[of] });
+  return {
+    length,
+    prompt: original.prompt,
+    losses: both('losses'),
+    promptMs: both('promptMs'),
+    generated: both('generated'),
+    stepMs: both('stepMs'),
+    bytes: both('bytes'),
+  };
+}
+
+function textOf(
+  { tokenizer }: DecoderPair,
+  ids: readonly number[],
+  { prompt, generated }: GenerationRun,
+): GeneratedText {
+  const text = (tokens: readonly number[]) => tokenizer.decode([...tokens], { skip_special_tokens: true });
+  return {
+    prompt,
+    after: text(ids.slice(0, prompt)).slice(-160),
+    original: text(generated.original),
+    patched: text(generated.patched),
+    alike: agreement(generated),
+  };
 }
 
 /** @throws PerformersError PF304, PF501 */
@@ -111,77 +178,4 @@ function defaultLengths(positions = Number.POSITIVE_INFINITY): number[] {
     .filter((length) => length <= positions)
     .slice(0, 3)
     .reverse();
-}
-
-interface Running {
-  readonly generate: number;
-  readonly advance: (tokens: number, what: string) => void;
-}
-
-async function runPassage(
-  pair: DecoderPair,
-  ids: readonly number[],
-  { generate, advance }: Running,
-): Promise<GenerationRun> {
-  const { length } = ids;
-  const prompt = length - generate;
-  const what = `${length} tokens`;
-  let readers = await inTurns(
-    async (side): Promise<Reader> => ({ stream: pair[side].begin(), next: 0, losses: [], ms: 0 }),
-  );
-  const readUpTo = async (end: number) => {
-    const from = readers.original.stream.tokens;
-    readers = await inTurns((side) => readOn(pair[side], readers[side], ids.slice(from, end + 1), end - from));
-    advance(end - from, what);
-  };
-  for (const end of callEnds(pair, 0, prompt)) await readUpTo(end);
-  const begun = readers;
-  let writers = await inTurns(async (side): Promise<Writer> => {
-    const { stream, next } = begun[side];
-    return { stream, tokens: [next], ms: [] };
-  });
-  for (let i = 1; i < generate; i++) {
-    writers = await inTurns((side) => writeOn(pair[side], writers[side]));
-    advance(1, what);
-  }
-  for (const end of callEnds(pair, prompt, length)) await readUpTo(end);
-  return {
-    length,
-    prompt,
-    losses: both((side) => readers[side].losses),
-    promptMs: both((side) => begun[side].ms),
-    generated: both((side) => writers[side].tokens),
-    stepMs: both((side) => writers[side].ms),
-    bytes: both((side) => cacheBytes(begun[side].stream)),
-  };
-}
-
-interface Reader {
-  readonly stream: Stream;
-  /** The token that is most likely to follow. */
-  readonly next: number;
-  readonly losses: readonly TokenLoss[];
-  readonly ms: number;
-}
-
-/** @param ids the tokens to read and, where there is one, the token after them */
-async function readOn(decoder: Decoder, before: Reader, ids: readonly number[], count: number): Promise<Reader> {
-  const start = performance.now();
-  const { logits, stream } = await decoder.read(before.stream, ids.slice(0, count));
-  const ms = before.ms + performance.now() - start;
-  return { stream, ms, next: nextToken(logits), losses: [...before.losses, ...tokenLosses(logits, ids.slice(1))] };
-}
-
-interface Writer {
-  readonly stream: Stream;
-  /** The last of them has not been read. */
-  readonly tokens: readonly number[];
-  readonly ms: readonly number[];
-}
-
-async function writeOn(decoder: Decoder, { stream, tokens, ms }: Writer): Promise<Writer> {
-  const start = performance.now();
-  const read = await decoder.read(stream, tokens.slice(-1));
-  const took = performance.now() - start;
-  return { stream: read.stream, tokens: [...tokens, nextToken(read.logits)], ms: [...ms, took] };
 }

@@ -35,6 +35,8 @@ export interface TaskOptions extends DataOptions {
   readonly lengths?: readonly number[];
   /** Tokens that generation goes on for. */
   readonly generate?: number;
+  /** False: generation reads nothing with a bounded cache beside a state. */
+  readonly baseline?: boolean;
   readonly runtime?: NodeRuntime;
   readonly onProgress?: Progress;
 }
@@ -45,7 +47,7 @@ export interface TaskResult {
   readonly what: string;
   readonly figures: readonly Figure[];
   readonly transcripts?: Transcription['transcripts'];
-  readonly generation?: Pick<Generation, 'lengths' | 'positions' | 'texts'>;
+  readonly generation?: Pick<Generation, 'lengths' | 'positions' | 'texts' | 'baseline'>;
   readonly answers?: Retrieval['answers'];
 }
 

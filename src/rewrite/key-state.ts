@@ -14,10 +14,9 @@
  */
 import type { Builder } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
-import { bindKept, withFresh } from './kept-keys.js';
+import { attendKept, withFresh } from './kept-keys.js';
 import { sizeOf } from './lower/exact-blocked.js';
-import type { Constants, Lowering } from './lower/lowering.js';
-import { lowerings } from './lower/registry.js';
+import type { Constants } from './lower/lowering.js';
 import type { HeadGroup, SitePlan } from './plan.js';
 import type { Site } from './site.js';
 import { namesGiven } from './state-interface.js';
@@ -48,9 +47,7 @@ export function lowerWithState(
     const stream = streamOf(group);
     if (!stream) {
       if (!kept) throw new TypeError(`site ${site.output} keeps no keys for ${group.plan.name}`);
-      const lowering: Lowering = lowerings[group.plan.name];
-      const all = bindKept(build, inputs, { kept, heads: row.kept, past: before.past });
-      contexts.push(lowering.lower(build, all, group.plan.options, constantsOf(group)));
+      contexts.push(attendKept(build, inputs, { kept, heads: row.kept, past: before.past, plan: group.plan }));
       continue;
     }
     const left = stream.attendStream(build, inputs, {

@@ -14,6 +14,8 @@ export interface Rewritten {
     readonly subgraph: string;
     /** `window:window=64`, `features:m=64 and exact-blocked:block=256` */
     readonly plans: string;
+    /** The same with the heads that share each; without them, of all heads. */
+    readonly groups: readonly { readonly heads?: readonly number[]; readonly plan: string }[];
   }[];
   /** Whether a value is of the rewriting. */
   isOurs(value: string): boolean;
@@ -26,7 +28,8 @@ export function readRewritten(proto: ModelProto): Rewritten {
     if (typeof site !== 'object' || site === null) return [];
     const { output, subgraph = '', plans } = site as Readonly<Record<string, unknown>>;
     if (typeof output !== 'string' || typeof subgraph !== 'string' || !Array.isArray(plans)) return [];
-    return [{ output, subgraph, plans: [...new Set(plans.map(planOf))].join(' and ') }];
+    const groups = plans.map(groupOf);
+    return [{ output, subgraph, plans: [...new Set(groups.map(({ plan }) => plan))].join(' and '), groups }];
   });
   return { sites, isOurs: (value) => list.length > 0 && ours.test(value) };
 }
@@ -39,9 +42,10 @@ export function listRewritten({ metadataProps }: ModelProto): readonly unknown[]
 }
 
 /** Of all heads a plan's text; of some, { heads, plan }. */
-function planOf(given: unknown): string {
-  if (typeof given === 'object' && given !== null && 'plan' in given) return String(given.plan);
-  return String(given);
+function groupOf(given: unknown): { heads?: number[]; plan: string } {
+  if (typeof given !== 'object' || given === null || !('plan' in given)) return { plan: String(given) };
+  const heads = 'heads' in given && Array.isArray(given.heads) ? given.heads.map(Number) : undefined;
+  return { plan: String(given.plan), ...(heads && { heads }) };
 }
 
 function readJson(text: string): unknown {

@@ -56,14 +56,28 @@ export function rowOf({ site, groups }: Pick<SitePlan, 'site' | 'groups'>) {
 
 /** Bytes of a site's cache for one row of the batch; undefined where it has none in plain sight, or another branch says it. */
 export function cacheSize(plan: Pick<SitePlan, 'site' | 'groups'>) {
-  const { cache, elemType } = plan.site.operands;
+  const { cache } = plan.site.operands;
   if (!cache || cache.begins) return undefined;
-  const { kvHeads, headDim, valueDim } = plan.site;
-  const bytes = elemType === float16 ? 2 : 4;
-  const perTokenBefore = kvHeads * (headDim + valueDim) * bytes;
+  const perTokenBefore = keyBytes(plan.site);
   if (!keepsState(plan)) return { constant: 0, perToken: perTokenBefore, perTokenBefore };
-  const { room, perToken } = rowOf(plan);
-  return { constant: bytes * room, perToken: bytes * perToken, perTokenBefore };
+  return { ...stateSize(plan), perTokenBefore };
+}
+
+/** Bytes that cross-attention reads from a cache for each token of its memory; undefined where it reads none. */
+export function memorySize(site: Site): { perToken: number } | undefined {
+  return site.kind === 'cross' && site.pastKeyValues ? { perToken: keyBytes(site) } : undefined;
+}
+
+/** Of the key and value of one token in all key heads. */
+function keyBytes({ kvHeads, headDim, valueDim, operands }: Site): number {
+  return kvHeads * (headDim + valueDim) * (operands.elemType === float16 ? 2 : 4);
+}
+
+/** Bytes of a site's state for one row of the batch, as it is or would be in the place of a cache. */
+export function stateSize(plan: Pick<SitePlan, 'site' | 'groups'>): { constant: number; perToken: number } {
+  const { half, room, perToken } = rowOf(plan);
+  const bytes = half ? 2 : 4;
+  return { constant: bytes * room, perToken: bytes * perToken };
 }
 
 const [float32, float16] = [1, 10];
@@ -123,7 +137,9 @@ export function unpack(build: Builder, site: Site, { past, row, shared }: Packin
   const given = build.op('Reshape', [past.value, build.int64([0, -1])]);
   const numbers = half ? build.op('Cast', [given], { to: float32 }) : given;
   const zeros = shared.once(`zeros ${room}`, () => zerosFor(build, past.key, room));
-  const filled = build.op('Concat', [numbers, zeros], { axis: 1 });
+  // What grows is not copied along.
+  const own = perToken > 0 ? build.op('Slice', [numbers, ...[0, room, 1].map((at) => build.int64([at]))]) : numbers;
+  const filled = build.op('Concat', [own, zeros], { axis: 1 });
   const part = (from: number) =>
     build.op('Slice', [filled, build.int64([from]), build.int64([from + constant]), build.int64([1])]);
   const whole = half ? joinHalves(build, part(0), part(constant)) : part(0);
@@ -220,20 +236,19 @@ export function pack(
   const flat = (value: string) => build.op('Reshape', [value, build.int64([0, -1])]);
   const growing = kept && [kept.hidden, kept.keys, kept.values].map(flat);
   const fixed = half ? splitHalves(build, whole) : whole;
-  const numbers = growing ? padTo(build, build.op('Concat', [fixed, ...growing], { axis: 1 }), step) : fixed;
+  const numbers = growing ? joinTo(build, [fixed, ...growing], { like: past.key, step }) : fixed;
   const state = build.op('Reshape', [numbers, build.int64([0, site.kvHeads, -1, site.valueDim])]);
   build.rename(typed(build, site, state), namesGiven(site, cache, shared.prefix).value);
 }
 
-/** Zeros behind [B,X] up to a multiple of `step`. */
-function padTo(build: Builder, row: string, step: number): string {
-  const size = sizeOf(build, row, 1);
-  const whole = build.op('Mul', [
-    build.op('Div', [build.op('Add', [size, build.int64([step - 1])]), build.int64([step])]),
-    build.int64([step]),
-  ]);
-  const pads = build.op('Concat', [build.int64([0, 0, 0]), build.op('Sub', [whole, size])], { axis: 0 });
-  return build.op('Pad', [row, pads]);
+/** Rows [B,·] behind one another, and zeros up to a multiple of `step`; rows of the batch as in `like`. */
+function joinTo(build: Builder, rows: readonly string[], { like, step }: { like: string; step: number }): string {
+  const size = rows.map((row) => sizeOf(build, row, 1)).reduce((a, b) => build.op('Add', [a, b]));
+  const over = build.op('Mod', [size, build.int64([step])]);
+  const missing = build.op('Mod', [build.op('Sub', [build.int64([step]), over]), build.int64([step])]);
+  const shape = build.op('Concat', [sizeOf(build, like, 0), missing], { axis: 0 });
+  const zeros = build.op('Expand', [build.float([0], [1, 1]), shape]);
+  return build.op('Concat', [...rows, zeros], { axis: 1 });
 }
 
 /** Float32 in the type of the cache. */

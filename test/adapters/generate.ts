@@ -33,9 +33,11 @@ const config = {
 
 export const sitesOf = (bytes: Uint8Array) => findAttention(openModel(decode(bytes))).sites;
 
+export const folderPath = (name: string) => join(scratch, name);
+
 /** A model folder as transformers.js reads it. */
 export function folder(name: string, bytes: Uint8Array, { heads, kvHeads, headDim }: Site, more: object = {}): string {
-  const root = join(scratch, name);
+  const root = folderPath(name);
   mkdirSync(join(root, 'onnx'), { recursive: true });
   writeFileSync(
     join(root, 'config.json'),
@@ -52,7 +54,7 @@ export function folder(name: string, bytes: Uint8Array, { heads, kvHeads, headDi
 }
 
 /** The hybrid with constants that calibration might have made, some heads exact. */
-function statePlan(bytes: Uint8Array, exact: readonly number[] = []) {
+export function statePlan(bytes: Uint8Array, exact: readonly number[] = []) {
   const plan = readPlan('hybrid-causal:window=32,globals=3,sinks=2,codes=4');
   const normal = gaussians(3);
   const draw = (length: number) => Float32Array.from({ length }, () => normal());

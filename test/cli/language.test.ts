@@ -51,10 +51,37 @@ describe('--task generation', () => {
     expect(long.patched).toBe(short.patched);
     expect(generation.positions).toMatchObject([{ from: 0, to: 95, passages: 6, tokens: 4 * 47 + 2 * 95 }]);
     expect(generation.texts).toHaveLength(6);
+    // All of the shorter text, and of the longer one what the bytes of the state hold.
+    const { windows, lengths, positions } = generation.baseline;
+    expect(windows).toEqual([
+      { length: 48, window: 48 },
+      { length: 96, window: 62 },
+    ]);
+    expect(Math.abs(lengths[0].change.value)).toBeLessThan(1e-5);
+    expect(Math.abs(lengths[1].change.value)).toBeGreaterThan(1e-5);
+    expect(positions).toMatchObject([{ from: 0, to: 95, passages: 6 }]);
+    // One key of each head of four layers more would be too many.
+    const room = long.patched - lengths[1].bytes.patched;
+    expect(room).toBeGreaterThanOrEqual(0);
+    expect(room).toBeLessThan(4 * 4 * 4 * (32 + 32 + 3));
     const drawn = readFileSync(page, 'utf8');
     expect(drawn.match(/<svg/g)?.length).toBeGreaterThanOrEqual(4);
-    for (const words of ['Milliseconds a token', 'Change of the loss', 'What both models go on with'])
+    for (const words of [
+      'Milliseconds a token',
+      'Change of the loss',
+      'grey: a bounded cache of as many bytes',
+      'keys seen',
+      'What both models go on with',
+    ])
       expect(drawn).toContain(words);
+  });
+
+  test('--no-baseline: no bounded cache', async () => {
+    const given = ['--task', 'generation', '--lengths', '40', '--inputs', '2', '--generate', '4', '--no-baseline'];
+    const { code, stdout } = await verify(...given);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^By tokens before$/m);
+    expect(stdout).not.toContain('bounded cache');
   });
 
   test('a model against itself differs nowhere', async () => {
@@ -72,7 +99,9 @@ describe('--task generation', () => {
       '--json',
     ];
     const { stdout } = await performers('verify', original, original, ...given);
-    const [{ change, sameTop, alike }] = JSON.parse(stdout).generation.lengths;
+    const { generation } = JSON.parse(stdout);
+    const [{ change, sameTop, alike }] = generation.lengths;
+    expect(generation).not.toHaveProperty('baseline');
     expect([change.value, sameTop.value, alike.value]).toEqual([0, 1, 4]);
   });
 });

@@ -53,7 +53,13 @@ function hybridOf({ H, D }: Attention, setting: Setting, seed = 5): CausalHybrid
   return { block: 32, ...setting, query: draw(H * D), weights: draw(H * D * codes), offsets: draw(H * codes) };
 }
 
-function patched(input: Attention, setting: Setting, form: CausalForm, exact: readonly number[] = []): Uint8Array {
+function patched(
+  input: Attention,
+  setting: Setting,
+  form: CausalForm,
+  exact: readonly number[] = [],
+  exactPlan = 'exact-blocked:block=48',
+): Uint8Array {
   const { query, weights, offsets, codes } = hybridOf(input, setting);
   const model = openModel(decode(causalModel(form)));
   const { window, globals, sinks } = setting;
@@ -62,7 +68,7 @@ function patched(input: Attention, setting: Setting, form: CausalForm, exact: re
     site,
     groups: [
       { heads: linear, plan: readPlan({ name: 'hybrid-causal', window, globals, sinks, codes }) },
-      ...(exact.length > 0 ? [{ heads: exact, plan: readPlan('exact-blocked:block=48') }] : []),
+      ...(exact.length > 0 ? [{ heads: exact, plan: readPlan(exactPlan) }] : []),
     ],
     why: 'test',
     constants: {
@@ -120,16 +126,38 @@ describe('a state in the place of the key cache', () => {
     expect(new Set(states.map(String)).size).toBe(1);
   });
 
+  /** What comes of the linear heads and of the exact ones. */
+  const mixed = (input: Attention, exact: readonly number[]) => {
+    const [linear, whole] = [hybridOf(input, setting), exactly(input)].map((hybrid) =>
+      causalHybridAttention(input, hybrid),
+    );
+    const { H, N, E } = input;
+    return linear.map((value, i) => (exact.includes(Math.floor(i / (N * E)) % H) ? whole[i] : value));
+  };
+
   it.each(all)('keeps the keys of exact heads: %s', async (_, raw, ends) => {
     const input = grouped(raw, 2);
     const form = { ...formOf(input), kvHeads: 2, cache: true };
     const { context } = await runInPieces(patched(input, setting, form, [1]), input, form, ends(input.S));
-    const [linear, exact] = [hybridOf(input, setting), exactly(input)].map((hybrid) =>
-      causalHybridAttention(input, hybrid),
-    );
-    const { H, N, E } = input;
-    const want = linear.map((value, i) => (Math.floor(i / (N * E)) % H === 1 ? exact[i] : value));
-    close(...judged(context, want), bound);
+    close(...judged(context, mixed(input, [1])), bound);
+  });
+
+  // Of four heads on two: both of the second alone, all of one and half of the other, half of each in another order.
+  it.each([
+    [[2, 3], 'exact-blocked:block=48'],
+    [[0, 1, 3], 'exact-blocked:block=48'],
+    [[3, 0], 'exact'],
+    [[1, 2, 3], 'exact'],
+  ])('exact heads %j read the keys they share, by %s', async (exact, plan) => {
+    for (const raw of Object.values(inputs)) {
+      const input = grouped(raw, 2);
+      const form = { ...formOf(input), kvHeads: 2, cache: true };
+      const { S } = input;
+      const ends = [3, 70, ...Array.from({ length: S - 70 }, (_, i) => 71 + i)];
+      const { context } = await runInPieces(patched(input, setting, form, exact, plan), input, form, ends);
+      close(...judged(context, mixed(input, exact)), bound);
+      expectMutantFails(() => close(...judged(context, mixed(input, [exact[0]])), bound));
+    }
   });
 
   it.each(Object.entries(pieces))('in a cache of float16, to its rounding: %s', async (_, ends) => {
@@ -139,12 +167,9 @@ describe('a state in the place of the key cache', () => {
     const { context } = await runInPieces(patched(input, setting, form), input, form, ends(input.S));
     // Rounding of the result alone is 2.8e-4.
     close(...judged(context, want), 6e-4);
-    const mixed = await runInPieces(patched(input, setting, form, [1]), input, form, ends(input.S));
-    const whole = causalHybridAttention(input, exactly(input));
-    const { H, N, E } = input;
-    const both = want.map((value, i) => (Math.floor(i / (N * E)) % H === 1 ? whole[i] : value));
-    close(...judged(mixed.context, both), 6e-4);
-    expectMutantFails(() => close(...judged(mixed.context, want), 6e-4));
+    const both = await runInPieces(patched(input, setting, form, [1]), input, form, ends(input.S));
+    close(...judged(both.context, mixed(input, [1])), 6e-4);
+    expectMutantFails(() => close(...judged(both.context, want), 6e-4));
   });
 
   it('refuses a state of another plan, and goes on after it', async () => {

@@ -151,6 +151,18 @@ describe('branches that share a cache', () => {
   });
 });
 
+it('the memory of cross-attention is said to be as it was, for each of its tokens', async () => {
+  const bytes = read('whisper-decoder-merged.optimum-eager');
+  const { report } = await linearize(bytes, { plan: wide });
+  const found = report.sites.map(({ kind, subgraph, memory, cache }) => [kind, subgraph, memory, cache?.perToken]);
+  const of = (branch: string, memory?: object, perToken?: number) =>
+    Array.from({ length: 4 }, (_, i) =>
+      i % 2 === 0 ? ['self', branch, undefined, perToken] : ['cross', branch, memory, undefined],
+    );
+  const each = { perToken: 4 * heads * 2 * headDim };
+  expect(found).toEqual([...of('optimum::if/else_branch'), ...of('optimum::if/then_branch', each, 0)]);
+});
+
 it('cross-attention by features is the same in both branches, and its cache stays what it was', async () => {
   const bytes = read('bart-decoder-merged.optimum-eager');
   const layers = sitesOf(bytes).flatMap(({ kind }, layer) => (kind === 'cross' ? [layer] : []));

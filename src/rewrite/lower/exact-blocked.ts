@@ -27,40 +27,60 @@ export const exactBlocked: Lowering = {
     const v = unmaskedValues(build, inputs);
     const near = nearOf(inputs);
     const q = near?.q.base ?? inputs.q;
-    const tokens = sizeOf(build, q, 2);
-    const blocks = ceilDivide(build, tokens, build.int64([numberOption(options, 'block')]));
-    const rows = ceilDivide(build, tokens, blocks);
-    const padded = padRows(build, q, build.op('Sub', [build.op('Mul', [blocks, rows]), tokens]));
-    const shape = build.op('Concat', [build.int64([0, 0]), blocks, build.int64([-1, site.headDim])], { axis: 0 });
-    const queries = build.op('Transpose', [build.op('Reshape', [padded, shape])], { perm: [2, 0, 1, 3, 4] });
-
-    const body = build.body();
-    const block = body.fresh('queries');
-    const index = inputs.bias && rowsOf(build, blocks, rows);
-    const row = index && body.fresh('rows');
-    const output = attend(
-      body,
-      inputs,
-      near
-        ? { q: body.emit(near.q.steps, block), kT: body.emit(near.k.steps, near.k.base), v, rows: row }
-        : { q: block, kT: inputs.kT(), v, rows: row },
+    const size = { heads: inputs.heads.length, headDim: site.headDim, valueDim: site.valueDim };
+    const given = { ...size, block: numberOption(options, 'block'), numbered: inputs.bias !== undefined };
+    return overQueryBlocks(build, q, given, (body, block, rows) =>
+      attend(
+        body,
+        inputs,
+        near
+          ? { q: body.emit(near.q.steps, block), kT: body.emit(near.k.steps, near.k.base), v, rows }
+          : { q: block, kT: inputs.kT(), v, rows },
+      ),
     );
-    const graph = makeGraph({
-      name: body.fresh('exact_blocked'),
-      node: [...body.nodes],
-      input: [
-        headTensor(block, inputs.heads.length, site.headDim),
-        ...(row ? [makeValueInfo(row, int64, [undefined])] : []),
-      ],
-      output: [headTensor(output, inputs.heads.length, site.valueDim)],
-    });
-    const scanned = index ? [queries, index] : [queries];
-    const blocksOut = build.op('Scan', scanned, { body: graph, num_scan_inputs: scanned.length });
-    const context = build.op('Transpose', [blocksOut], { perm: [1, 2, 0, 3, 4] });
-    const joined = build.op('Reshape', [context, build.int64([0, 0, -1, site.valueDim])]);
-    return build.op('Slice', [joined, build.int64([0]), tokens, build.int64([2])]);
   },
 };
+
+/** What `attend` makes of queries [B,H,N,D], one block of them [B,H,b,D] at a time: [B,H,N,E]. */
+export function overQueryBlocks(
+  build: Builder,
+  queries: string,
+  given: {
+    readonly heads: number;
+    readonly headDim: number;
+    readonly valueDim: number;
+    /** Queries a block at most. */
+    readonly block: number;
+    /** Whether `attend` asks which queries a block has. */
+    readonly numbered: boolean;
+  },
+  attend: (body: Builder, block: string, rows?: string) => string,
+): string {
+  const { heads, headDim, valueDim, numbered } = given;
+  const tokens = sizeOf(build, queries, 2);
+  const blocks = ceilDivide(build, tokens, build.int64([given.block]));
+  const rows = ceilDivide(build, tokens, blocks);
+  const padded = padRows(build, queries, build.op('Sub', [build.op('Mul', [blocks, rows]), tokens]));
+  const shape = build.op('Concat', [build.int64([0, 0]), blocks, build.int64([-1, headDim])], { axis: 0 });
+  const split = build.op('Transpose', [build.op('Reshape', [padded, shape])], { perm: [2, 0, 1, 3, 4] });
+
+  const body = build.body();
+  const block = body.fresh('queries');
+  const index = numbered && rowsOf(build, blocks, rows);
+  const row = index ? body.fresh('rows') : undefined;
+  const output = attend(body, block, row);
+  const graph = makeGraph({
+    name: body.fresh('exact_blocked'),
+    node: [...body.nodes],
+    input: [headTensor(block, heads, headDim), ...(row ? [makeValueInfo(row, int64, [undefined])] : [])],
+    output: [headTensor(output, heads, valueDim)],
+  });
+  const scanned = index ? [split, index] : [split];
+  const blocksOut = build.op('Scan', scanned, { body: graph, num_scan_inputs: scanned.length });
+  const context = build.op('Transpose', [blocksOut], { perm: [1, 2, 0, 3, 4] });
+  const joined = build.op('Reshape', [context, build.int64([0, 0, -1, valueDim])]);
+  return build.op('Slice', [joined, build.int64([0]), tokens, build.int64([2])]);
+}
 
 /**
  * What the graph does to q and k right before the product is done within the body, where onnxruntime can fold it into

@@ -29,15 +29,23 @@ export interface QueryBlock {
 
 /** → [B,H,n,E] */
 export function attend(build: Builder, inputs: Inputs, { q, kT, v, rows }: QueryBlock): string {
-  const { gain, site } = inputs;
+  return weigh(build, inputs, build.op('MatMul', [q, kT]), { v, rows });
+}
+
+/** The same from products q·kᵀ. */
+export function weigh(
+  build: Builder,
+  { gain, site, bias: whole, keyBias }: Pick<Inputs, 'gain' | 'site' | 'bias' | 'keyBias'>,
+  product: string,
+  { v, rows }: Pick<QueryBlock, 'v' | 'rows'>,
+): string {
   const { rounding, guarded } = site.operands;
-  const product = build.op('MatMul', [q, kT]);
   if (rounding) {
     const probabilities = build.op('Softmax', [build.emit(rounding.scores, product)], { axis: -1 });
     return build.op('MatMul', [build.emit(rounding.probabilities, probabilities), v]);
   }
   const scaled = gain === 1 ? product : build.op('Mul', [product, build.float([gain], [])]);
-  const bias = inputs.bias ? inputs.bias(build, rows) : inputs.keyBias;
+  const bias = whole ? whole(build, rows) : keyBias;
   const scores = bias ? build.op('Add', [scaled, bias]) : scaled;
   const weights = build.op('Softmax', [scores], { axis: -1 });
   const kept = guarded ? build.op('Where', [build.op('IsNaN', [weights]), build.float([0], []), weights]) : weights;
