@@ -9,7 +9,7 @@
  * of an image.
  */
 import type { Builder } from '../../onnx/build.js';
-import { ceilDivide, padRows, sizeOf } from './exact-blocked.js';
+import { ceilDivide, sizeOf } from './exact-blocked.js';
 import type { Inputs } from './lowering.js';
 
 export interface Blocks {
@@ -48,6 +48,14 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   };
 }
 
+/** Zero rows after the last of [B,H,N,D]; `count` is an int64 [1]. */
+function padRows(build: Builder, value: string, count: string): string {
+  return build.op('Pad', [
+    value,
+    build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), count, build.int64([0])], { axis: 0 }),
+  ]);
+}
+
 /**
  * Along one axis of `size` places: the `span` places of each of `count` blocks that begin at i·step − halo, kept within
  * the axis [count,span], and where they had to be.
@@ -63,11 +71,12 @@ export function neighbours(
   const place = build.op('Add', [column, offsets]);
   const zero = build.int64([0]);
   const before = build.op('Less', [place, zero]);
-  const inside = build.op('Less', [place, size]);
   const last = build.op('Sub', [size, build.int64([1])]);
+  // Not the opposite of a `Less`: onnxruntime takes a `Not` to the GPU, and what comes of it back.
+  const behind = build.op('Less', [last, place]);
   return {
-    index: build.op('Where', [before, zero, build.op('Where', [inside, place, last])]),
-    outside: build.op('Or', [before, build.op('Not', [inside])]),
+    index: build.op('Where', [before, zero, build.op('Where', [behind, last, place])]),
+    outside: build.op('Or', [before, behind]),
   };
 }
 
