@@ -34,7 +34,8 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   const tokens = sizeOf(build, x, 2);
   const count = ceilDivide(build, tokens, build.int64([block]));
   const padding = build.op('Sub', [build.op('Mul', [count, build.int64([block])]), tokens]);
-  const near = neighbours(build, { size: tokens, count, step: block, halo: (window - block) / 2, span: window });
+  const places = placesAround(build, { count, step: block, halo: (window - block) / 2, span: window });
+  const near = withinAxis(build, places, tokens);
   return {
     queries: build.op('Reshape', [padRows(build, x, padding), build.int64([0, 0, -1, block, inputs.site.headDim])]),
     size: block,
@@ -56,22 +57,22 @@ function padRows(build: Builder, value: string, count: string): string {
   ]);
 }
 
-/**
- * Along one axis of `size` places: the `span` places of each of `count` blocks that begin at i·step − halo, kept within
- * the axis [count,span], and where they had to be.
- */
-export function neighbours(
+/** Where each of `count` blocks looks for its neighbours along an axis: `span` places from i·step − halo on, int64 [count,span]. */
+export function placesAround(
   build: Builder,
-  given: { size: string; count: string; step: number; halo: number; span: number },
-): { index: string; outside: string } {
-  const { size, count, step, halo, span } = given;
+  given: { count: string; step: number; halo: number; span: number },
+): string {
+  const { count, step, halo, span } = given;
   const starts = build.op('Mul', [counting(build, count), build.int64([step])]);
   const column = build.op('Reshape', [starts, build.int64([-1, 1])]);
-  const offsets = build.int64(Array.from({ length: span }, (_, j) => j - halo));
-  const place = build.op('Add', [column, offsets]);
+  return build.op('Add', [column, build.int64(Array.from({ length: span }, (_, j) => j - halo))]);
+}
+
+/** Places kept within an axis of `size`, and which of them were not. */
+export function withinAxis(build: Builder, place: string, size: string): { index: string; outside: string } {
   const zero = build.int64([0]);
-  const before = build.op('Less', [place, zero]);
   const last = build.op('Sub', [size, build.int64([1])]);
+  const before = build.op('Less', [place, zero]);
   // Not the opposite of a `Less`: onnxruntime takes a `Not` to the GPU, and what comes of it back.
   const behind = build.op('Less', [last, place]);
   return {
