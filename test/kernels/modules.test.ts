@@ -73,6 +73,7 @@ it('the entry exports what it says', async () => {
       "featureAttention",
       "free",
       "hybridAttention",
+      "lowBitAttention",
       "merge",
       "openGpu",
       "run",
