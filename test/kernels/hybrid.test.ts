@@ -161,6 +161,20 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
     `);
   });
 
+  it('says what is wrong with a grid, or that there is neither grid nor window', async () => {
+    const { input, hybrid } = cases['an image of one patch'];
+    const grid = { rows: 2, columns: 0, prefix: 1, tile: 9, halo: -1 };
+    await expect(onDevice(gpu, { input, hybrid: { ...hybrid, grid } })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF706  grid.columns must be a whole number from 1 to 2147483648, got 0; grid.tile must be a whole number from 1 to 8, got 9; grid.halo must be a whole number from 0 to 64, got -1; grid holds 1 + 2 × 0 tokens, N is 2
+        at   hybridAttention
+        mend pass row-major arrays of these shapes, and options within these ranges]
+    `);
+    const neither = { ...hybrid, grid: undefined, window: undefined as unknown as number };
+    await expect(onDevice(gpu, { input, hybrid: neither })).rejects.toThrow(
+      /window must be block \+ 2·halo, got undefined/,
+    );
+  });
+
   it('takes the earlier of keys with one score', async () => {
     const given = draw({ N: 70 }, 14, parts);
     const { N, D } = given.input;
