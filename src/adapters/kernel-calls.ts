@@ -50,7 +50,11 @@ export async function openKernels(device: GPUDevice, calls: readonly KernelCall[
         keyBias: call.keyBias === undefined ? undefined : operand(call.keyBias),
       };
       const { value, accepted } = submitNow(gpu, (recording) =>
-        record(recording, call, { ...operands, constants: constants.get(call) ?? [] }),
+        record(recording, call, {
+          ...operands,
+          gridDims: call.grid === undefined ? undefined : tensorOf(call.grid).dims,
+          constants: constants.get(call) ?? [],
+        }),
       );
       free(gpu, ...uploaded, ...value.unread);
       return { context: value.context, accepted };
@@ -78,13 +82,14 @@ interface Operands {
   readonly k: Operand; // [B or 1,G,S,D]
   readonly v: Operand; // [B or 1,G,S,E]
   readonly keyBias?: Operand; // [B or 1,1,1,S]
+  readonly gridDims?: readonly number[]; // 1, 1, rows, columns
   readonly constants: readonly (GpuArray | undefined)[];
 }
 
 function record(
   recording: Recording,
   { operator, attributes }: KernelCall,
-  { constants, ...operands }: Operands,
+  { constants, gridDims, ...operands }: Operands,
 ): { context: Context; unread: readonly GpuArray[] } {
   const [[, H, N, D], [, G, S], [, , , E]] = [operands.q.dims, operands.k.dims, operands.v.dims];
   const B = Math.max(operands.q.dims[0], operands.k.dims[0], operands.v.dims[0]);
@@ -110,9 +115,10 @@ function record(
     return { context: context(out), unread: [lse] };
   }
   const [query, weights, offsets] = constants;
-  const { block, window, globals, sinks, codes } = attributes;
+  const { block, window, tile, halo, front, globals, sinks, codes } = attributes;
   const codebook = weights && offsets ? { codes, weights, offsets } : undefined;
-  const given = { ...{ B, H, N, D, E }, ...arrays, scale, keyBias, block, window, globals, sinks, query, codebook };
+  const near = gridDims ? { grid: { rows: gridDims[2], columns: gridDims[3], tile, halo, front } } : { block, window };
+  const given = { ...{ B, H, N, D, E }, ...arrays, scale, keyBias, ...near, globals, sinks, query, codebook };
   return { context: context(hybridAttention(recording, given)), unread: [] };
 }
 

@@ -26,7 +26,7 @@ export async function concretise(proto: ModelProto, feeds: Feeds, createSession:
   const sized = kept.flatMap((node) =>
     isOp(node, 'Reshape')
       ? node.output
-      : isOp(node, 'ScatterElements', 'MatMul', 'Gather', 'GatherElements')
+      : isOp(node, 'ScatterElements', 'MatMul', 'Gather', 'GatherND', 'GatherElements')
         ? node.input.slice(0, 2)
         : [],
   );
@@ -116,8 +116,8 @@ function concreteNodes(node: NodeProto, known: Known, build: Builder): NodeProto
   }
   if (isOp(node, 'MatMul')) return alignedProduct(node, known, build);
   if (isOp(node, 'Gather') && known.has(second) && !known.has(first)) return gatherProduct(node, known, build);
-  if (isOp(node, 'GatherElements')) {
-    const rows = oneRowIndices(known, node, build);
+  if (isOp(node, 'GatherND', 'GatherElements')) {
+    const rows = isOp(node, 'GatherND') ? second : oneRowIndices(known, node, build);
     build.rename(build.op('MatMul', [hits(build, rows, known.shape(first), axisOf(node, known)), first]), result);
     return [...build.nodes];
   }
@@ -138,7 +138,7 @@ function concreteNodes(node: NodeProto, known: Known, build: Builder): NodeProto
 /** The axis of rows [..,S,W], along which our lowerings pick and write. */
 function axisOf(node: NodeProto, known: Known): number {
   const rank = known.shape(node.input[0] ?? '').length;
-  const axis = intAttribute(node, 'axis') ?? 0;
+  const axis = intAttribute(node, isOp(node, 'GatherND') ? 'batch_dims' : 'axis') ?? 0;
   if ((axis + rank) % rank === rank - 2) return rank - 2;
   throw new TypeError(`${node.opType} along axis ${axis} of ${rank} is none of our lowerings'`);
 }

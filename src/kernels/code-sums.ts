@@ -16,6 +16,8 @@ export interface CodeSumsInput {
   /** f32, a row of S for so many units. */
   readonly bias?: Slice;
   readonly biasSpan: number;
+  /** Keys before it are left out. Default: 0. */
+  readonly from?: number;
   /** u32 [U,S]; without, all keys have code 0. */
   readonly code?: Slice;
 }
@@ -25,7 +27,7 @@ const PART = 1024;
 
 /** Records sums [U,C,D+E+4] into `out`. */
 export function codeSums(recording: Recording, input: CodeSumsInput, out: Slice): void {
-  const { units, first, S, D, E, codes, k, v, bias, biasSpan, code } = input;
+  const { units, first, S, D, E, codes, k, v, bias, biasSpan, code, from = 0 } = input;
   const F = D + E + 4;
   // A column of the sums of all codes is what a thread keeps in workgroup memory.
   const room = Math.floor((recording.gpu.limits.workgroupBytes - 1024) / (4 * codes));
@@ -39,7 +41,7 @@ export function codeSums(recording: Recording, input: CodeSumsInput, out: Slice)
     parameters: { elem: k.array.type, D, E, CODES: codes, WG, BIAS: bias !== undefined, CODED: code !== undefined },
     bindings: { k, v, bias: bias ?? unread(k), code: code ?? unread(k), sums },
     uniform: {
-      ...{ units, keys: S, parts, perPart: Math.ceil(S / parts), firstUnit: first, biasSpan },
+      ...{ units, keys: S, parts, perPart: Math.ceil((S - from) / parts), skipped: from, firstUnit: first, biasSpan },
       ...{ kBase: k.base, vBase: v.base, biasBase: bias?.base ?? 0, codeBase: code?.base ?? 0, outBase: sums.base },
     },
     groups: units * parts * Math.ceil(F / WG),

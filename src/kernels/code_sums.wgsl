@@ -18,6 +18,7 @@ struct Shape {
   keys: u32, // S
   parts: u32, // P
   perPart: u32,
+  skipped: u32, // keys before it are left out
   firstUnit: u32,
   biasSpan: u32, // units that share a row of bias
   kBase: u32, // where the arrays begin in their bindings, in elements
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let unit = item / (SLICES * shape.parts);
   if (f >= F) { return; }
   for (var c = 0u; c < CODES; c++) { own[c * WG + thread] = 0.0; }
-  let begin = part * shape.perPart;
+  let begin = shape.skipped + part * shape.perPart;
   let end = min(begin + shape.perPart, shape.keys);
   let biasAt = shape.biasBase + ((shape.firstUnit + unit) / shape.biasSpan - shape.firstUnit / shape.biasSpan) * shape.keys;
   for (var j = begin; j < end; j++) {

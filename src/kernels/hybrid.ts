@@ -27,16 +27,30 @@ export interface HybridInput {
   readonly keyBias?: GpuArray;
   /** Queries a block; a power of two from 4 to 64. Default: 32. */
   readonly block?: number;
-  /** Keys around a block: block + 2·halo. */
-  readonly window: number;
+  /** Keys around a block: block + 2·halo; needed where there is no grid. */
+  readonly window?: number;
+  /** Square tiles of an image instead of blocks of a sequence. */
+  readonly grid?: PatchTiles;
   /** Keys with the highest k·query. Default: 0. */
   readonly globals?: number;
-  /** The first keys of the sequence. Default: 0. */
+  /** The first keys of the sequence, or of the patches. Default: 0. */
   readonly sinks?: number;
   /** f32 [H,D], in the units of scale·q; needed for globals. */
   readonly query?: GpuArray;
   /** Default: no summaries. */
   readonly codebook?: HybridCodebook;
+}
+
+/** The plan `hybrid-2d` (rewrite/lower/hybrid-2d.ts): patches row by row, behind tokens that attend all and are attended by all. */
+export interface PatchTiles {
+  /** Tokens before the patches. */
+  readonly front: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Side of a tile, 1 to 8. */
+  readonly tile: number;
+  /** Patches on all sides of a tile that its queries see. */
+  readonly halo: number;
 }
 
 export interface HybridCodebook {
@@ -56,7 +70,10 @@ const WG = 64;
  */
 export function hybridAttention(recording: Recording, input: HybridInput): GpuArray {
   check(input);
-  const { B, H, N, D, E, q, k, v, keyBias, codebook, globals = 0, sinks = 0 } = input;
+  const { B, H, N, D, E, q, k, v, keyBias, codebook, grid, globals = 0 } = input;
+  const front = grid?.front ?? 0;
+  // Every query attends what is before the patches: first keys are what the kernels call that.
+  const sinks = front + (input.sinks ?? 0);
   const count = globals + sinks;
   const units = B * H;
   const F = D + E + 4;
@@ -72,18 +89,19 @@ export function hybridAttention(recording: Recording, input: HybridInput): GpuAr
   eachUnit(recording, 'hybridAttention', units, arrays, (first, some) => {
     const of = (array: GpuArray, width: number) => slice(array, first * width, some * width);
     const part = { first, units: some, k: of(k, N * D), v: of(v, N * E), rest: of(rest, N), code: of(code, N) };
-    chooseKeys(recording, input, { ...part, order: of(order, N), chosen: of(chosen, 2 * count) });
+    chooseKeys(recording, { ...input, sinks }, { ...part, order: of(order, N), chosen: of(chosen, 2 * count) });
     if (codebook) {
       const sizes = { units: some, first, S: N, D, E, k: part.k, v: part.v };
       const bias =
         keyBias &&
         slice(keyBias, Math.floor(first / H) * N, Math.ceil((first + some) / H) * N - Math.floor(first / H) * N);
-      codeSums(recording, { ...sizes, codes: 1, bias, biasSpan: H }, of(means, F));
+      codeSums(recording, { ...sizes, codes: 1, bias, biasSpan: H, from: front }, of(means, F));
       assignCodes(recording, input, codebook, { ...part, means: of(means, F) });
       codeSums(recording, { ...sizes, codes, bias: part.rest, biasSpan: 1, code: part.code }, of(totals, codes * F));
     }
     attendGathered(recording, input, {
       ...part,
+      count,
       q: of(q, N * D),
       chosen: of(chosen, 2 * count),
       totals: of(totals, codes * F),
@@ -136,9 +154,10 @@ function assignCodes(
 
 function attendGathered(
   recording: Recording,
-  { N, D, E, block = 32, window, globals = 0, sinks = 0, codebook, scale }: HybridInput,
+  { N, D, E, block = 32, window = block, grid, codebook, scale }: HybridInput,
   {
     units,
+    count,
     q,
     k,
     v,
@@ -147,27 +166,32 @@ function attendGathered(
     code,
     totals,
     out,
-  }: Slices<'q' | 'k' | 'v' | 'rest' | 'chosen' | 'code' | 'totals' | 'out'>,
+  }: Slices<'q' | 'k' | 'v' | 'rest' | 'chosen' | 'code' | 'totals' | 'out'> & { readonly count: number },
 ): void {
-  const SPLIT = Math.max(1, WG / block);
+  const SIDE = grid?.tile ?? 0;
+  const ROWS = grid ? SIDE ** 2 : block;
+  const SPLIT = Math.max(1, Math.floor(WG / ROWS));
+  const tiles = grid ? Math.ceil(grid.rows / SIDE) * Math.ceil(grid.columns / SIDE) : 0;
   recording.dispatch({
     kernel: hybridKernel,
     parameters: {
       ...lanesOf([D, E], q.array.type, out.array.type),
-      ...{ D, E, CODES: codebook?.codes ?? 0, ROWS: block, SPLIT, TILE: tileOf(recording.gpu, 4 * (D + E + 1), 16) },
+      ...{ D, E, CODES: codebook?.codes ?? 0, ROWS, SIDE, SPLIT, TILE: tileOf(recording.gpu, 4 * (D + E + 1), 16) },
     },
     bindings: { q, k, v, rest, chosen, code, totals, out },
     uniform: {
-      ...{ units, tokens: N, keys: N, halo: (window - block) / 2, count: globals + sinks },
+      ...{ units, tokens: N, keys: N, halo: grid?.halo ?? (window - block) / 2, count },
+      ...{ front: grid?.front ?? 0, down: grid?.rows ?? 0, across: grid?.columns ?? 0 },
       ...{ qBase: q.base, kBase: k.base, vBase: v.base, restBase: rest.base, chosenBase: chosen.base },
       ...{ codeBase: code.base, totalBase: totals.base, outBase: out.base, scale },
     },
-    groups: units * Math.ceil(N / block),
+    groups: units * (tiles + Math.ceil((grid?.front ?? N) / ROWS)),
   });
 }
 
 function check(input: HybridInput): void {
-  const { B, H, N, D, E, q, k, v, keyBias, scale, block = 32, window, globals = 0, sinks = 0, query, codebook } = input;
+  const { B, H, N, D, E, q, k, v, keyBias, scale, block = 32, grid, globals = 0, sinks = 0, query, codebook } = input;
+  const { window = grid && block } = input;
   const stored = [q.type] as const;
   const codes = codebook?.codes ?? 0;
   refuse('hybridAttention', [
@@ -176,9 +200,10 @@ function check(input: HybridInput): void {
     ...Object.entries({ globals, sinks }).map(([name, value]) => wholeFault(name, value, 0, 4096)),
     Number.isFinite(scale) ? undefined : `scale must be a number, got ${scale}`,
     [4, 8, 16, 32, 64].includes(block) ? undefined : `block must be 4, 8, 16, 32 or 64, got ${block}`,
-    window >= block && (window - block) % 2 === 0
+    window !== undefined && window >= block && (window - block) % 2 === 0
       ? undefined
       : `window must be block + 2·halo, got ${window} for ${block}`,
+    ...(grid ? gridFaults(grid, N) : []),
     globals > 0 && !query ? 'globals need a query' : undefined,
     arrayFault('q', q, ['f32', 'f16'], { axes: '[B,H,N,D]', size: [B, H, N, D] }),
     arrayFault('k', k, stored, { axes: '[B,H,N,D]', size: [B, H, N, D] }),
@@ -196,4 +221,14 @@ function check(input: HybridInput): void {
       ),
     codebook && arrayFault('codebook.offsets', codebook.offsets, ['f32'], { axes: '[H,C]', size: [H, codes] }),
   ]);
+}
+
+function gridFaults({ front, rows, columns, tile, halo }: PatchTiles, N: number) {
+  return [
+    wholeFault('grid.front', front, 0, 4096),
+    ...Object.entries({ rows, columns }).map(([name, value]) => wholeFault(`grid.${name}`, value, 1, 2 ** 31)),
+    wholeFault('grid.tile', tile, 1, 8),
+    wholeFault('grid.halo', halo, 0, 64),
+    front + rows * columns === N ? undefined : `grid holds ${front} + ${rows} × ${columns} tokens, N is ${N}`,
+  ];
 }

@@ -1,10 +1,12 @@
-// hybrid.wgsl: a window, chosen keys and summaries of all the rest under one softmax   (rewrite/lower/hybrid.ts)
-//   logits of a row = [ scale q·k_j + bias_j     for the keys around its block, and for the chosen ones
+// hybrid.wgsl: a window, chosen keys and summaries of all the rest under one softmax   (rewrite/lower/hybrid.ts, hybrid-2d.ts)
+//   logits of a row = [ scale q·k_j + bias_j     for the keys around its block or tile, and for the chosen ones
 //                     | scale q·k̄_c + log n_c    for every code c, over the keys that are neither: all sums less those of the window ]
 // in   q [U,N,D]  k [U,S,D]  v [U,S,E]  rest [U,S]  chosen [U,count,2]  code [U,S]  totals [U,C,D+E+4]    out  out [U,N,E]
 //      rest is the bias of every key with the chosen hidden (top_keys.wgsl), totals are sums by code over it (code_sums.wgsl: k, v, 1 and three zeros)
 // grid one workgroup a (unit, block of ROWS queries), in rows of num_workgroups.x. Window keys, chosen keys and pseudo-keys
 //      go through the same tile; pseudo-keys are made in it, so that no key set is ever in memory
+//      With a SIDE the tokens behind the first `front` are patches of an image, row by row, and blocks are square tiles of them; those
+//      in front attend every key, in workgroups behind those of the tiles.
 // A code with less than half a key left is none; a row that sees nothing gives zeros.
 // bound 1e-5, test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
 // ---- parameters
@@ -16,6 +18,7 @@ const D = 64u;
 const E = 64u;
 const CODES = 32u; // 0 for none
 const ROWS = 32u; // queries a block
+const SIDE = 0u; // of a tile, ROWS = SIDE²; 0 for blocks of a sequence
 const SPLIT = 2u; // threads a row, each with every SPLIT-th key
 const TILE = 16u; // keys in workgroup memory at a time
 // ---- end
@@ -23,7 +26,10 @@ struct Shape {
   units: u32,
   tokens: u32, // N
   keys: u32, // S
-  halo: u32, // keys before a block, and after it, that its queries see
+  halo: u32, // keys before a block, and after it, that its queries see; in an image on all sides
+  front: u32, // tokens before the patches
+  down: u32, // rows of patches
+  across: u32, // columns of them
   count: u32, // of chosen keys
   qBase: u32, // where the arrays begin in their bindings, in elements
   kBase: u32,
@@ -86,16 +92,51 @@ fn absorb(count: u32, lane: u32) {
   }
 }
 
+// The token at a place of the image, or none.
+fn patchAt(place: vec2i) -> u32 {
+  let within = all(place >= vec2i(0)) && all(place < vec2i(vec2u(shape.across, shape.down)));
+  return select(shape.keys, shape.front + u32(place.y) * shape.across + u32(place.x), within);
+}
+
+// The i-th token of a square whose first place is `corner`, or of all from corner.x on.
+fn tokenAt(corner: vec2i, side: u32, i: u32) -> u32 {
+  if (side == 0u) { return u32(corner.x) + i; }
+  return patchAt(corner + vec2i(vec2u(i % side, i / side)));
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let tiles = (shape.tokens + ROWS - 1u) / ROWS;
+  let acrossTiles = (shape.across + max(SIDE, 1u) - 1u) / max(SIDE, 1u);
+  let inTiles = acrossTiles * ((shape.down + max(SIDE, 1u) - 1u) / max(SIDE, 1u));
+  // Blocks of a sequence, or of what is in front of an image.
+  let inRow = select(shape.front, shape.tokens, SIDE == 0u);
+  let tiles = inTiles + (inRow + ROWS - 1u) / ROWS;
   let item = group.x + group.y * groups.x;
   if (item >= shape.units * tiles) { return; }
   let unit = item / tiles;
-  let first = item % tiles * ROWS;
-  let row = first + thread / SPLIT;
+  let tile = item % tiles;
+  let inImage = tile < inTiles;
+  let side = select(0u, SIDE, inImage);
+  let first = (tile - inTiles) * ROWS;
+  let reach = i32(shape.halo);
+  var corner = vec2i(i32(first), 0);
+  var around = vec2i(i32(first - min(first, shape.halo)), 0);
+  var nearby = min(first + ROWS + shape.halo, shape.keys) - u32(around.x);
+  var span = 0u;
+  if (inImage) {
+    corner = vec2i(vec2u(tile % acrossTiles, tile / acrossTiles) * SIDE);
+    around = corner - reach;
+    span = SIDE + 2u * shape.halo;
+    nearby = span * span;
+  } else if (SIDE > 0u) {
+    around = vec2i(0);
+    nearby = shape.keys;
+  }
+  // All keys of those in front are near: nothing is left to sum up.
+  let codes = select(0u, CODES, inImage || SIDE == 0u);
+  let row = tokenAt(corner, side, thread / SPLIT);
   let lane = thread % SPLIT;
-  let inside = row < shape.tokens;
+  let inside = row < select(inRow, shape.tokens, inImage);
   if (inside) {
     let at = shape.qBase / LANES + (unit * shape.tokens + row) * DL;
     for (var d = 0u; d < DL; d++) { x[d] = shape.scale * sums(q[at + d]); }
@@ -104,14 +145,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let vAt = shape.vBase / LANES + unit * shape.keys * EL;
   let restAt = shape.restBase + unit * shape.keys;
 
-  let begin = min(first - min(first, shape.halo), shape.keys);
-  let end = min(first + ROWS + shape.halo, shape.keys);
-  for (var start = begin; start < end; start += TILE) {
-    let count = min(TILE, end - start);
+  for (var start = 0u; start < nearby; start += TILE) {
+    let count = min(TILE, nearby - start);
     workgroupBarrier();
-    for (var i = thread; i < count * DL; i += WG) { tileKeys[i] = sums(k[kAt + start * DL + i]); }
-    for (var i = thread; i < count * EL; i += WG) { tileValues[i] = sums(v[vAt + start * EL + i]); }
-    for (var i = thread; i < count; i += WG) { tileBias[i] = rest[restAt + start + i]; }
+    for (var i = thread; i < count * DL; i += WG) {
+      let j = min(tokenAt(around, span, start + i / DL), shape.keys - 1u);
+      tileKeys[i] = sums(k[kAt + j * DL + i % DL]);
+    }
+    for (var i = thread; i < count * EL; i += WG) {
+      let j = min(tokenAt(around, span, start + i / EL), shape.keys - 1u);
+      tileValues[i] = sums(v[vAt + j * EL + i % EL]);
+    }
+    for (var i = thread; i < count; i += WG) {
+      let j = tokenAt(around, span, start + i);
+      tileBias[i] = select(NOTHING, rest[restAt + min(j, shape.keys - 1u)], j < shape.keys);
+    }
     workgroupBarrier();
     absorb(count, lane);
   }
@@ -136,8 +184,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     absorb(count, lane);
   }
 
-  for (var start = 0u; start < CODES; start += TILE) {
-    let count = min(TILE, CODES - start);
+  for (var start = 0u; start < codes; start += TILE) {
+    let count = min(TILE, codes - start);
     let totalAt = shape.totalBase / LANES + (unit * CODES + start) * FL;
     workgroupBarrier();
     // A thread owns a column of the tile until all sums are in it: lanes of keys, then of values, then the counts.
@@ -152,7 +200,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           tileBias[c] = vec4f(sum).x;
         }
       }
-      for (var j = begin; j < end; j++) {
+      for (var i = 0u; i < nearby; i++) {
+        let j = tokenAt(around, span, i);
+        if (j >= shape.keys) { continue; }
         let c = code[shape.codeBase + unit * shape.keys + j] - start;
         let given = rest[restAt + j];
         // Codes before the first wrap to large numbers.

@@ -7,6 +7,7 @@ export { type CausalInput, type CausalResult, causalAttention, decodeStep, empty
 export { type FeatureAttentionInput, type FeatureState, featureAttention } from './double-softmax.js';
 export { type Gpu, type GpuOptions, type KernelLimits, openGpu } from './gpu.js';
 export { type HybridCodebook, type HybridInput, hybridAttention } from './hybrid.js';
+export { type LowBitInput, lowBitAttention } from './low-bit.js';
 export { type AttendResult, merge } from './merge.js';
 export type { BufferPool, PoolCounts } from './pool.js';
 export { type Recording, run } from './record.js';

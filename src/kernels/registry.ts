@@ -2,9 +2,12 @@
 import { addPartsKernel } from './gen/add-parts.js';
 import { assignKernel } from './gen/assign.js';
 import { attendKernel } from './gen/attend.js';
+import { blockCodesKernel } from './gen/block-codes.js';
 import { causalPairsKernel } from './gen/causal-pairs.js';
+import { codeProductKernel } from './gen/code-product.js';
 import { codeSumsKernel } from './gen/code-sums.js';
 import { compactKernel } from './gen/compact.js';
+import { cosineCodesKernel } from './gen/cosine-codes.js';
 import { decodeKernel } from './gen/decode.js';
 import { estimateKernel } from './gen/estimate.js';
 import { hybridKernel } from './gen/hybrid.js';
@@ -30,4 +33,7 @@ export const kernels = {
   quantize: quantizeKernel,
   estimate: estimateKernel,
   compact: compactKernel,
+  cosine_codes: cosineCodesKernel,
+  block_codes: blockCodesKernel,
+  code_product: codeProductKernel,
 } satisfies Record<string, Kernel>;

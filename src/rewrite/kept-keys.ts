@@ -83,12 +83,7 @@ function attendRows(
   attend: (body: Builder, block: string, rows?: string) => string,
 ): string {
   if (plan.name !== 'exact-blocked') return attend(build, queries);
-  return overQueryBlocks(
-    build,
-    queries,
-    { ...size, block: numberOption(plan.options, 'block'), numbered: true },
-    attend,
-  );
+  return overQueryBlocks(build, queries, { ...size, block: numberOption(plan.options, 'block') }, attend);
 }
 
 /** Which query heads read which of the kept key heads: as many rows for each, where there are fewer the first of them again. */

@@ -5,6 +5,7 @@
  *   Attend            q [B,H,N,D], k [B,G,S,D], v [B,G,S,E], keyBias? [B or 1,1,1,S]                 the plans exact, exact-blocked
  *   FeatureAttention  q, k, v, keyBias?, omega [H,M,D], featureBias? [H,M,1]       G = H             features
  *   HybridAttention   q, k, v, keyBias?, query? [H,D,1], weights? [H,F,C], offsets? [H,1,C]          hybrid, window
+ *   TileAttention     q, k, v, keyBias?, grid [1,1,rows,columns], query?, weights?, offsets?         hybrid-2d; of the grid its sizes alone
  *   → [B,H,N,E], all float32; what begins at omega or query are initializers
  *
  * `scale` is the factor of q·k that is left. With `exactUpTo` inputs of so many tokens or fewer are attended exactly.
@@ -62,8 +63,9 @@ export function beyondKernels({ site, groups }: Pick<SitePlan, 'site' | 'groups'
   return undefined;
 }
 
-/** What kernels take: D and E of kernels/attend.ts. */
+/** What kernels take: D and E of kernels/attend.ts, the side of a tile of kernels/hybrid.ts. */
 const widest = 256;
+const widestTile = 8;
 
 interface Given {
   readonly site: Site;
@@ -123,21 +125,36 @@ const features: KernelForm = {
 const hybrid: KernelForm = {
   declines: () => undefined,
   node(_, { options, constants }) {
-    const [globals, codes] = [numberOption(options, 'globals'), numberOption(options, 'codes')];
-    const { weights, offsets } = codes > 0 ? codebook(options, constants) : { weights: '', offsets: '' };
-    return {
-      operator: 'HybridAttention',
-      own: [globals > 0 ? constants('query') : '', weights, offsets],
-      attributes: {
-        block: queryBlock,
-        window: numberOption(options, 'window'),
-        globals,
-        sinks: numberOption(options, 'sinks'),
-        codes,
-      },
-    };
+    const { own, attributes } = farField(options, constants);
+    const near = { block: queryBlock, window: numberOption(options, 'window') };
+    return { operator: 'HybridAttention', own, attributes: { ...near, ...attributes } };
   },
 };
+
+const hybrid2d: KernelForm = {
+  declines(_, options) {
+    if (numberOption(options, 'steps') > 0) return 'no kernel moves the codes of hybrid-2d on its input';
+    return numberOption(options, 'tile') > widestTile ? `kernels take tiles of up to ${widestTile}` : undefined;
+  },
+  node(build, { site, options, constants }) {
+    const { grid } = site.operands;
+    if (!grid) throw new TypeError('hybrid-2d was not declined');
+    const { own, attributes } = farField(options, constants);
+    const sizes = build.op('Slice', [grid.value, build.int64([0, 0]), build.int64([1, 1]), build.int64([0, 1])]);
+    const near = { tile: numberOption(options, 'tile'), halo: numberOption(options, 'halo'), front: grid.prefix };
+    return { operator: 'TileAttention', own: [sizes, ...own], attributes: { ...near, ...attributes } };
+  },
+};
+
+/** Chosen keys and summaries: what both hybrids read, and how many of each. */
+function farField(options: Options, constants: Constants) {
+  const [globals, codes] = [numberOption(options, 'globals'), numberOption(options, 'codes')];
+  const { weights, offsets } = codes > 0 ? codebook(options, constants) : { weights: '', offsets: '' };
+  return {
+    own: [globals > 0 ? constants('query') : '', weights, offsets],
+    attributes: { globals, sinks: numberOption(options, 'sinks'), codes },
+  };
+}
 
 /** A hybrid without summaries, whose chosen keys are the first. */
 const window: KernelForm = {
@@ -157,7 +174,14 @@ const window: KernelForm = {
   }),
 };
 
-const forms: Partial<Record<LoweringName, KernelForm>> = { exact, 'exact-blocked': exact, features, hybrid, window };
+const forms: Partial<Record<LoweringName, KernelForm>> = {
+  exact,
+  'exact-blocked': exact,
+  features,
+  hybrid,
+  'hybrid-2d': hybrid2d,
+  window,
+};
 
 /** Ω [H,M,D] and, of calibrated maps, b [H,M,1], both of x = √queryScale q and y = √keyScale k. */
 function featureConstants(build: Builder, { site, heads, options, constants }: Given): string[] {

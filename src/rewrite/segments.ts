@@ -30,6 +30,8 @@ export interface KernelCall {
   readonly v: string;
   /** [B or 1,1,1,S] */
   readonly keyBias?: string;
+  /** [1,1,rows,columns] of TileAttention. */
+  readonly grid?: string;
   /** [B,H,N,E] */
   readonly output: string;
   /** The inputs behind these, in order; undefined where one is left out. */
@@ -89,7 +91,7 @@ export function cutAtKernels(model: Model): Segmented | { readonly uncut: string
     const level = levelOf(node);
     const read = readCall(graph, node);
     calls[level].push(read);
-    for (const value of [read.q, read.k, read.v, read.keyBias]) {
+    for (const value of [read.q, read.k, read.v, read.keyBias, read.grid]) {
       if (value && graph.initializer(value)) uncut ??= `'${value}', which a kernel reads, is a constant`;
       else if (value) want(value, level);
     }
@@ -234,10 +236,11 @@ function sizeOf(dim: Parameters<typeof toNumber>[0]): number | undefined {
 }
 
 function readCall(graph: Graph, node: NodeProto): KernelCall {
-  const [q = '', k = '', v = '', keyBias = '', ...constants] = node.input;
+  const [q = '', k = '', v = '', keyBias = '', ...others] = node.input;
+  const [grid, constants] = node.opType === 'TileAttention' ? [others[0], others.slice(1)] : [undefined, others];
   return {
     operator: node.opType ?? '',
-    ...{ q, k, v, ...(keyBias && { keyBias }), output: node.output[0] },
+    ...{ q, k, v, ...(keyBias && { keyBias }), ...(grid && { grid }), output: node.output[0] },
     constants: constants.map((name) => {
       const tensor = name ? graph.initializer(name) : undefined;
       return tensor && Float32Array.from(readSmall(tensor, Number.POSITIVE_INFINITY) ?? []);

@@ -6,4 +6,5 @@ import '../kernels/gpu.test.js';
 import '../kernels/half.test.js';
 import '../kernels/hybrid.test.js';
 import '../kernels/low-bit.test.js';
+import '../kernels/low-bit-features.test.js';
 import '../kernels/merge.test.js';

@@ -40,6 +40,16 @@ function draw(
 }
 
 const parts = { globals: 5, sinks: 2, codes: 6 };
+
+function onGrid(
+  grid: NonNullable<Hybrid['grid']>,
+  seed: number,
+  given: { B?: number; D?: number; E?: number; masked?: number[]; pairs?: boolean; qSize?: number } = {},
+): Case {
+  const { masked, pairs, qSize, ...sizes } = given;
+  return draw({ ...sizes, N: grid.prefix + grid.rows * grid.columns }, seed, { ...parts, masked, pairs, qSize, grid });
+}
+
 const cases: Record<string, Case> = {
   'window, globals, sinks and codes': draw({ N: 90 }, 1, parts),
   'codes on keys and values': draw({ N: 70 }, 2, { ...parts, pairs: true }),
@@ -58,16 +68,37 @@ const cases: Record<string, Case> = {
     block: 16,
     window: 32,
   }),
+  'an image: whole tiles behind a class token': onGrid({ rows: 8, columns: 12, prefix: 1, tile: 4, halo: 2 }, 21),
+  'an image: ragged, batch 2, five tokens in front, masked': onGrid(
+    { rows: 7, columns: 5, prefix: 5, tile: 3, halo: 2 },
+    22,
+    { B: 2, masked: [0, 13] },
+  ),
+  'an image: nothing in front, no halo, codes on keys and values': onGrid(
+    { rows: 9, columns: 6, prefix: 0, tile: 2, halo: 0 },
+    23,
+    { pairs: true },
+  ),
+  'an image: more in front than a tile has queries': onGrid({ rows: 3, columns: 4, prefix: 7, tile: 2, halo: 1 }, 24),
+  'an image: tiles of 8, widths that are no multiples of 4': onGrid(
+    { rows: 10, columns: 9, prefix: 1, tile: 8, halo: 4 },
+    25,
+    { D: 7, E: 9 },
+  ),
+  'an image of one patch': onGrid({ rows: 1, columns: 1, prefix: 1, tile: 4, halo: 2 }, 26),
+  'an image with every key hidden': onGrid({ rows: 4, columns: 4, prefix: 1, tile: 2, halo: 1 }, 27, { masked: [17] }),
+  'an image, |q| × 20': onGrid({ rows: 6, columns: 6, prefix: 1, tile: 4, halo: 1 }, 28, { qSize: 20 }),
   'widths that are no multiples of 4': draw({ N: 50, D: 7, E: 9 }, 13, parts),
 };
 
 async function onDevice(gpu: Gpu, { input, hybrid }: Case) {
   const { B, H, N, D, E, q, k, v, keyBias, scale } = input;
-  const { block, window, globals, sinks, query, codes, weights, offsets } = hybrid;
+  const { globals, sinks, query, codes, weights, offsets, grid } = hybrid;
+  const near = grid ? { grid: { ...grid, front: grid.prefix } } : { block: hybrid.block, window: hybrid.window };
   const arrays = uploadAll(gpu, { q, k, v, query, ...(keyBias && { keyBias }) });
   const codebook = codes > 0 ? { codes, ...uploadAll(gpu, { weights, offsets }) } : undefined;
   const { out } = await outputs(gpu, (recording) => ({
-    out: hybridAttention(recording, { B, H, N, D, E, scale, block, window, globals, sinks, codebook, ...arrays }),
+    out: hybridAttention(recording, { B, H, N, D, E, scale, ...near, globals, sinks, codebook, ...arrays }),
   }));
   for (const { buffer } of Object.values(arrays)) gpu.pool.give(buffer);
   return out;
@@ -80,7 +111,7 @@ function mutants({ input, hybrid }: Case): Record<string, Case> {
   const turned = Float64Array.from(hybrid.query, (_, i) => hybrid.query[(i + half) % hybrid.query.length]);
   return {
     'scale + 1 %': { input: { ...input, scale: 1.01 * input.scale }, hybrid },
-    'a wider window': { input, hybrid: { ...hybrid, window: hybrid.window + 2 } },
+    'a wider window': { input, hybrid: wider(hybrid) },
     ...(hybrid.globals > 0 && { 'one global less': { input, hybrid: { ...hybrid, globals: hybrid.globals - 1 } } }),
     ...(hybrid.globals > 0 && { "another head's query": { input, hybrid: { ...hybrid, query: turned } } }),
     ...(hybrid.codes > 0 && {
@@ -90,6 +121,10 @@ function mutants({ input, hybrid }: Case): Record<string, Case> {
       },
     }),
   };
+}
+
+function wider({ window, grid, ...rest }: Hybrid): Hybrid {
+  return { ...rest, window: window + 2, ...(grid && { grid: { ...grid, halo: grid.halo + 1 } }) };
 }
 
 describe.skipIf(noDevice)('the hybrid on a device', () => {
@@ -124,6 +159,20 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
         at   hybridAttention
         mend pass row-major arrays of these shapes, and options within these ranges]
     `);
+  });
+
+  it('says what is wrong with a grid, or that there is neither grid nor window', async () => {
+    const { input, hybrid } = cases['an image of one patch'];
+    const grid = { rows: 2, columns: 0, prefix: 1, tile: 9, halo: -1 };
+    await expect(onDevice(gpu, { input, hybrid: { ...hybrid, grid } })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF706  grid.columns must be a whole number from 1 to 2147483648, got 0; grid.tile must be a whole number from 1 to 8, got 9; grid.halo must be a whole number from 0 to 64, got -1; grid holds 1 + 2 × 0 tokens, N is 2
+        at   hybridAttention
+        mend pass row-major arrays of these shapes, and options within these ranges]
+    `);
+    const neither = { ...hybrid, grid: undefined, window: undefined as unknown as number };
+    await expect(onDevice(gpu, { input, hybrid: neither })).rejects.toThrow(
+      /window must be block \+ 2·halo, got undefined/,
+    );
   });
 
   it('takes the earlier of keys with one score', async () => {

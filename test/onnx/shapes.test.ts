@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { builder, constantPool } from '../../src/onnx/build.js';
 import { decode } from '../../src/onnx/decode.js';
 import { type Dim, toNumber } from '../../src/onnx/dims.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import { exposeValues } from '../../src/onnx/expose.js';
 import { openModel } from '../../src/onnx/graph.js';
+import { makeGraph, makeModel, makeValueInfo } from '../../src/onnx/message.js';
 import { inferShapes } from '../../src/onnx/shapes.js';
 import { graphFile } from '../shared.js';
 
@@ -91,4 +93,25 @@ describe.each(files)('%s', (name) => {
     }
     expect(known / asked).toBeGreaterThan(leastKnown[name] ?? 0.9);
   });
+});
+
+it.each([
+  { batch_dims: 0, index: [2, 2], want: [2, 5, 6] },
+  { batch_dims: 2, index: [3, 4, 7, 1], want: [3, 4, 7, 6] },
+])('GatherND with batch_dims $batch_dims', async ({ batch_dims, index, want }) => {
+  const build = builder(17, 't/', constantPool('t/'));
+  const result = build.op('GatherND', ['x', 'index'], { batch_dims });
+  const input = [makeValueInfo('x', 1, ['batch', 4, 5, 6]), makeValueInfo('index', 7, ['indices', ...index.slice(1)])];
+  const output = [makeValueInfo(result, 1, want)];
+  const proto = makeModel(makeGraph({ name: 'g', node: [...build.nodes], input, output }), 17);
+  const model = openModel(proto);
+  const { shape } = inferShapes(model)(model.graph, result);
+  expect(shape?.map((dim) => evaluate(dim, new Map([['indices', index[0]]])))).toEqual(want);
+  const session = await InferenceSession.create(concat(encode(proto)), { logSeverityLevel: 3 });
+  const size = (dims: readonly number[]) => dims.reduce((a, b) => a * b, 1);
+  const { [result]: got } = await session.run({
+    x: new Tensor('float32', new Float32Array(3 * 4 * 5 * 6), [3, 4, 5, 6]),
+    index: new Tensor('int64', new BigInt64Array(size(index)), index),
+  });
+  expect(got.dims).toEqual(want);
 });

@@ -11,9 +11,9 @@ export const addPartsKernel: Kernel = {
 const WG = 64u;
 // ---- end
 struct Shape {
-  length: u32,
-  parts: u32,
-  outBase: u32,
+length: u32,
+parts: u32,
+outBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
@@ -21,11 +21,11 @@ struct Shape {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let i = (group.x + group.y * groups.x) * WG + thread;
-  if (i >= shape.length) { return; }
-  var sum = 0.0;
-  for (var p = 0u; p < shape.parts; p++) { sum += parts[p * shape.length + i]; }
-  out[shape.outBase + i] = sum;
+let i=(group.x+group.y*groups.x)*WG+thread;
+if(i>=shape.length){return;}
+var sum=0.0;
+for(var p=0u;p<shape.parts;p++){sum+=parts[p*shape.length+i];}
+out[shape.outBase+i]=sum;
 }
 `,
 };

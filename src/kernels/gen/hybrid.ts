@@ -12,6 +12,8 @@ export const hybridKernel: Kernel = {
 
 
 
+
+
 // ---- parameters
 alias quad = vec4<f32>;
 alias sums = vec4<f32>;
@@ -21,24 +23,28 @@ const D = 64u;
 const E = 64u;
 const CODES = 32u;
 const ROWS = 32u;
+const SIDE = 0u;
 const SPLIT = 2u;
 const TILE = 16u;
 // ---- end
 struct Shape {
-  units: u32,
-  tokens: u32,
-  keys: u32,
-  halo: u32,
-  count: u32,
-  qBase: u32,
-  kBase: u32,
-  vBase: u32,
-  restBase: u32,
-  chosenBase: u32,
-  codeBase: u32,
-  totalBase: u32,
-  outBase: u32,
-  scale: f32,
+units: u32,
+tokens: u32,
+keys: u32,
+halo: u32,
+front: u32,
+down: u32,
+across: u32,
+count: u32,
+qBase: u32,
+kBase: u32,
+vBase: u32,
+restBase: u32,
+chosenBase: u32,
+codeBase: u32,
+totalBase: u32,
+outBase: u32,
+scale: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> q: array<quad>;
@@ -73,144 +79,188 @@ var<private> total: f32 = 0.0;
 
 
 fn absorb(count: u32, lane: u32) {
-  for (var t = lane; t < count; t += SPLIT) {
-    var score = tileBias[t];
-    if (score <= HIDDEN) { continue; }
-    var products = sums(0.0);
-    for (var d = 0u; d < DL; d++) { products += x[d] * tileKeys[t * DL + d]; }
-    score += dot(vec4f(products), FOLD);
-    if (score > most) {
-      let shrink = exp(most - score);
-      total *= shrink;
-      for (var e = 0u; e < EL; e++) { acc[e] *= shrink; }
-      most = score;
-    }
-    let weight = exp(score - most);
-    total += weight;
-    for (var e = 0u; e < EL; e++) { acc[e] += weight * tileValues[t * EL + e]; }
-  }
+for(var t=lane;t<count;t+=SPLIT){
+var score=tileBias[t];
+if(score<=HIDDEN){continue;}
+var products=sums(0.0);
+for(var d=0u;d<DL;d++){products+=x[d]*tileKeys[t*DL+d];}
+score+=dot(vec4f(products),FOLD);
+if(score>most){
+let shrink=exp(most - score);
+total*=shrink;
+for(var e=0u;e<EL;e++){acc[e]*=shrink;}
+most=score;
+}
+let weight=exp(score - most);
+total+=weight;
+for(var e=0u;e<EL;e++){acc[e]+=weight*tileValues[t*EL+e];}
+}
+}
+
+
+fn patchAt(place: vec2i) -> u32 {
+let within=all(place>=vec2i(0))&&all(place<vec2i(vec2u(shape.across,shape.down)));
+return select(shape.keys,shape.front+u32(place.y)*shape.across+u32(place.x),within);
+}
+
+
+fn tokenAt(corner: vec2i, side: u32, i: u32) -> u32 {
+if(side==0u){return u32(corner.x)+i;}
+return patchAt(corner+vec2i(vec2u(i%side,i/side)));
 }
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let tiles = (shape.tokens + ROWS - 1u) / ROWS;
-  let item = group.x + group.y * groups.x;
-  if (item >= shape.units * tiles) { return; }
-  let unit = item / tiles;
-  let first = item % tiles * ROWS;
-  let row = first + thread / SPLIT;
-  let lane = thread % SPLIT;
-  let inside = row < shape.tokens;
-  if (inside) {
-    let at = shape.qBase / LANES + (unit * shape.tokens + row) * DL;
-    for (var d = 0u; d < DL; d++) { x[d] = shape.scale * sums(q[at + d]); }
-  }
-  let kAt = shape.kBase / LANES + unit * shape.keys * DL;
-  let vAt = shape.vBase / LANES + unit * shape.keys * EL;
-  let restAt = shape.restBase + unit * shape.keys;
+let acrossTiles=(shape.across+max(SIDE,1u)- 1u)/max(SIDE,1u);
+let inTiles=acrossTiles*((shape.down+max(SIDE,1u)- 1u)/max(SIDE,1u));
 
-  let begin = min(first - min(first, shape.halo), shape.keys);
-  let end = min(first + ROWS + shape.halo, shape.keys);
-  for (var start = begin; start < end; start += TILE) {
-    let count = min(TILE, end - start);
-    workgroupBarrier();
-    for (var i = thread; i < count * DL; i += WG) { tileKeys[i] = sums(k[kAt + start * DL + i]); }
-    for (var i = thread; i < count * EL; i += WG) { tileValues[i] = sums(v[vAt + start * EL + i]); }
-    for (var i = thread; i < count; i += WG) { tileBias[i] = rest[restAt + start + i]; }
-    workgroupBarrier();
-    absorb(count, lane);
-  }
+let inRow=select(shape.front,shape.tokens,SIDE==0u);
+let tiles=inTiles+(inRow+ROWS - 1u)/ROWS;
+let item=group.x+group.y*groups.x;
+if(item>=shape.units*tiles){return;}
+let unit=item/tiles;
+let tile=item%tiles;
+let inImage=tile<inTiles;
+let side=select(0u,SIDE,inImage);
+let first=(tile - inTiles)*ROWS;
+let reach=i32(shape.halo);
+var corner=vec2i(i32(first),0);
+var around=vec2i(i32(first - min(first,shape.halo)),0);
+var nearby=min(first+ROWS+shape.halo,shape.keys)- u32(around.x);
+var span=0u;
+if(inImage){
+corner=vec2i(vec2u(tile%acrossTiles,tile/acrossTiles)*SIDE);
+around=corner - reach;
+span=SIDE+2u*shape.halo;
+nearby=span*span;
+}else if(SIDE>0u){
+around=vec2i(0);
+nearby=shape.keys;
+}
 
-  for (var start = 0u; start < shape.count; start += TILE) {
-    let count = min(TILE, shape.count - start);
-    let list = shape.chosenBase + (unit * shape.count + start) * 2u;
-    workgroupBarrier();
-    for (var i = thread; i < count * DL; i += WG) {
-      let j = min(chosen[list + i / DL * 2u], shape.keys - 1u);
-      tileKeys[i] = sums(k[kAt + j * DL + i % DL]);
-    }
-    for (var i = thread; i < count * EL; i += WG) {
-      let j = min(chosen[list + i / EL * 2u], shape.keys - 1u);
-      tileValues[i] = sums(v[vAt + j * EL + i % EL]);
-    }
-    for (var i = thread; i < count; i += WG) {
-      let none = chosen[list + 2u * i] >= shape.keys;
-      tileBias[i] = select(bitcast<f32>(chosen[list + 2u * i + 1u]), NOTHING, none);
-    }
-    workgroupBarrier();
-    absorb(count, lane);
-  }
+let codes=select(0u,CODES,inImage||SIDE==0u);
+let row=tokenAt(corner,side,thread/SPLIT);
+let lane=thread%SPLIT;
+let inside=row<select(inRow,shape.tokens,inImage);
+if(inside){
+let at=shape.qBase/LANES+(unit*shape.tokens+row)*DL;
+for(var d=0u;d<DL;d++){x[d]=shape.scale*sums(q[at+d]);}
+}
+let kAt=shape.kBase/LANES+unit*shape.keys*DL;
+let vAt=shape.vBase/LANES+unit*shape.keys*EL;
+let restAt=shape.restBase+unit*shape.keys;
 
-  for (var start = 0u; start < CODES; start += TILE) {
-    let count = min(TILE, CODES - start);
-    let totalAt = shape.totalBase / LANES + (unit * CODES + start) * FL;
-    workgroupBarrier();
+for(var start=0u;start<nearby;start+=TILE){
+let count=min(TILE,nearby - start);
+workgroupBarrier();
+for(var i=thread;i<count*DL;i+=WG){
+let j=min(tokenAt(around,span,start+i/DL),shape.keys - 1u);
+tileKeys[i]=sums(k[kAt+j*DL+i%DL]);
+}
+for(var i=thread;i<count*EL;i+=WG){
+let j=min(tokenAt(around,span,start+i/EL),shape.keys - 1u);
+tileValues[i]=sums(v[vAt+j*EL+i%EL]);
+}
+for(var i=thread;i<count;i+=WG){
+let j=tokenAt(around,span,start+i);
+tileBias[i]=select(NOTHING,rest[restAt+min(j,shape.keys - 1u)],j<shape.keys);
+}
+workgroupBarrier();
+absorb(count,lane);
+}
 
-    for (var column = thread; column <= DL + EL; column += WG) {
-      for (var c = 0u; c < count; c++) {
-        let sum = totals[totalAt + c * FL + column];
-        if (column < DL) {
-          tileKeys[c * DL + column] = sum;
-        } else if (column < DL + EL) {
-          tileValues[c * EL + column - DL] = sum;
-        } else {
-          tileBias[c] = vec4f(sum).x;
-        }
-      }
-      for (var j = begin; j < end; j++) {
-        let c = code[shape.codeBase + unit * shape.keys + j] - start;
-        let given = rest[restAt + j];
+for(var start=0u;start<shape.count;start+=TILE){
+let count=min(TILE,shape.count - start);
+let list=shape.chosenBase+(unit*shape.count+start)*2u;
+workgroupBarrier();
+for(var i=thread;i<count*DL;i+=WG){
+let j=min(chosen[list+i/DL*2u],shape.keys - 1u);
+tileKeys[i]=sums(k[kAt+j*DL+i%DL]);
+}
+for(var i=thread;i<count*EL;i+=WG){
+let j=min(chosen[list+i/EL*2u],shape.keys - 1u);
+tileValues[i]=sums(v[vAt+j*EL+i%EL]);
+}
+for(var i=thread;i<count;i+=WG){
+let none=chosen[list+2u*i]>=shape.keys;
+tileBias[i]=select(bitcast<f32>(chosen[list+2u*i+1u]),NOTHING,none);
+}
+workgroupBarrier();
+absorb(count,lane);
+}
 
-        if (c >= count || given <= HIDDEN) { continue; }
-        let weight = exp(given);
-        if (column < DL) {
-          tileKeys[c * DL + column] -= weight * sums(k[kAt + j * DL + column]);
-        } else if (column < DL + EL) {
-          tileValues[c * EL + column - DL] -= weight * sums(v[vAt + j * EL + column - DL]);
-        } else {
-          tileBias[c] -= weight;
-        }
-      }
-    }
-    workgroupBarrier();
-    for (var i = thread; i < count * (DL + EL); i += WG) {
-      let c = i / (DL + EL);
-      let column = i % (DL + EL);
-      let inverse = 1.0 / max(tileBias[c], 0.5);
-      if (column < DL) {
-        tileKeys[c * DL + column] *= inverse;
-      } else {
-        tileValues[c * EL + column - DL] *= inverse;
-      }
-    }
-    workgroupBarrier();
-    for (var c = thread; c < count; c += WG) {
-      let left = tileBias[c];
-      tileBias[c] = select(log(max(left, 0.5)), NOTHING, left < 0.5);
-    }
-    workgroupBarrier();
-    absorb(count, lane);
-  }
+for(var start=0u;start<codes;start+=TILE){
+let count=min(TILE,codes - start);
+let totalAt=shape.totalBase/LANES+(unit*CODES+start)*FL;
+workgroupBarrier();
 
-  exchangeMost[thread] = most;
-  exchangeTotal[thread] = total;
-  workgroupBarrier();
-  let own = thread - lane;
-  var highest = NOTHING;
-  for (var s = 0u; s < SPLIT; s++) { highest = max(highest, exchangeMost[own + s]); }
-  var all = 0.0;
-  for (var s = 0u; s < SPLIT; s++) { all += exchangeTotal[own + s] * exp(exchangeMost[own + s] - highest); }
-  let share = select(0.0, exp(most - highest) / all, all > 0.0);
-  for (var e = 0u; e < EL; e++) {
-    exchange[thread] = share * acc[e];
-    workgroupBarrier();
-    if (inside && lane == 0u) {
-      var gathered = sums(0.0);
-      for (var s = 0u; s < SPLIT; s++) { gathered += exchange[own + s]; }
-      out[shape.outBase / LANES + (unit * shape.tokens + row) * EL + e] = result(gathered);
-    }
-    workgroupBarrier();
-  }
+for(var column=thread;column<=DL+EL;column+=WG){
+for(var c=0u;c<count;c++){
+let sum=totals[totalAt+c*FL+column];
+if(column<DL){
+tileKeys[c*DL+column]=sum;
+}else if(column<DL+EL){
+tileValues[c*EL+column - DL]=sum;
+}else{
+tileBias[c]=vec4f(sum).x;
+}
+}
+for(var i=0u;i<nearby;i++){
+let j=tokenAt(around,span,i);
+if(j>=shape.keys){continue;}
+let c=code[shape.codeBase+unit*shape.keys+j] - start;
+let given=rest[restAt+j];
+
+if(c>=count||given<=HIDDEN){continue;}
+let weight=exp(given);
+if(column<DL){
+tileKeys[c*DL+column] -=weight*sums(k[kAt+j*DL+column]);
+}else if(column<DL+EL){
+tileValues[c*EL+column - DL] -=weight*sums(v[vAt+j*EL+column - DL]);
+}else{
+tileBias[c] -=weight;
+}
+}
+}
+workgroupBarrier();
+for(var i=thread;i<count*(DL+EL);i+=WG){
+let c=i/(DL+EL);
+let column=i%(DL+EL);
+let inverse=1.0/max(tileBias[c],0.5);
+if(column<DL){
+tileKeys[c*DL+column]*=inverse;
+}else{
+tileValues[c*EL+column - DL]*=inverse;
+}
+}
+workgroupBarrier();
+for(var c=thread;c<count;c+=WG){
+let left=tileBias[c];
+tileBias[c]=select(log(max(left,0.5)),NOTHING,left<0.5);
+}
+workgroupBarrier();
+absorb(count,lane);
+}
+
+exchangeMost[thread]=most;
+exchangeTotal[thread]=total;
+workgroupBarrier();
+let own=thread - lane;
+var highest=NOTHING;
+for(var s=0u;s<SPLIT;s++){highest=max(highest,exchangeMost[own+s]);}
+var all=0.0;
+for(var s=0u;s<SPLIT;s++){all+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - highest);}
+let share=select(0.0,exp(most - highest)/all,all>0.0);
+for(var e=0u;e<EL;e++){
+exchange[thread]=share*acc[e];
+workgroupBarrier();
+if(inside&&lane==0u){
+var gathered=sums(0.0);
+for(var s=0u;s<SPLIT;s++){gathered+=exchange[own+s];}
+out[shape.outBase/LANES+(unit*shape.tokens+row)*EL+e]=result(gathered);
+}
+workgroupBarrier();
+}
 }
 `,
 };

@@ -19,16 +19,16 @@ const MORE = false;
 const SQUARE = false;
 // ---- end
 struct Shape {
-  rows: u32,
-  firstRow: u32,
-  keys: u32,
-  baseUnits: u32,
-  baseSpan: u32,
-  moreUnits: u32,
-  kBase: u32,
-  outBase: u32,
-  gain: f32,
-  half: f32,
+rows: u32,
+firstRow: u32,
+keys: u32,
+baseUnits: u32,
+baseSpan: u32,
+moreUnits: u32,
+kBase: u32,
+outBase: u32,
+gain: f32,
+half: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> base: array<f32>;
@@ -42,27 +42,27 @@ const FOLD = vec4f(1.0, f32(LANES / 4u), f32(LANES / 4u), f32(LANES / 4u));
 
 @compute @workgroup_size(WG)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+@builtin(workgroup_id)group: vec3u,
+@builtin(num_workgroups)groups: vec3u,
+@builtin(local_invocation_index)thread: u32,
 ) {
-  let row = (group.x + group.y * groups.x) * WG + thread;
-  if (row >= shape.rows) { return; }
-  let unit = (shape.firstRow + row) / shape.keys;
-  let key = (shape.firstRow + row) % shape.keys;
-  var sum = 0.0;
-  if (SQUARE) {
-    var squares = sums(0.0);
-    for (var d = 0u; d < DL; d++) {
-      let x = sums(k[shape.kBase / LANES + row * DL + d]);
-      squares += x * x;
-    }
-    sum -= shape.half * dot(vec4f(squares), FOLD);
-  }
-  if (MORE) { sum += shape.gain * more[unit % shape.moreUnits * shape.keys + key]; }
+let row=(group.x+group.y*groups.x)*WG+thread;
+if(row>=shape.rows){return;}
+let unit=(shape.firstRow+row)/shape.keys;
+let key=(shape.firstRow+row)%shape.keys;
+var sum=0.0;
+if(SQUARE){
+var squares=sums(0.0);
+for(var d=0u;d<DL;d++){
+let x=sums(k[shape.kBase/LANES+row*DL+d]);
+squares+=x*x;
+}
+sum -=shape.half*dot(vec4f(squares),FOLD);
+}
+if(MORE){sum+=shape.gain*more[unit%shape.moreUnits*shape.keys+key];}
 
-  if (BASE) { sum += max(base[unit / shape.baseSpan % shape.baseUnits * shape.keys + key], NOTHING); }
-  out[shape.outBase + row] = max(sum, NOTHING);
+if(BASE){sum+=max(base[unit/shape.baseSpan%shape.baseUnits*shape.keys+key],NOTHING);}
+out[shape.outBase+row]=max(sum,NOTHING);
 }
 `,
 };

@@ -17,10 +17,10 @@ const E = 64u;
 const WG = 64u;
 // ---- end
 struct Shape {
-  rows: u32,
-  parts: u32,
-  outBase: u32,
-  lseBase: u32,
+rows: u32,
+parts: u32,
+outBase: u32,
+lseBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> parts: array<sums>;
@@ -34,29 +34,29 @@ const NOTHING = -3e38;
 
 @compute @workgroup_size(WG)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+@builtin(workgroup_id)group: vec3u,
+@builtin(num_workgroups)groups: vec3u,
+@builtin(local_invocation_index)thread: u32,
 ) {
-  let item = (group.x + group.y * groups.x) * WG + thread;
-  let row = item / EL;
-  let e = item % EL;
-  if (row >= shape.rows) { return; }
-  var most = NOTHING;
-  for (var p = 0u; p < shape.parts; p++) { most = max(most, masses[p * shape.rows + row]); }
-  var total = 0.0;
-  var acc = sums(0.0);
-  for (var p = 0u; p < shape.parts; p++) {
-    let mass = masses[p * shape.rows + row];
-    if (mass <= HIDDEN) { continue; }
-    let weight = exp(mass - most);
-    total += weight;
-    acc += weight * parts[(p * shape.rows + row) * EL + e];
-  }
-  let found = total > 0.0;
-  let inverse = select(0.0, 1.0 / total, found);
-  out[shape.outBase / LANES + row * EL + e] = result(inverse * acc);
-  if (e == 0u) { lse[shape.lseBase + row] = select(NOTHING, most + log(total), found); }
+let item=(group.x+group.y*groups.x)*WG+thread;
+let row=item/EL;
+let e=item%EL;
+if(row>=shape.rows){return;}
+var most=NOTHING;
+for(var p=0u;p<shape.parts;p++){most=max(most,masses[p*shape.rows+row]);}
+var total=0.0;
+var acc=sums(0.0);
+for(var p=0u;p<shape.parts;p++){
+let mass=masses[p*shape.rows+row];
+if(mass<=HIDDEN){continue;}
+let weight=exp(mass - most);
+total+=weight;
+acc+=weight*parts[(p*shape.rows+row)*EL+e];
+}
+let found=total>0.0;
+let inverse=select(0.0,1.0/total,found);
+out[shape.outBase/LANES+row*EL+e]=result(inverse*acc);
+if(e==0u){lse[shape.lseBase+row]=select(NOTHING,most+log(total),found);}
 }
 `,
 };

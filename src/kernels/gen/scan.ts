@@ -16,8 +16,8 @@ const WG = 64u;
 const FIRST = false;
 // ---- end
 struct Shape {
-  rows: u32,
-  parts: u32,
+rows: u32,
+parts: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> pieces: array<sums>;
@@ -33,32 +33,32 @@ const NOTHING = -3e38;
 
 @compute @workgroup_size(WG)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+@builtin(workgroup_id)group: vec3u,
+@builtin(num_workgroups)groups: vec3u,
+@builtin(local_invocation_index)thread: u32,
 ) {
-  let item = (group.x + group.y * groups.x) * WG + thread;
-  let row = item / EL;
-  let e = item % EL;
-  if (row >= shape.rows) { return; }
-  var mass = NOTHING;
-  var state = sums(0.0);
-  if (FIRST) {
-    mass = max(NOTHING, firstMass[row]);
-    state = first[row * EL + e];
-  }
-  for (var p = 0u; ; p++) {
-    out[(p * shape.rows + row) * EL + e] = state;
-    if (e == 0u) { lse[p * shape.rows + row] = mass; }
-    if (p == shape.parts) { break; }
-    let more = masses[p * shape.rows + row];
-    if (more <= HIDDEN) { continue; }
-    let piece = pieces[(p * shape.rows + row) * EL + e];
-    let high = max(mass, more);
-    let total = high + log(exp(mass - high) + exp(more - high));
-    state = select(sums(0.0), exp(mass - total) * state, mass > HIDDEN) + exp(more - total) * piece;
-    mass = total;
-  }
+let item=(group.x+group.y*groups.x)*WG+thread;
+let row=item/EL;
+let e=item%EL;
+if(row>=shape.rows){return;}
+var mass=NOTHING;
+var state=sums(0.0);
+if(FIRST){
+mass=max(NOTHING,firstMass[row]);
+state=first[row*EL+e];
+}
+for(var p=0u;;p++){
+out[(p*shape.rows+row)*EL+e]=state;
+if(e==0u){lse[p*shape.rows+row]=mass;}
+if(p==shape.parts){break;}
+let more=masses[p*shape.rows+row];
+if(more<=HIDDEN){continue;}
+let piece=pieces[(p*shape.rows+row)*EL+e];
+let high=max(mass,more);
+let total=high+log(exp(mass - high)+exp(more - high));
+state=select(sums(0.0),exp(mass - total)*state,mass>HIDDEN)+exp(more - total)*piece;
+mass=total;
+}
 }
 `,
 };

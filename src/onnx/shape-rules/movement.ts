@@ -122,10 +122,12 @@ function span([given, end]: readonly Scalar[], size: Scalar): Dim | undefined {
 
 export const gatherND: Rule = (node, { inputs: [x, index] }) => {
   const width = toNumber(index?.shape?.at(-1));
-  const plain = x?.shape && index?.shape && width !== undefined && !intAttribute(node, 'batch_dims');
-  return [
-    { elemType: x?.elemType ?? 0, shape: plain ? [...index.shape.slice(0, -1), ...x.shape.slice(width)] : undefined },
-  ];
+  const from = intAttribute(node, 'batch_dims') ?? 0;
+  const shape =
+    x?.shape && index?.shape && width !== undefined
+      ? [...index.shape.slice(0, -1), ...x.shape.slice(from + width)]
+      : undefined;
+  return [{ elemType: x?.elemType ?? 0, shape }];
 };
 
 export const reshape: Rule = (node, { inputs: [x, target], fresh }) => {

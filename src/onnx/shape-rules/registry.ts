@@ -222,6 +222,7 @@ const rules: ReadonlyMap<string, Rule> = new Map(
     'performers.Attend': kernelAttention,
     'performers.FeatureAttention': kernelAttention,
     'performers.HybridAttention': kernelAttention,
+    'performers.TileAttention': kernelAttention,
     AveragePool: pool,
     MaxPool: pool,
     LpPool: pool,

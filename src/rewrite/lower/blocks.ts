@@ -9,7 +9,7 @@
  * of an image.
  */
 import type { Builder } from '../../onnx/build.js';
-import { ceilDivide, padRows, sizeOf } from './exact-blocked.js';
+import { ceilDivide, sizeOf } from './exact-blocked.js';
 import type { Inputs } from './lowering.js';
 
 export interface Blocks {
@@ -34,7 +34,8 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   const tokens = sizeOf(build, x, 2);
   const count = ceilDivide(build, tokens, build.int64([block]));
   const padding = build.op('Sub', [build.op('Mul', [count, build.int64([block])]), tokens]);
-  const near = neighbours(build, { size: tokens, count, step: block, halo: (window - block) / 2, span: window });
+  const places = placesAround(build, { count, step: block, halo: (window - block) / 2, span: window });
+  const near = withinAxis(build, places, tokens);
   return {
     queries: build.op('Reshape', [padRows(build, x, padding), build.int64([0, 0, -1, block, inputs.site.headDim])]),
     size: block,
@@ -48,26 +49,35 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   };
 }
 
-/**
- * Along one axis of `size` places: the `span` places of each of `count` blocks that begin at i·step − halo, kept within
- * the axis [count,span], and where they had to be.
- */
-export function neighbours(
+/** Zero rows after the last of [B,H,N,D]; `count` is an int64 [1]. */
+function padRows(build: Builder, value: string, count: string): string {
+  return build.op('Pad', [
+    value,
+    build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), count, build.int64([0])], { axis: 0 }),
+  ]);
+}
+
+/** Where each of `count` blocks looks for its neighbours along an axis: `span` places from i·step − halo on, int64 [count,span]. */
+export function placesAround(
   build: Builder,
-  given: { size: string; count: string; step: number; halo: number; span: number },
-): { index: string; outside: string } {
-  const { size, count, step, halo, span } = given;
+  given: { count: string; step: number; halo: number; span: number },
+): string {
+  const { count, step, halo, span } = given;
   const starts = build.op('Mul', [counting(build, count), build.int64([step])]);
   const column = build.op('Reshape', [starts, build.int64([-1, 1])]);
-  const offsets = build.int64(Array.from({ length: span }, (_, j) => j - halo));
-  const place = build.op('Add', [column, offsets]);
+  return build.op('Add', [column, build.int64(Array.from({ length: span }, (_, j) => j - halo))]);
+}
+
+/** Places kept within an axis of `size`, and which of them were not. */
+export function withinAxis(build: Builder, place: string, size: string): { index: string; outside: string } {
   const zero = build.int64([0]);
-  const before = build.op('Less', [place, zero]);
-  const inside = build.op('Less', [place, size]);
   const last = build.op('Sub', [size, build.int64([1])]);
+  const before = build.op('Less', [place, zero]);
+  // Not the opposite of a `Less`: onnxruntime takes a `Not` to the GPU, and what comes of it back.
+  const behind = build.op('Less', [last, place]);
   return {
-    index: build.op('Where', [before, zero, build.op('Where', [inside, place, last])]),
-    outside: build.op('Or', [before, build.op('Not', [inside])]),
+    index: build.op('Where', [before, zero, build.op('Where', [behind, last, place])]),
+    outside: build.op('Or', [before, behind]),
   };
 }
 

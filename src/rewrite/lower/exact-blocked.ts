@@ -2,8 +2,9 @@
  * softmax(gain · q·kᵀ + bias) · v, one block of queries at a time in a Scan: the same numbers in O(N) memory, for
  * sites that no linear plan holds and for lengths at which the [N, S] table does not fit.
  *
- * q [B,H,N,D] → blocks [n,B,H,b,D] with n = ⌈N/block⌉, b = ⌈N/n⌉ (even blocks: at most n − 1 rows of padding) → Scan.
- * The body captures kᵀ, v and a bias from outside; of a bias [.,.,N,S] it reads the rows of its queries.
+ * Rows 0 … N − 1 as blocks [n,b] with n = ⌈N/block⌉, b = ⌈N/n⌉ (even blocks: at most n − 1 rows too many) → Scan.
+ * The body captures q, kᵀ, v and a bias from outside, and takes the rows of its block of q and of a bias [.,.,N,S]. No tensor of the
+ * model goes through the Scan but its result: onnxruntime runs a Scan on the CPU, and its body where the body's nodes are.
  */
 import type { Builder } from '../../onnx/build.js';
 import { hole } from '../../onnx/expr.js';
@@ -27,9 +28,8 @@ export const exactBlocked: Lowering = {
     const v = unmaskedValues(build, inputs);
     const near = nearOf(inputs);
     const q = near?.q.base ?? inputs.q;
-    const size = { heads: inputs.heads.length, headDim: site.headDim, valueDim: site.valueDim };
-    const given = { ...size, block: numberOption(options, 'block'), numbered: inputs.bias !== undefined };
-    return overQueryBlocks(build, q, given, (body, block, rows) =>
+    const size = { heads: inputs.heads.length, valueDim: site.valueDim };
+    return overQueryBlocks(build, q, { ...size, block: numberOption(options, 'block') }, (body, block, rows) =>
       attend(
         body,
         inputs,
@@ -41,42 +41,34 @@ export const exactBlocked: Lowering = {
   },
 };
 
-/** What `attend` makes of queries [B,H,N,D], one block of them [B,H,b,D] at a time: [B,H,N,E]. */
+/** What `attend` makes of queries [B,H,N,D], one block of them [B,H,b,D], of the rows [b], at a time: [B,H,N,E]. */
 export function overQueryBlocks(
   build: Builder,
   queries: string,
   given: {
     readonly heads: number;
-    readonly headDim: number;
     readonly valueDim: number;
     /** Queries a block at most. */
     readonly block: number;
-    /** Whether `attend` asks which queries a block has. */
-    readonly numbered: boolean;
   },
-  attend: (body: Builder, block: string, rows?: string) => string,
+  attend: (body: Builder, block: string, rows: string) => string,
 ): string {
-  const { heads, headDim, valueDim, numbered } = given;
+  const { heads, valueDim } = given;
   const tokens = sizeOf(build, queries, 2);
   const blocks = ceilDivide(build, tokens, build.int64([given.block]));
   const rows = ceilDivide(build, tokens, blocks);
-  const padded = padRows(build, queries, build.op('Sub', [build.op('Mul', [blocks, rows]), tokens]));
-  const shape = build.op('Concat', [build.int64([0, 0]), blocks, build.int64([-1, headDim])], { axis: 0 });
-  const split = build.op('Transpose', [build.op('Reshape', [padded, shape])], { perm: [2, 0, 1, 3, 4] });
 
   const body = build.body();
-  const block = body.fresh('queries');
-  const index = numbered && rowsOf(build, blocks, rows);
-  const row = index ? body.fresh('rows') : undefined;
-  const output = attend(body, block, row);
+  const row = body.fresh('rows');
+  const output = attend(body, body.op('Gather', [queries, row], { axis: 2 }), row);
   const graph = makeGraph({
     name: body.fresh('exact_blocked'),
     node: [...body.nodes],
-    input: [headTensor(block, heads, headDim), ...(row ? [makeValueInfo(row, int64, [undefined])] : [])],
-    output: [headTensor(output, heads, valueDim)],
+    input: [makeValueInfo(row, int64, [undefined])],
+    // Scan asks for the rank of what its body returns and can't always infer it.
+    output: [makeValueInfo(output, 1, [undefined, heads, undefined, valueDim])],
   });
-  const scanned = index ? [split, index] : [split];
-  const blocksOut = build.op('Scan', scanned, { body: graph, num_scan_inputs: scanned.length });
+  const blocksOut = build.op('Scan', [rowsOf(build, { tokens, blocks, rows })], { body: graph, num_scan_inputs: 1 });
   const context = build.op('Transpose', [blocksOut], { perm: [1, 2, 0, 3, 4] });
   const joined = build.op('Reshape', [context, build.int64([0, 0, -1, valueDim])]);
   return build.op('Slice', [joined, build.int64([0]), tokens, build.int64([2])]);
@@ -97,17 +89,14 @@ function nearOf({ heads, site }: Inputs): { q: NearSteps; k: NearSteps } | undef
   return qSide && keyKept ? { q: qSide, k: keyKept } : undefined;
 }
 
-/** Declares a float32 [B,H,n,width]: Scan asks for the rank of what its body returns and can't always infer it. */
-function headTensor(name: string, heads: number, width: number) {
-  return makeValueInfo(name, 1, [undefined, heads, undefined, width]);
-}
-
-/** Which queries are in each block: int64 [n,b]. */
-function rowsOf(build: Builder, blocks: string, rows: string): string {
+/** Which queries are in each block, the last one again where there are no more: int64 [n,b]. */
+function rowsOf(build: Builder, { tokens, blocks, rows }: Record<'tokens' | 'blocks' | 'rows', string>): string {
   const scalar = (value: string) => build.op('Reshape', [value, build.int64([], [0])]);
-  const last = scalar(build.op('Mul', [blocks, rows]));
-  const all = build.op('Range', [build.int64([0], []), last, build.int64([1], [])]);
-  return build.op('Reshape', [all, build.op('Concat', [blocks, rows], { axis: 0 })]);
+  const end = scalar(build.op('Mul', [blocks, rows]));
+  const all = build.op('Range', [build.int64([0], []), end, build.int64([1], [])]);
+  const last = build.op('Sub', [tokens, build.int64([1])]);
+  const kept = build.op('Where', [build.op('Less', [last, all]), last, all]);
+  return build.op('Reshape', [kept, build.op('Concat', [blocks, rows], { axis: 0 })]);
 }
 
 /** Length of one axis as an int64 [1]. */
@@ -118,12 +107,4 @@ export function sizeOf(build: Builder, value: string, axis: number): string {
 export function ceilDivide(build: Builder, a: string, b: string): string {
   const one = build.int64([1]);
   return build.op('Div', [build.op('Sub', [build.op('Add', [a, b]), one]), b]);
-}
-
-/** Zero rows after the last of [B,H,N,D]; `count` is an int64 [1]. */
-export function padRows(build: Builder, value: string, count: string): string {
-  return build.op('Pad', [
-    value,
-    build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), count, build.int64([0])], { axis: 0 }),
-  ]);
 }

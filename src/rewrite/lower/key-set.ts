@@ -57,10 +57,13 @@ export function keysByHead(build: Builder, inputs: Inputs): Keys {
   return { ...all, bias: build.op('Expand', [all.bias, shape]) };
 }
 
-/** Zeros [1,1,S,1] that follow the length of k on whatever device k is on: x < x is never true, NaN included. */
+/**
+ * Zeros [1,1,S,1], as many as there are keys. Not made of the keys themselves: onnxruntime moves the transpositions before them behind what
+ * is made of them, and has none of truth values on a GPU.
+ */
 function zeros(build: Builder, k: string): string {
-  const one = build.op('Slice', [k, build.int64([0, 0, 0]), build.int64([1, 1, 1]), build.int64([0, 1, 3])]);
-  return build.op('Cast', [build.op('Less', [one, one])], { to: 1 });
+  const shape = build.op('Concat', [build.int64([1, 1]), sizeOf(build, k, 2), build.int64([1])], { axis: 0 });
+  return build.op('Expand', [build.float([0], [1, 1, 1, 1]), shape]);
 }
 
 /** The keys near each block. */

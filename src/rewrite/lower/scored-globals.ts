@@ -23,27 +23,24 @@ export function scoredGlobals(
   const size = build.op('Where', [build.op('Less', [length, most]), length, most]);
   const [, index = ''] = build.ops('TopK', [ranked, size], 2, { axis: 2 });
   const pick = (value: string, width: number) => {
+    // onnxruntime repeats whole numbers on the CPU alone, where the chosen rows would follow.
+    if (build.opset >= 12) return build.op('GatherND', [value, index], { batch_dims: 2 });
     const wide = build.op('Expand', [index, build.int64([1, 1, 1, width])]);
     return build.op('GatherElements', [value, wide], { axis: 2 });
   };
-  return {
-    chosen: {
-      keys: pick(all.keys, inputs.site.headDim),
-      values: pick(all.values, inputs.site.valueDim),
-      bias: pick(all.bias, 1),
-    },
-    rest: { ...all, bias: scatter(build, all.bias, index, excluded) },
+  const chosen = {
+    keys: pick(all.keys, inputs.site.headDim),
+    values: pick(all.values, inputs.site.valueDim),
+    bias: pick(all.bias, 1),
   };
+  // As many as there are chosen; onnxruntime reads back whole numbers from a GPU to say how many they are.
+  const taken = build.op('Expand', [build.float([excluded], [1, 1, 1, 1]), build.op('Shape', [chosen.bias])]);
+  const rest = build.op('ScatterElements', [all.bias, index, taken], { axis: 2 });
+  return { chosen, rest: { ...all, bias: rest } };
 }
 
 /** Lifts the first keys above every score, but not above being masked: [S,1]. */
 function sinkBonus(build: Builder, length: string, sinks: number): string {
   const first = build.op('Cast', [build.op('Less', [counting(build, length), build.int64([sinks])])], { to: 1 });
   return build.op('Reshape', [build.op('Mul', [first, build.float([-0.5 * excluded], [])]), build.int64([-1, 1])]);
-}
-
-/** `data` [B,H,S,1] with `value` written at the rows `indices` [B,H,t,1]. */
-function scatter(build: Builder, data: string, indices: string, value: number): string {
-  const updates = build.op('Expand', [build.float([value], [1, 1, 1, 1]), build.op('Shape', [indices])]);
-  return build.op('ScatterElements', [data, indices, updates], { axis: 2 });
 }

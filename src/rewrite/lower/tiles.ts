@@ -3,7 +3,7 @@
  * Tokens are patches row by row, so that what is near a tile is a table of indices, made from the size of the grid.
  */
 import type { Builder } from '../../onnx/build.js';
-import { type Blocks, counting, neighbours, scaledQueries } from './blocks.js';
+import { type Blocks, counting, placesAround, scaledQueries, withinAxis } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
 import type { Inputs } from './lowering.js';
 
@@ -20,14 +20,18 @@ export function tileBlocks(
   /** The patches of every tile and those up to `reach` around it: indices [n,span²], and which are none. */
   const patches = (reach: number) => {
     const span = tile + 2 * reach;
-    const along = (size: string, count: string) => neighbours(build, { size, count, step: tile, halo: reach, span });
-    const [down, right] = [along(rows, tileRows), along(columns, tileColumns)];
-    const shape = (value: string, dims: readonly number[]) => build.op('Reshape', [value, build.int64(dims)]);
-    const pair = (op: string, a: string, b: string) =>
-      shape(build.op(op, [shape(a, [-1, 1, span, 1]), shape(b, [1, -1, 1, span])]), [-1, span * span]);
+    // Reshaped as numbers, not as truth values: onnxruntime does that on a GPU, and reads it back to join them.
+    const along = (size: string, count: string, dims: readonly number[]) => {
+      const places = placesAround(build, { count, step: tile, halo: reach, span });
+      return withinAxis(build, build.op('Reshape', [places, build.int64(dims)]), size);
+    };
+    const down = along(rows, tileRows, [-1, 1, span, 1]);
+    const right = along(columns, tileColumns, [1, -1, 1, span]);
+    const flat = (op: string, a: string, b: string, dims: readonly number[]) =>
+      build.op('Reshape', [build.op(op, [a, b]), build.int64(dims)]);
     return {
-      index: pair('Add', build.op('Mul', [down.index, columns]), right.index),
-      outside: shape(pair('Or', down.outside, right.outside), [-1, span * span, 1]),
+      index: flat('Add', build.op('Mul', [down.index, columns]), right.index, [-1, span * span]),
+      outside: flat('Or', down.outside, right.outside, [-1, span * span, 1]),
     };
   };
   const [own, near] = [patches(0), patches(halo)];
