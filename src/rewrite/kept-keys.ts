@@ -66,7 +66,7 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
   const rest = { site, gain: rounding ? inputs.gain : 1, bias: biasOf(inputs, { hidden, past }) };
   const last = size > 1 ? 4 : 3;
   const perm = Array.from({ length: last + 1 }, (_, axis) => (axis < last - 1 ? axis : 2 * last - 1 - axis));
-  const context = attendRows(build, queries, { plan, heads: from.length, headDim, valueDim }, (body, block, rows) => {
+  const context = attendRows(build, queries, { plan, heads: from.length, valueDim }, (body, block, rows) => {
     const grouped = size > 1 ? body.op('Reshape', [block, body.int64([0, keyHeads.length, size, -1, headDim])]) : block;
     const product = body.op('MatMul', [grouped, body.op('Transpose', [keys], { perm })]);
     const attended = weigh(body, rest, product, { v: values, rows });
@@ -79,7 +79,7 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
 function attendRows(
   build: Builder,
   queries: string,
-  { plan, ...size }: { plan: Plan; heads: number; headDim: number; valueDim: number },
+  { plan, ...size }: { plan: Plan; heads: number; valueDim: number },
   attend: (body: Builder, block: string, rows?: string) => string,
 ): string {
   if (plan.name !== 'exact-blocked') return attend(build, queries);
