@@ -16,7 +16,8 @@ import { checkRuntime, createOrtSession, runFailure, toOrtTensor } from './ort-s
  *    What is patched here is therefore in no cache.
  *  - onnxruntime-common keeps its backends in the module: the copy that transformers.js uses must be the one we
  *    register with. In Node that is onnxruntime-node's own copy, in browsers the one inside 'onnxruntime-web/webgpu'
- *    (4.x) or 'onnxruntime-web' (3.x). A bundle of transformers.js with onnxruntime inside (CDN) cannot be reached.
+ *    (4.x) or 'onnxruntime-web' (3.x). A build of transformers.js with onnxruntime inside (CDN) takes the one it finds at
+ *    globalThis[Symbol.for('onnxruntime')] when it is loaded (transformers.global.ts).
  *  - `session.inputNames` is the very array of the handler, which is how report() finds what belongs to a session.
  */
 
@@ -89,7 +90,7 @@ export interface PerformersOptions extends OpenOptions {
 
 /** Spread into the options of `pipeline()` or `from_pretrained()`, after any of its own. */
 export interface PipelineOptions {
-  device: Device;
+  device: Device | 'auto';
   session_options: SessionOptions;
 }
 
@@ -103,7 +104,7 @@ export interface ReportCarrier {
 export interface Host {
   readonly defaultDevice: Device;
   /** What transformers.js is told of a device: it knows some of them only elsewhere. */
-  deviceFor(device: Device): Device;
+  deviceFor(device: Device): Device | 'auto';
   /** The onnxruntime module of transformers.js. @throws PerformersError PF301 */
   findRuntime(): BackendRuntime;
   /** The module that runs the models, and what its sessions need. @throws PerformersError PF202, PF301 */
@@ -263,7 +264,7 @@ function explain(error: unknown): unknown {
     'transformers.js uses another copy of onnxruntime than the one performers() found',
     {
       at: 'performers()',
-      mend: 'pass its copy, performers({ ort }); a transformers.js from a CDN has it inside and needs a model patched ahead',
+      mend: "pass its copy, performers({ ort }); for a transformers.js with one inside, from a CDN, there is 'performers.js/transformers/global'",
       cause: error,
     },
   );
