@@ -2,7 +2,7 @@ import { nearest, PerformersError } from '../errors.js';
 import { readPlan } from '../rewrite/plan.js';
 import { checkFeeds, checkLogits, type DecoderFacts } from './decoder-calls.js';
 import { type ModelSource, readModel, withWeights } from './model-file.js';
-import { type Opened, type OpenOptions, openLinearized, type SessionReport } from './open-model.js';
+import type { Opened, OpenOptions, SessionReport } from './open-model.js';
 import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
 import { checkRuntime, createOrtSession, runFailure, toOrtTensor } from './ort-session.js';
 
@@ -175,9 +175,8 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
       const source = await readModel(model);
       const executionProviders = sessionOptions?.executionProviders ?? [devices[device]];
       const innerOptions = { ...given, ...inner.sessionOptions, executionProviders };
-      const { session, report, decoder } = original
-        ? await openOriginal(inner.ort, source, innerOptions)
-        : await openLinearized(inner.ort, source, innerOptions, openOptions);
+      const open = original ? openOriginal : (await import('./open-model.js')).openLinearized;
+      const { session, report, decoder }: OpenedHere = await open(inner.ort, source, innerOptions, openOptions);
       const handler = createHandler(session as FullSession, outer, inner.ort, decoder);
       reports.set(handler.inputNames, report);
       return handler;
@@ -185,11 +184,10 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
   };
 }
 
-async function openOriginal(
-  ort: OnnxRuntime,
-  source: ModelSource,
-  options: SessionOptions,
-): Promise<Partial<Opened> & Pick<Opened, 'session'>> {
+/** Of an original there is nothing to say. */
+type OpenedHere = Partial<Opened> & Pick<Opened, 'session'>;
+
+async function openOriginal(ort: OnnxRuntime, source: ModelSource, options: SessionOptions): Promise<OpenedHere> {
   const complete = await withWeights(ort, source, options);
   return { session: await createOrtSession(ort, source.bytes, complete, source.path) };
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page as Tab } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromium } from '../../scripts/chromium.js';
+import { lowerings } from '../../src/rewrite/lower/registry.js';
 import { close, expectMutantFails } from '../close.js';
 import { modelFile, noModels } from '../shared.js';
 import type { Answer } from './page/run.js';
@@ -14,6 +15,8 @@ import { type Served, serve } from './serve.js';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 export const at = (path: string) => join(root, path);
 const saliency = 'models/vit-s14-saliency';
+/** Stands in no file but those that rewrite models. */
+const rewriter = lowerings['exact-blocked'].summary;
 /** 17 tokens: a wasm of 27 MB is what such a page waits for. */
 const size = 56;
 
@@ -68,9 +71,19 @@ function describeWay({ html, worker, isolated, prepare, more }: Way): void {
   const depth = (options: object): Promise<Answer> =>
     tab.evaluate(([options, size]) => window.page.depth({ numThreads: 2, ...options }, size), [options, size] as const);
 
+  /** All scripts that were loaded so far, but for the runtime's own. */
+  const scriptText = async (): Promise<string> => {
+    const paths = new Set(server.paths.filter((path) => path.endsWith('.js') && !path.startsWith('/ort/')));
+    const texts = [...paths].map(async (path) => (await fetch(server.origin + path)).text());
+    return (await Promise.all(texts)).join('\n');
+  };
+
   test('exact-blocked gives the map of the original, and says what was done', async () => {
     const want = await depth({ original: true });
+    const asIs = await scriptText();
     const got = await depth({ plan: 'exact-blocked:block=8' });
+    // What rewrites models is loaded when one is to be rewritten.
+    expect([asIs, await scriptText()].map((text) => text.includes(rewriter))).toEqual([false, true]);
     const ruined = await depth({ plan: 'features:m=16' });
     expect(got.sites).toEqual({ model: 12 });
     close(got.values, want.values, 1e-5);

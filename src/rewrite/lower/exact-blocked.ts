@@ -5,22 +5,21 @@
  * q [B,H,N,D] → blocks [n,B,H,b,D] with n = ⌈N/block⌉, b = ⌈N/n⌉ (even blocks: at most n − 1 rows of padding) → Scan.
  * The body captures kᵀ, v and a bias from outside; of a bias [.,.,N,S] it reads the rows of its queries.
  */
+
 import type { Builder } from '../../onnx/build.js';
 import { hole } from '../../onnx/expr.js';
 import { makeGraph, makeValueInfo } from '../../onnx/message.js';
+import { optionsOf } from '../plan-options.js';
 import type { NearSteps } from '../site.js';
 import { attend } from './exact.js';
-import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
+import { type Inputs, type Lowering, numberOption } from './lowering.js';
 import { unmaskedValues } from './masked.js';
 
 const int64 = 7;
 
-const rules = { block: integerRule(256, 1, 65536) };
-
 export const exactBlocked: Lowering = {
   summary: 'softmax over blocks of queries: exact, memory linear in N',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('exact-blocked', rules),
+  ...optionsOf('exact-blocked'),
   keyEquivalents: (_, tokens) => tokens,
   lower(build, inputs, options) {
     const { site } = inputs;
