@@ -1,7 +1,7 @@
 /**
  * npx tsx bench/webgpu.ts [--longest 512] [--limit 10000] [encoder vit decoder]: runs the bench page in Chromium, WebGPU alone, to its
- * end, and writes results/bench-webgpu-SHAPE.json with a picture of the page beside it. Without a GPU the adapter is software, and
- * the result's title says so.
+ * end, and writes results/bench-webgpu-SHAPE.json, and a picture of the page to out/. Without a GPU the adapter is software, and the
+ * result's title says so.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ const { values, positionals } = parseArgs({
   options: { longest: { type: 'string', default: '512' }, limit: { type: 'string', default: '10000' } },
   allowPositionals: true,
 });
-const results = fileURLToPath(new URL('./results/', import.meta.url));
+const root = fileURLToPath(new URL('../', import.meta.url));
 const outDir = mkdtempSync(join(tmpdir(), 'performers-bench-'));
 const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
@@ -55,9 +55,9 @@ async function measure(browser: Browser, shape: string): Promise<void> {
   }
   const text = (await tab.textContent('#json')) ?? '';
   const { title }: BenchResult = JSON.parse(text);
-  const name = join(results, `bench-webgpu-${shape}`);
-  writeFileSync(`${name}.json`, text);
-  await tab.locator('#result').screenshot({ path: `${name}.png` });
-  console.log(`${title}\n${name}.json`);
+  const name = `bench-webgpu-${shape}`;
+  writeFileSync(join(root, 'bench/results', `${name}.json`), text);
+  await tab.locator('#result').screenshot({ path: join(root, 'out', `${name}.png`) });
+  console.log(`${title}\nbench/results/${name}.json, out/${name}.png`);
   await tab.close();
 }
