@@ -38,16 +38,6 @@ async function work(what: () => Promise<string>): Promise<void> {
   if (busy) return;
   busy = true;
   errorBox.hidden = true;
-  function planIn(text: string): SavedPlan | undefined {
-    try {
-      const saved: Partial<SavedPlan> | null = JSON.parse(text);
-      return saved?.schema === 'performers.plan/1' ? (saved as SavedPlan) : undefined;
-    } catch {
-      // Not even JSON.
-      return undefined;
-    }
-  }
-
   setButtons();
   try {
     status.textContent = await what();
@@ -60,16 +50,6 @@ async function work(what: () => Promise<string>): Promise<void> {
   } finally {
     busy = false;
     [bar.max, bar.value] = [1, 0];
-    function planIn(text: string): SavedPlan | undefined {
-      try {
-        const saved: Partial<SavedPlan> | null = JSON.parse(text);
-        return saved?.schema === 'performers.plan/1' ? (saved as SavedPlan) : undefined;
-      } catch {
-        // Not even JSON.
-        return undefined;
-      }
-    }
-
     setButtons();
   }
 }
