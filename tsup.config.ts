@@ -12,6 +12,7 @@ export default defineConfig({
     'machines/index': 'src/machines/index.ts',
     'quant/index': 'src/quant/index.ts',
     'adapters/transformers': 'src/adapters/transformers.ts',
+    'adapters/transformers.global': 'src/adapters/transformers.global.ts',
     'adapters/transformers.node': 'src/adapters/transformers.node.ts',
     'adapters/onnxruntime': 'src/adapters/onnxruntime.ts',
     'calibrate/calibrate': 'src/calibrate/calibrate.ts',

@@ -4,18 +4,9 @@ import { concat, encode } from './onnx/encode.js';
 import type { ModelProto } from './onnx/gen/onnx.js';
 import type { Model } from './onnx/graph.js';
 import { applyPlans } from './rewrite/apply.js';
+import { assignPlans, declined } from './rewrite/assign-plans.js';
 import { lowerings } from './rewrite/lower/registry.js';
-import {
-  assignPlans,
-  declined,
-  fallback,
-  formatPlan,
-  type LayerRule,
-  layersOf,
-  type Plan,
-  readPlan,
-  type SitePlan,
-} from './rewrite/plan.js';
+import { fallback, formatPlan, type LayerRule, layersOf, type Plan, readPlan, type SitePlan } from './rewrite/plan.js';
 import type { Site } from './rewrite/site.js';
 import type { Feeds, SessionFactory, TensorLike } from './session.js';
 

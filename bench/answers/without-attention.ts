@@ -4,7 +4,8 @@ import type { Model } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { findAttention } from '../../src/rewrite/find.js';
 import type { Lowering } from '../../src/rewrite/lower/lowering.js';
-import { type LoweringName, lowerings } from '../../src/rewrite/lower/registry.js';
+import { lowerings } from '../../src/rewrite/lower/registry.js';
+import type { PlanName } from '../../src/rewrite/plan-options.js';
 
 const deleted: Lowering = {
   summary: 'the values as they are',
@@ -17,7 +18,7 @@ const deleted: Lowering = {
 
 export function withoutAttention(model: Model): Uint8Array {
   // No plan of the library: it stands in the place of one for as long as this takes.
-  const registry: Record<LoweringName, Lowering> = lowerings;
+  const registry: Record<PlanName, Lowering> = lowerings;
   const name = 'exact';
   const { exact } = registry;
   registry[name] = deleted;

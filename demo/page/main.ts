@@ -58,7 +58,7 @@ function setButtons(): void {
   byId('cancel', HTMLButtonElement).disabled = !busy;
   byId('load', HTMLButtonElement).disabled = busy;
   byId('controls', HTMLFieldSetElement).disabled = !model;
-  byId('run', HTMLButtonElement).disabled = busy;
+  byId('run', HTMLButtonElement).disabled = busy || !model;
   byId('calibrate', HTMLButtonElement).disabled = busy || !model?.task || model.task === 'text-generation';
 }
 
@@ -158,10 +158,11 @@ function present({ original, patched, error, heads, headsMissing }: RunResult, p
   element('patched-time').textContent = time(patched.ms);
   element('patched-title').firstChild?.replaceWith(`${plan} `);
   const ratio = patched.ms / original.ms;
-  element('verdict').textContent =
-    `× ${ratio.toFixed(2)} of the time; ${error.what}: ${percent(error.relRMS)} off, correlation ${error.correlation.toFixed(4)}`;
-  show(heads, headsMissing && `No errors of heads: ${headsMissing}.`);
   const software = device.selectedOptions[0]?.dataset.software === 'true';
+  const speed = software ? 'software in the place of a GPU: no claim about time' : `× ${ratio.toFixed(2)} of the time`;
+  element('verdict').textContent =
+    `${speed}; ${error.what}: ${percent(error.relRMS)} off, correlation ${error.correlation.toFixed(4)}`;
+  show(heads, headsMissing && `No errors of heads: ${headsMissing}.`);
   element('tried').insertAdjacentHTML(
     'afterbegin',
     html`<tr><th scope="row">${plan}</th><td>${input.label()}</td><td>${time(original.ms)}</td><td>${time(patched.ms)}</td><td>${software ? 'no claim' : `× ${ratio.toFixed(2)}`}</td><td>${percent(error.relRMS)}</td><td>${error.correlation.toFixed(4)}</td><td>${device.selectedOptions[0]?.text}</td></tr>`
@@ -178,14 +179,24 @@ async function calibrate(): Promise<string> {
 }
 
 async function readPlanFile(chosen: File): Promise<string> {
-  const saved: SavedPlan = JSON.parse(await chosen.text());
-  if (saved.schema !== 'performers.plan/1')
+  const saved = planIn(await chosen.text());
+  if (!saved)
     throw new Error(
       `${chosen.name} is no plan file: it does not say performers.plan/1. Mend: choose FILE.plan.json as calibration writes it.`,
     );
   plans = { ...plans, file: saved };
   planForm.show(plans, 'file');
   return `${chosen.name} read.`;
+}
+
+function planIn(text: string): SavedPlan | undefined {
+  try {
+    const saved: Partial<SavedPlan> | null = JSON.parse(text);
+    return saved?.schema === 'performers.plan/1' ? (saved as SavedPlan) : undefined;
+  } catch {
+    // Not even JSON.
+    return undefined;
+  }
 }
 
 setButtons();

@@ -2,7 +2,7 @@ import { nearest, PerformersError } from '../errors.js';
 import { readPlan } from '../rewrite/plan.js';
 import { checkFeeds, checkLogits, type DecoderFacts } from './decoder-calls.js';
 import { type ModelSource, readModel, withWeights } from './model-file.js';
-import { type Opened, type OpenOptions, openLinearized, type SessionReport } from './open-model.js';
+import type { Opened, OpenOptions, SessionReport } from './open-model.js';
 import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
 import { checkRuntime, createOrtSession, runFailure, toOrtTensor } from './ort-session.js';
 
@@ -16,7 +16,8 @@ import { checkRuntime, createOrtSession, runFailure, toOrtTensor } from './ort-s
  *    What is patched here is therefore in no cache.
  *  - onnxruntime-common keeps its backends in the module: the copy that transformers.js uses must be the one we
  *    register with. In Node that is onnxruntime-node's own copy, in browsers the one inside 'onnxruntime-web/webgpu'
- *    (4.x) or 'onnxruntime-web' (3.x). A bundle of transformers.js with onnxruntime inside (CDN) cannot be reached.
+ *    (4.x) or 'onnxruntime-web' (3.x). A build of transformers.js with onnxruntime inside (CDN) takes the one it finds at
+ *    globalThis[Symbol.for('onnxruntime')] when it is loaded (transformers.global.ts).
  *  - `session.inputNames` is the very array of the handler, which is how report() finds what belongs to a session.
  */
 
@@ -89,7 +90,7 @@ export interface PerformersOptions extends OpenOptions {
 
 /** Spread into the options of `pipeline()` or `from_pretrained()`, after any of its own. */
 export interface PipelineOptions {
-  device: Device;
+  device: Device | 'auto';
   session_options: SessionOptions;
 }
 
@@ -103,7 +104,7 @@ export interface ReportCarrier {
 export interface Host {
   readonly defaultDevice: Device;
   /** What transformers.js is told of a device: it knows some of them only elsewhere. */
-  deviceFor(device: Device): Device;
+  deviceFor(device: Device): Device | 'auto';
   /** The onnxruntime module of transformers.js. @throws PerformersError PF301 */
   findRuntime(): BackendRuntime;
   /** The module that runs the models, and what its sessions need. @throws PerformersError PF202, PF301 */
@@ -174,9 +175,8 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
       const source = await readModel(model);
       const executionProviders = sessionOptions?.executionProviders ?? [devices[device]];
       const innerOptions = { ...given, ...inner.sessionOptions, executionProviders };
-      const { session, report, decoder } = original
-        ? await openOriginal(inner.ort, source, innerOptions)
-        : await openLinearized(inner.ort, source, innerOptions, openOptions);
+      const open = original ? openOriginal : (await import('./open-model.js')).openLinearized;
+      const { session, report, decoder }: OpenedHere = await open(inner.ort, source, innerOptions, openOptions);
       const handler = createHandler(session as FullSession, outer, inner.ort, decoder);
       reports.set(handler.inputNames, report);
       return handler;
@@ -184,11 +184,10 @@ function createBackend(host: Host, outer: BackendRuntime, options: PerformersOpt
   };
 }
 
-async function openOriginal(
-  ort: OnnxRuntime,
-  source: ModelSource,
-  options: SessionOptions,
-): Promise<Partial<Opened> & Pick<Opened, 'session'>> {
+/** Of an original there is nothing to say. */
+type OpenedHere = Partial<Opened> & Pick<Opened, 'session'>;
+
+async function openOriginal(ort: OnnxRuntime, source: ModelSource, options: SessionOptions): Promise<OpenedHere> {
   const complete = await withWeights(ort, source, options);
   return { session: await createOrtSession(ort, source.bytes, complete, source.path) };
 }
@@ -263,7 +262,7 @@ function explain(error: unknown): unknown {
     'transformers.js uses another copy of onnxruntime than the one performers() found',
     {
       at: 'performers()',
-      mend: 'pass its copy, performers({ ort }); a transformers.js from a CDN has it inside and needs a model patched ahead',
+      mend: "pass its copy, performers({ ort }); for a transformers.js with one inside, from a CDN, there is 'performers.js/transformers/global'",
       cause: error,
     },
   );

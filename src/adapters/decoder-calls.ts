@@ -5,12 +5,7 @@
  */
 import { PerformersError } from '../errors.js';
 import { toNumbers } from '../metrics.js';
-import { decode } from '../onnx/decode.js';
-import type { ValueInfoProto } from '../onnx/gen/onnx.js';
-import { openModel } from '../onnx/graph.js';
-import { positionLimit, trainedPositions } from '../rewrite/positions.js';
-import { type ModelSource, readConfig } from './model-file.js';
-import type { OrtTensor, SessionOptions } from './ort.js';
+import type { OrtTensor } from './ort.js';
 
 /** What is known of a decoder before it is called. */
 export interface DecoderFacts {
@@ -22,26 +17,6 @@ export interface DecoderFacts {
 }
 
 type Tensors = Readonly<Record<string, OrtTensor>>;
-
-/** @param bytes of the model as it runs */
-export async function readDecoder(source: ModelSource, bytes: Uint8Array): Promise<DecoderFacts | undefined> {
-  const { graph } = decode(bytes, source.file);
-  const names = graph?.input.map(({ name = '' }) => name) ?? [];
-  if (!graph || !names.includes('input_ids') || !names.some(isPast)) return undefined;
-  return {
-    carriers: graph.input.filter(isCarrier).map(({ name = '' }) => name),
-    positions: positionLimit(openModel(decode(source.bytes, source.file))),
-    trained: trainedPositions(await readConfig(source.path)),
-  };
-}
-
-/**
- * Every step of a stream has a mask of another length, and onnxruntime keeps a plan of its memory for every shape: off with a
- * state, whose point it is not to grow, unless the caller has said.
- */
-export function decoderOptions(options: SessionOptions, decoder: DecoderFacts | undefined): SessionOptions {
-  return decoder && decoder.carriers.length > 0 ? { enableMemPattern: false, ...options } : options;
-}
 
 /** @throws PerformersError PF304, PF305, PF306 */
 export function checkFeeds(feeds: Tensors, decoder: DecoderFacts): void {
@@ -80,13 +55,7 @@ export function checkLogits(feeds: Tensors, { logits }: Tensors): void {
 }
 
 /** Of the decoder's own tokens. */
-const isPast = (name: string) => /^past/.test(name) && !name.includes('encoder');
-
-/** As rewrite/state-interface.ts declares it: keys of no width, under this name. */
-function isCarrier({ type }: ValueInfoProto): boolean {
-  const last = type?.value?.$case === 'tensorType' ? type.value.value.shape?.dim.at(-1)?.value : undefined;
-  return last?.$case === 'dimParam' && last.value === 'performers_nothing';
-}
+export const isPast = (name: string) => /^past/.test(name) && !name.includes('encoder');
 
 function checkCaches(feeds: Tensors, ids: OrtTensor, { carriers }: DecoderFacts): void {
   const [rows] = ids.dims;

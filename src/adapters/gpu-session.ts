@@ -2,8 +2,6 @@
  * Sessions of onnxruntime on WebGPU whose trouble has a name, and which run kernels where a graph leaves its attention to them: the segments of
  * the graph (rewrite/segments.ts) are sessions of their own, the kernels between them work on their device and their buffers, and
  * nothing is read back on the way.
- *
- * They are made by a backend of the runtime, chosen like any other by its name, so that what comes out is a session of the runtime's own class.
  */
 import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
@@ -14,48 +12,21 @@ import { inferShapes } from '../onnx/shapes.js';
 import { cutAtKernels, hasKernels, type Segment } from '../rewrite/segments.js';
 import {
   type GpuRuntime,
-  isGpuRuntime,
   lossNow,
   lossOf,
   lostDuringRun,
   sessionDevice,
-  usesGpu,
   whenLost,
   workingProviders,
 } from './gpu-device.js';
 import type { Kernels } from './kernel-calls.js';
-import type { OnnxRuntime, SessionOptions } from './ort.js';
+import type { SessionOptions } from './ort.js';
 import { type Fetches, type InnerSession, type Parts, runSegments, type Tensors } from './segment-run.js';
 
 type Location = 'cpu' | 'gpu-buffer';
 
-/** Session options that open a model so. The runtime is asked for WebGPU in vain where it is not one of the web: they are then as given. */
-export function gpuSessionOptions(ort: OnnxRuntime, options: SessionOptions): SessionOptions {
-  const { executionProviders } = options;
-  if (!usesGpu(executionProviders) || !isGpuRuntime(ort)) return options;
-  const provider = { name: backendOf(ort), providers: executionProviders };
-  return { ...options, executionProviders: [provider as unknown as 'webgpu'] };
-}
-
-const backends = new WeakMap<object, string>();
-// Two copies of this file on one page must not meet under one name: onnxruntime refuses a name taken.
-const copy = Math.random().toString(36).slice(2, 8);
-let count = 0;
-
-function backendOf(ort: GpuRuntime): string {
-  const known = backends.get(ort.env);
-  if (known) return known;
-  const name = `performers-gpu-${copy}-${++count}`;
-  const backend = {
-    init: async () => {},
-    createInferenceSessionHandler: (bytes: Uint8Array, options: SessionOptions) => openGpuSession(ort, bytes, options),
-  };
-  ort.registerBackend(name, backend, -1);
-  backends.set(ort.env, name);
-  return name;
-}
-
-async function openGpuSession(ort: GpuRuntime, bytes: Uint8Array, options: SessionOptions) {
+/** The handler of a session. @throws PerformersError PF701–PF704 */
+export async function openGpuSession(ort: GpuRuntime, bytes: Uint8Array, options: SessionOptions) {
   const [provider] = options.executionProviders ?? [];
   const asked = (provider as unknown as { providers: NonNullable<SessionOptions['executionProviders']> }).providers;
   const model = openModel(decode(bytes));

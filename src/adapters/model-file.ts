@@ -1,6 +1,5 @@
 import { PerformersError } from '../errors.js';
-import { decode } from '../onnx/decode.js';
-import { type ExternalFile, externalFiles } from '../onnx/external.js';
+import { nodeFiles } from './node-files.js';
 import type { OnnxRuntime, SessionOptions } from './ort.js';
 
 /** A model on its way into a session. */
@@ -75,63 +74,11 @@ export async function withWeights(
     const session = { ...sessionEntries(options), model_external_initializers_file_folder_path: folder };
     return { ...options, extra: { ...options.extra, session } };
   }
+  const { readWeights } = await import('./weight-files.js');
   const externalData = await readWeights(bytes, path);
   return externalData.length > 0 ? { ...options, externalData } : options;
 }
 
 function sessionEntries({ extra }: SessionOptions): object {
   return typeof extra?.session === 'object' ? { ...extra.session } : {};
-}
-
-/** Files that are missing are left out: createOrtSession names them. */
-async function readWeights(bytes: Uint8Array, path: string): Promise<{ path: string; data: Uint8Array }[]> {
-  const weights: { path: string; data: Uint8Array }[] = [];
-  for (const { name, read } of await weightFiles(bytes, path)) {
-    if (read) weights.push({ path: name, data: await read() });
-  }
-  return weights;
-}
-
-/** The names of external weights that the model at `path` refers to and that are not there. */
-export async function missingWeights(bytes: Uint8Array, path: string): Promise<string[]> {
-  return (await weightFiles(bytes, path)).flatMap(({ name, read }) => (read ? [] : [name]));
-}
-
-interface WeightFile {
-  readonly name: string;
-  /** Absent when the file is. */
-  readonly read?: () => Promise<Uint8Array>;
-}
-
-async function weightFiles(bytes: Uint8Array, model: string): Promise<WeightFile[]> {
-  const node = await nodeFiles();
-  if (!node) return [];
-  const { fs, path } = node;
-  const folder = path.dirname(model);
-  // A download cache keeps model and weights as links into one folder of blobs (node/model-folder.ts has the same rule).
-  const homes = [await fs.realpath(folder), path.dirname(await fs.realpath(model))];
-  const inside = (home: string, file: string) => !/^\.\.([\\/]|$)/.test(path.relative(home, file)) && file !== home;
-  const outside = (what: string) =>
-    new PerformersError('PF105', `external weights lie outside the model folder: ${what}`, {
-      at: model,
-      mend: 'export the model with its weights beside it',
-    });
-  const find = async ({ location: name }: ExternalFile): Promise<WeightFile> => {
-    const file = path.resolve(folder, name);
-    if (path.isAbsolute(name) || !inside(folder, file)) throw outside(name);
-    const real = await fs.realpath(file).catch(() => undefined);
-    if (real === undefined) return { name };
-    if (!homes.some((home) => inside(home, real))) throw outside(`${name} is a link to ${real}`);
-    return { name, read: async () => new Uint8Array(await fs.readFile(file)) };
-  };
-  return Promise.all(externalFiles(decode(bytes, model)).map(find));
-}
-
-/** Node's own modules, or undefined elsewhere. Named by a variable, so that no bundler for browsers looks for them. */
-async function nodeFiles(): Promise<
-  { fs: typeof import('node:fs/promises'); path: typeof import('node:path') } | undefined
-> {
-  if (!globalThis.process?.versions?.node) return undefined;
-  const load = (name: string) => import(/* webpackIgnore: true */ /* @vite-ignore */ name);
-  return { fs: await load('node:fs/promises'), path: await load('node:path') };
 }

@@ -2,11 +2,12 @@
 import { PerformersError } from '../errors.js';
 import { type LinearizeOptions, linearize, type Report } from '../linearize.js';
 import { type ChoosePlacement, placeKernels } from '../rewrite/place-kernels.js';
-import { type DecoderFacts, decoderOptions, readDecoder } from './decoder-calls.js';
+import type { DecoderFacts } from './decoder-calls.js';
 import { adapterClass, isGpuRuntime, usesGpu } from './gpu-device.js';
 import { type ModelSource, withWeights } from './model-file.js';
 import type { OnnxRuntime, OrtSession, SessionOptions } from './ort.js';
 import { createOrtSession, sessionFactory } from './ort-session.js';
+import { decoderOptions, readDecoder } from './read-decoder.js';
 import { planSplices, type SpliceTable } from './splice-planner.js';
 
 export interface SpliceOptions {

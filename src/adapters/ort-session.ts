@@ -1,10 +1,9 @@
 /** Sessions of an onnxruntime module, and what goes wrong with them. */
 import type { Tensor } from 'onnxruntime-common';
 import { PerformersError } from '../errors.js';
-import { foreignState } from '../rewrite/state-row.js';
+import { foreignState } from '../rewrite/foreign-state.js';
 import type { Session, SessionFactory, TensorLike } from '../session.js';
-import { gpuSessionOptions } from './gpu-session.js';
-import { missingWeights } from './model-file.js';
+import { gpuSessionOptions } from './gpu-backend.js';
 import type { OnnxRuntime, OrtSession, OrtTensor, SessionOptions } from './ort.js';
 
 /**
@@ -34,7 +33,7 @@ export async function createOrtSession<O extends OnnxRuntime>(
     return await ort.InferenceSession.create(bytes, gpuSessionOptions(ort, options));
   } catch (cause) {
     if (cause instanceof PerformersError) throw cause;
-    const missing = path === undefined ? [] : await missingWeights(bytes, path);
+    const missing = path === undefined ? [] : await (await import('./weight-files.js')).missingWeights(bytes, path);
     if (missing.length > 0) {
       throw new PerformersError('PF104', `external weights are missing: ${missing.join(', ')}`, {
         at: path,

@@ -4,6 +4,7 @@
  */
 import * as ort from 'onnxruntime-web/webgpu';
 import { createPerformers } from './backend.js';
+import { openWebRuntime } from './web-runtime.js';
 
 export type { Device, Performers, PerformersOptions, PipelineOptions, ReportCarrier } from './backend.js';
 
@@ -12,8 +13,5 @@ export const performers = createPerformers({
   defaultDevice: 'wasm',
   deviceFor: (device) => device,
   findRuntime: () => ort,
-  async openRuntime(outer, _device, numThreads) {
-    if (numThreads !== undefined) outer.env.wasm.numThreads = numThreads;
-    return { ort: outer, sessionOptions: {} };
-  },
+  openRuntime: openWebRuntime,
 });

@@ -103,7 +103,10 @@ export async function runBench(options: BenchOptions, startLane: StartLane): Pro
       return { ...backend, ...(roofline && { roofline }) };
     }),
     cells,
-    summary: summarise(cells),
+    summary: summarise(
+      cells,
+      new Set(options.backends.flatMap(({ name, adapter }) => (adapter?.software ? name : []))),
+    ),
   };
 }
 

@@ -2,14 +2,18 @@ import { type MethodName, methods } from './methods.js';
 import type { Cell, Summary } from './result.js';
 import { crossover, logSlope, type Point } from './statistics.js';
 
-/** Growth and crossover of every method on every backend that anything was tried of. */
-export function summarise(cells: readonly Cell[]): Summary[] {
+/**
+ * Growth of every method on every backend that anything was tried of, and where it overtakes: not on `software`, the backends whose times
+ * say nothing about what they stand for.
+ */
+export function summarise(cells: readonly Cell[], software: ReadonlySet<string> = new Set()): Summary[] {
   const lanes = new Map<string, { backend: string; method: MethodName }>();
   for (const { backend, method } of cells) lanes.set(`${backend} ${method}`, { backend, method });
   return [...lanes.values()].map(({ backend, method }) => {
     const own = timesOf(cells, backend, method);
     const slope = logSlope(own.slice(-4));
-    const reached = methods[method].kind === 'exact' ? undefined : crossover(own, fastestExact(cells, backend));
+    const judged = methods[method].kind !== 'exact' && !software.has(backend);
+    const reached = judged ? crossover(own, fastestExact(cells, backend)) : undefined;
     const longest = own.at(-1)?.n;
     return {
       backend,
@@ -32,11 +36,17 @@ function timesOf(cells: readonly Cell[], backend: string, method: MethodName): P
     .sort((a, b) => a.n - b.n);
 }
 
-/** The least time of any exact model at every length. Own kernels are no rival of theirs: they are judged against it, too. */
+/** Rounding, and what a runtime makes of it in lower precision. */
+const exactError = 1e-2;
+
+/**
+ * The least time of any exact model at every length that gave the answer there. Own kernels are no rival of theirs: they are judged
+ * against it, too.
+ */
 function fastestExact(cells: readonly Cell[], backend: string): Point[] {
   const best = new Map<number, number>();
   for (const cell of cells) {
-    if (cell.backend !== backend || cell.status !== 'ok') continue;
+    if (cell.backend !== backend || cell.status !== 'ok' || cell.error > exactError) continue;
     const { kind, form } = methods[cell.method];
     if (kind === 'exact' && form === 'model')
       best.set(cell.n, Math.min(cell.ms.median, best.get(cell.n) ?? Number.POSITIVE_INFINITY));

@@ -5,8 +5,9 @@
  * measured on inputs that had no part in them, and a healing that does not improve those is dropped.
  */
 import { PerformersError } from '../errors.js';
+import { assignPlans } from '../rewrite/assign-plans.js';
 import { lowerings } from '../rewrite/lower/registry.js';
-import { assignPlans, fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
+import { fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
 import { type SavedPlan, savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';

@@ -2,12 +2,14 @@
  * The constants of a feature map that looks at queries and keys, from their moments, under the names that the lowering reads
  * (rewrite/lower/features-constants.ts).
  */
+
 import { aderf, type SideMoments } from '../features/aderf.js';
 import type { PairMoments } from '../features/moments.js';
 import { oprf, type WidenedOptions } from '../features/oprf.js';
 import { sderf } from '../features/sderf.js';
 import { shifted } from '../features/shift.js';
-import { calibratedMapNames, constantName, type Drawn } from '../rewrite/lower/features-constants.js';
+import { constantName, type Drawn } from '../rewrite/lower/features-constants.js';
+import { calibratedMapNames } from '../rewrite/plan-options.js';
 import type { Site } from '../rewrite/site.js';
 
 type Numbers = Readonly<Record<string, Float32Array>>;

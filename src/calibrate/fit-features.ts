@@ -6,8 +6,8 @@
  */
 
 import { drawnBy } from '../rewrite/lower/feature-sides.js';
-import { calibratedMapNames } from '../rewrite/lower/features-constants.js';
 import type { Plan, SiteConstants } from '../rewrite/plan.js';
+import { calibratedMapNames } from '../rewrite/plan-options.js';
 import type { Site } from '../rewrite/site.js';
 import { featureConstants } from './feature-constants.js';
 import { type PairSums, pairMoments, weightings } from './pair-moments.js';

@@ -4,6 +4,7 @@ import { growthOf, quantities, rooflineText, tableOf } from '../bench/report.js'
 import type { BackendResult, BenchResult } from '../bench/result.js';
 import { type ShapeName, shapeNames, shapes } from '../bench/shape.js';
 import { nearest, PerformersError } from '../errors.js';
+import { checkTarget } from '../node/atomic-write.js';
 import { benchInNode } from '../node/bench.js';
 import { type BackendName, backends, isBackendName } from '../node/bench-backends.js';
 import { readCount, readNames, readPositive } from './arguments.js';
@@ -76,6 +77,8 @@ async function run({
   const lengths = doubling(minN, maxN);
   const chosen = backend.map((name) => named(name, isBackendName, Object.keys(backends) as BackendName[], '--backend'));
   const wanted = method?.map((name) => named(name, isModel, models, '--method'));
+  // Not after half an hour of measuring.
+  if (html) await checkTarget(html, 'file', { force });
   const result = await withProgress((onProgress) =>
     benchInNode({
       backends: chosen,

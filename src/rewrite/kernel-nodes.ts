@@ -10,16 +10,16 @@
  *
  * `scale` is the factor of q·k that is left. With `exactUpTo` inputs of so many tokens or fewer are attended exactly.
  */
+
 import type { Attributes, Builder } from '../onnx/build.js';
 import { bindInputs } from './bind.js';
 import { balanceFactors } from './lower/balanced.js';
 import { drawnBy } from './lower/feature-sides.js';
 import { constantName, drawnMaps } from './lower/features-constants.js';
 import { codebook } from './lower/hybrid.js';
-import { type Constants, numberOption, type Options } from './lower/lowering.js';
-import type { LoweringName } from './lower/registry.js';
-import { queryBlock } from './lower/window.js';
+import { type Constants, numberOption } from './lower/lowering.js';
 import type { SitePlan, SpliceHeads } from './plan.js';
+import { type Options, type PlanName, queryBlock } from './plan-options.js';
 import { maskedBelow } from './prove/cases.js';
 import type { Site } from './site.js';
 
@@ -174,7 +174,7 @@ const window: KernelForm = {
   }),
 };
 
-const forms: Partial<Record<LoweringName, KernelForm>> = {
+const forms: Partial<Record<PlanName, KernelForm>> = {
   exact,
   'exact-blocked': exact,
   features,

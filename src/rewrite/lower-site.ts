@@ -5,13 +5,14 @@
 import type { Builder } from '../onnx/build.js';
 import type { NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
 import { makeGraph, makeValueInfo } from '../onnx/message.js';
+import { keepsState } from './assign-plans.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { lengthCarrier, lowerWithState } from './key-state.js';
 import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
 import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
-import { type HeadGroup, keepsState, type SitePlan } from './plan.js';
+import type { HeadGroup, SitePlan } from './plan.js';
 import type { Site } from './site.js';
 import type { SharedState } from './state-row.js';
 

@@ -3,15 +3,8 @@
  * the calibrated constants behind them as base64. Data is needed to make one, not to use it.
  */
 import { PerformersError } from '../errors.js';
-import {
-  type Correction,
-  declined,
-  formatPlan,
-  type HeadGroup,
-  readPlan,
-  type SiteConstants,
-  type SitePlan,
-} from './plan.js';
+import { declined } from './assign-plans.js';
+import { type Correction, formatPlan, type HeadGroup, readPlan, type SiteConstants, type SitePlan } from './plan.js';
 import type { Site } from './site.js';
 
 export interface SavedSite {

@@ -9,6 +9,8 @@
  */
 import type { Builder, MadeOnce } from '../onnx/build.js';
 import { madeOnce } from '../onnx/build.js';
+import { keepsState } from './assign-plans.js';
+import { foreignState } from './foreign-state.js';
 import { joinHalves, splitHalves } from './halves.js';
 import type { Kept } from './kept-keys.js';
 import { sizeOf } from './lower/exact-blocked.js';
@@ -17,7 +19,7 @@ import type { Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import { isStreamLowering, type StreamLowering, type Streams } from './lower/stream-attention.js';
 import type { State } from './lower/stream-state.js';
-import { formatGroup, type HeadGroup, keepsState, type SitePlan } from './plan.js';
+import { formatGroup, type HeadGroup, type SitePlan } from './plan.js';
 import { type KeyCache, type KeysAndValues, keyHeadOf, type Site } from './site.js';
 import { namesGiven } from './state-interface.js';
 
@@ -216,9 +218,6 @@ function checked(build: Builder, { marked, mark, tokens }: { marked: string; mar
   const index = build.op('Where', [build.op('Or', [ours, first]), build.int64([0]), build.int64([foreignState])]);
   return build.op('Gather', [build.int64([1]), index], { axis: 0 });
 }
-
-/** The index onnxruntime names when it is handed a state that another plan or model made. */
-export const foreignState = 20190117;
 
 export function pack(
   build: Builder,

@@ -1,7 +1,7 @@
 /** What is known of a decoder before it is called, and what a graph that was patched ahead refuses by itself. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { decoderOptions, readDecoder } from '../../src/adapters/decoder-calls.js';
+import { decoderOptions, readDecoder } from '../../src/adapters/read-decoder.js';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { linearize } from '../../src/linearize.js';
 import type { Feeds, Session, TensorLike } from '../../src/session.js';

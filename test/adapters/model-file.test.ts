@@ -2,7 +2,7 @@
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { missingWeights } from '../../src/adapters/model-file.js';
+import { missingWeights } from '../../src/adapters/weight-files.js';
 import { scratchFolder } from '../cli/performers.js';
 import { graphFile } from '../shared.js';
 

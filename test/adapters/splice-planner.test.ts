@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { planSplices, type SpliceTable } from '../../src/adapters/splice-planner.js';
 import { inspect } from '../../src/linearize.js';
-import { assignPlans, readPlan } from '../../src/rewrite/plan.js';
+import { assignPlans } from '../../src/rewrite/assign-plans.js';
+import { readPlan } from '../../src/rewrite/plan.js';
 import { attentionModel } from '../attention-model.js';
 
 const device = 'acme rdna9';

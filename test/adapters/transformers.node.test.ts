@@ -253,7 +253,7 @@ describe('errors', () => {
     expect(messageOf(performers.explain(error))).toMatchInlineSnapshot(`
       "PF301  transformers.js uses another copy of onnxruntime than the one performers() found
         at   performers()
-        mend pass its copy, performers({ ort }); a transformers.js from a CDN has it inside and needs a model patched ahead"
+        mend pass its copy, performers({ ort }); for a transformers.js with one inside, from a CDN, there is 'performers.js/transformers/global'"
     `);
     const other = new Error('something else');
     expect(performers.explain(other)).toBe(other);

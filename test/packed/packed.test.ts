@@ -57,13 +57,15 @@ describe.each(['4.3.1', '3.8.1'])('beside @huggingface/transformers %s', (versio
 
   test('all entry points load in Node', async () => {
     const loaded = await script(`
-      const entries = ['performers.js', 'performers.js/transformers', 'performers.js/onnxruntime', 'performers.js/kernels'];
+      const names = ['transformers', 'onnxruntime', 'kernels', 'transformers/global'];
+      const entries = ['performers.js', ...names.map((name) => \`performers.js/\${name}\`)];
       const modules = await Promise.all(entries.map((entry) => import(entry)));
       print(modules.map((module) => Object.keys(module)));
     `);
-    const [core, transformers, onnxruntime, kernels] = loaded as string[][];
+    const [core, transformers, onnxruntime, kernels, global] = loaded as string[][];
     expect(core).toEqual(expect.arrayContaining(['linearize', 'PerformersError']));
     expect(transformers).toContain('performers');
+    expect(global).toEqual(['performers']);
     expect(onnxruntime).not.toEqual([]);
     expect(kernels).toEqual(expect.arrayContaining(['attend', 'openGpu']));
   });

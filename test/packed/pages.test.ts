@@ -1,5 +1,5 @@
 /** The pages demo/ and bench/, built as they are deployed and driven in Chromium. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findChromium } from '../../scripts/chromium.js';
 import { buildPage, type PageName } from '../../scripts/pages.js';
 import type { BenchResult } from '../../src/bench/result.js';
+import { restore } from '../../src/linearize.js';
 import { violations } from '../json-schema.js';
 import { type Served, serve } from './serve.js';
 
@@ -114,6 +115,147 @@ describe('demo', () => {
   test('a phone needs no sideways scrolling; nothing went wrong unseen, and nobody else was asked', async () => {
     await tab.setViewportSize({ width: 390, height: 844 });
     expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+});
+
+describe('demo, a model from this machine', () => {
+  const folder = join(out, 'stories-as-softmax');
+  let tab: Tab;
+  let faults: string[];
+  /** Opens what is chosen by `#source`. */
+  const open = async (source: string, files: Parameters<Tab['setInputFiles']>[1]) => {
+    await tab.selectOption('#source', source);
+    await tab.setInputFiles(`#${source}`, files);
+    await tab.click('#load');
+  };
+  const opened = () => says(tab, /^Open\./);
+
+  beforeAll(async () => {
+    ({ tab, faults } = await openTab('demo'));
+    const shipped = join(root, 'models/performer-stories');
+    cpSync(shipped, folder, { recursive: true, filter: (path) => !path.includes('/train') });
+    const report = JSON.parse(readFileSync(join(shipped, 'onnx/model.performers.json'), 'utf8'));
+    writeFileSync(join(folder, 'onnx/model.onnx'), restore(readFileSync(join(shipped, 'onnx/model.onnx')), report));
+  });
+
+  test('nothing chosen, and a folder without a model, are errors one can read', async () => {
+    await tab.selectOption('#source', 'file');
+    await tab.click('#load');
+    await says(tab, /did not work/);
+    expect(await tab.textContent('#error')).toMatch(/Choose a file or folder first/);
+    await open('folder', join(root, 'demo/plain'));
+    await says(tab, /did not work/);
+    await tab.waitForFunction(() => /PF106/.test(document.querySelector('#error')?.textContent ?? ''));
+    expect(await tab.textContent('#error')).toMatch(/PF106.*no \.onnx file in 'plain'.*mend/s);
+    expect(await tab.isDisabled('#run')).toBe(true);
+  });
+
+  test('a bare .onnx opens and runs on random inputs, on wasm and on WebGPU; of software no speed is claimed', async () => {
+    await open('file', join(root, 'test/graphs/bert.optimum-eager.onnx'));
+    await opened();
+    expect(await tab.textContent('#about')).toMatch(/no configuration: random inputs/);
+    await tab.selectOption('#choice', 'exact-blocked');
+    await tab.selectOption('#tokens', '32');
+    await tab.click('#run');
+    await says(tab, /^Done/);
+    expect(await tab.textContent('#verdict')).toMatch(/: <?0?\.?\d* % off, correlation 1\.0000/);
+    await tab.selectOption('#device', 'webgpu');
+    await tab.click('#run');
+    await tab.waitForFunction(() => document.querySelectorAll('#tried tr').length === 2, undefined, patience);
+    await says(tab, /^Done/);
+    expect(await tab.textContent('#tried tr:first-child')).toMatch(/no claim.*1\.0000.*software/s);
+    expect(await tab.textContent('#verdict')).toMatch(/^software in the place of a GPU: no claim about time; /);
+    await tab.selectOption('#device', 'wasm');
+  });
+
+  test('a plan file of another model, and one that is none', async () => {
+    await tab.selectOption('#choice', 'file');
+    await tab.setInputFiles('#plan-file', { name: 'a.json', mimeType: '', buffer: Buffer.from('{"schema":"other"}') });
+    await says(tab, /did not work/);
+    expect(await tab.textContent('#error')).toMatch(/a\.json is no plan file/);
+    await tab.setInputFiles('#plan-file', { name: 'b.json', mimeType: '', buffer: Buffer.from('not JSON') });
+    await tab.waitForFunction(() => /b\.json/.test(document.querySelector('#error')?.textContent ?? ''));
+    await tab.setInputFiles('#plan-file', join(root, 'models/vit-s14-saliency/hybrid.plan.json'));
+    await says(tab, /hybrid\.plan\.json read/);
+    await tab.click('#run');
+    await says(tab, /did not work/);
+    expect(await tab.textContent('#error')).toMatch(/PF502.*mend/s);
+  });
+
+  test('a folder of transformers.js opens with its task, and generates', async () => {
+    await open('folder', folder);
+    await opened();
+    expect(await tab.textContent('#about')).toMatch(/4 attention layers with 16 heads, text-generation/);
+    await tab.selectOption('#choice', 'exact-blocked');
+    await tab.click('#run');
+    await says(tab, /^Done/);
+    expect(await tab.textContent('#patched')).toBe(await tab.textContent('#original'));
+  });
+
+  test('by the keyboard alone: open, choose, run', async () => {
+    const to = async (id: string) => {
+      for (let steps = 0; steps < 60; steps++) {
+        if (await tab.evaluate((id) => document.activeElement?.id === id, id)) return;
+        await tab.keyboard.press('Tab');
+      }
+      throw new Error(`Tab does not lead to #${id}`);
+    };
+    await tab.reload();
+    await to('source');
+    await tab.keyboard.type('performer');
+    await to('load');
+    await tab.keyboard.press('Enter');
+    await opened();
+    await to('choice');
+    await tab.keyboard.type('exact');
+    await to('run');
+    await tab.keyboard.press('Space');
+    await says(tab, /^Done/);
+    expect(await tab.textContent('#patched')).toBe(await tab.textContent('#original'));
+  });
+
+  test('nothing went wrong unseen, and nobody else was asked', async () => {
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+});
+
+describe('demo, cancelled and calibrated', () => {
+  let tab: Tab;
+  let faults: string[];
+
+  beforeAll(async () => {
+    ({ tab, faults } = await openTab('demo'));
+  });
+
+  test('opening can be cancelled, the first time as later', async () => {
+    await tab.click('#load');
+    await tab.click('#cancel', { timeout: 2000 });
+    await says(tab, /^Cancelled/);
+    expect(await tab.isDisabled('#run')).toBe(true);
+    await tab.click('#load');
+    await says(tab, /^Open\./);
+    expect(await tab.locator('#map button').count()).toBe(72);
+  });
+
+  test('calibration can be cancelled, and then gives every head a plan that runs', async () => {
+    const begun = /calibrating: (?!preparing)/;
+    await tab.click('#calibrate');
+    await says(tab, begun);
+    await tab.click('#cancel');
+    await says(tab, /^Cancelled/);
+    await tab.click('#calibrate');
+    await says(tab, /^Calibrated: hybrid-2d/);
+    expect(await tab.inputValue('#choice')).toBe('calibrated');
+    await tab.click('#run');
+    await says(tab, /^Done/);
+    expect(await tab.locator('#map button[aria-label*="hybrid-2d"]').count()).toBeGreaterThan(60);
+    expect(await tab.textContent('#verdict')).toMatch(/\d % off, correlation 0\.9/);
+  });
+
+  test('nothing went wrong unseen, and nobody else was asked', async () => {
     expect(faults).toEqual([]);
     await tab.close();
   });

@@ -15,6 +15,8 @@ const mime: Record<string, string> = {
 
 export interface Served {
   readonly origin: string;
+  /** What was asked for so far. */
+  readonly paths: readonly string[];
   close(): void;
 }
 
@@ -23,8 +25,10 @@ export interface Served {
  * host of static files does not.
  */
 export async function serve(folders: Readonly<Record<string, string>>, { isolated = true } = {}): Promise<Served> {
+  const paths: string[] = [];
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent((request.url ?? '/').split('?')[0] ?? '/'));
+    paths.push(path);
     const [prefix, folder] = Object.entries(folders).find(([prefix]) => path.startsWith(prefix)) ?? ['', ''];
     const wanted = join(folder, path.slice(prefix.length));
     const file = existsSync(wanted) && statSync(wanted).isDirectory() ? join(wanted, 'index.html') : wanted;
@@ -45,5 +49,5 @@ export async function serve(folders: Readonly<Record<string, string>>, { isolate
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
-  return { origin: `http://127.0.0.1:${port}`, close: () => server.close() };
+  return { origin: `http://127.0.0.1:${port}`, paths, close: () => server.close() };
 }

@@ -1,4 +1,5 @@
 /** Every positive map in a model file, run by onnxruntime, against its definition in float64: one operator, constants by map. */
+
 import { describe, expect, it } from 'vitest';
 import { featureConstants } from '../../src/calibrate/feature-constants.js';
 import { asymmetricMaps, featureMaps } from '../../src/features/registry.js';
@@ -9,8 +10,9 @@ import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { findAttention } from '../../src/rewrite/find.js';
-import { featureShapes, mapNames } from '../../src/rewrite/lower/features-constants.js';
+import { featureShapes } from '../../src/rewrite/lower/features-constants.js';
 import { formatPlan, readPlan, type SiteConstants } from '../../src/rewrite/plan.js';
+import { mapNames } from '../../src/rewrite/plan-options.js';
 import { applySavedPlan, savePlan } from '../../src/rewrite/saved-plan.js';
 import { cases, mutants, normalInput } from '../attention/cases.js';
 import { arraysOf, attentionModel, run } from '../attention-model.js';

@@ -4,17 +4,18 @@
  * Both go through stages, one before the call and one after each of its blocks. All of them are made at once: sums by
  * CumSum, globals by prefix-top.ts. Rows of keys are [k | v | 1 | score | code] of width W = D + E + 3 on the way.
  */
+
 import type { Builder } from '../../onnx/build.js';
+import { type Options, queryBlock } from '../plan-options.js';
 import { counting, unsqueeze } from './blocks.js';
 import { pseudoKeys } from './far-field.js';
 import { hideUnless } from './key-set.js';
-import type { Constants, Inputs, Options } from './lowering.js';
+import type { Constants, Inputs } from './lowering.js';
 import { nothing, prefixTop } from './prefix-top.js';
 import { rowsAt, type Stream } from './stream.js';
 import { flip } from './stream-attention.js';
 import { type State, sizes } from './stream-state.js';
 import { unlessIdle } from './unless-idle.js';
-import { queryBlock } from './window.js';
 
 const float32 = 1;
 

@@ -6,22 +6,21 @@
  * The body captures q, kᵀ, v and a bias from outside, and takes the rows of its block of q and of a bias [.,.,N,S]. No tensor of the
  * model goes through the Scan but its result: onnxruntime runs a Scan on the CPU, and its body where the body's nodes are.
  */
+
 import type { Builder } from '../../onnx/build.js';
 import { hole } from '../../onnx/expr.js';
 import { makeGraph, makeValueInfo } from '../../onnx/message.js';
+import { optionsOf } from '../plan-options.js';
 import type { NearSteps } from '../site.js';
 import { attend } from './exact.js';
-import { defaultsOf, type Inputs, integerRule, type Lowering, numberOption, optionReader } from './lowering.js';
+import { type Inputs, type Lowering, numberOption } from './lowering.js';
 import { unmaskedValues } from './masked.js';
 
 const int64 = 7;
 
-const rules = { block: integerRule(256, 1, 65536) };
-
 export const exactBlocked: Lowering = {
   summary: 'softmax over blocks of queries: exact, memory linear in N',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('exact-blocked', rules),
+  ...optionsOf('exact-blocked'),
   keyEquivalents: (_, tokens) => tokens,
   lower(build, inputs, options) {
     const { site } = inputs;

@@ -5,14 +5,15 @@
  * Cost O(N·S) time and memory. A fully masked row gives zeros, as in every lowering, where the mask depends on the key
  * alone; a bias that is added whole gives what it gives in the original.
  */
+
 import type { Builder } from '../../onnx/build.js';
-import { type Inputs, type Lowering, optionReader } from './lowering.js';
+import { optionsOf } from '../plan-options.js';
+import type { Inputs, Lowering } from './lowering.js';
 import { unmaskedValues } from './masked.js';
 
 export const exact: Lowering = {
   summary: 'softmax again: proves the rewrite, changes nothing',
-  defaults: {},
-  readOptions: optionReader('exact', {}),
+  ...optionsOf('exact'),
   keyEquivalents: (_, tokens) => tokens,
   lower(build, inputs) {
     return attend(build, inputs, { q: inputs.q, kT: inputs.kT(), v: unmaskedValues(build, inputs) });

@@ -1,8 +1,10 @@
 /** The constants of a positive feature map as the graph reads them, whoever makes them and whichever side has the scale. */
+
 import type { Builder } from '../../onnx/build.js';
+import { learned, type Options } from '../plan-options.js';
 import { balanceFactors } from './balanced.js';
-import { constantName, type Drawn, drawnMaps, learned } from './features-constants.js';
-import { type Constants, type Inputs, numberOption, type Options } from './lowering.js';
+import { constantName, type Drawn, drawnMaps } from './features-constants.js';
+import { type Constants, type Inputs, numberOption } from './lowering.js';
 
 /** For q and k as the graph has them. */
 export interface Sides {

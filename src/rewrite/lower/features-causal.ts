@@ -20,22 +20,15 @@
  * Cost in key equivalents: window + 2M (M a query, M a key). Without a window every pair of a block takes M exponentials, uncounted,
  * and they lie in memory: 32 M bytes a token and head. Bytes of state a head: 4 (window (D + E) + M (E + 1)), of a block for window 0.
  */
+
 import type { Builder } from '../../onnx/build.js';
+import { learned, type Options, optionsOf, queryBlock } from '../plan-options.js';
 import { balanceFactors, withoutScale } from './balanced.js';
 import { sumOver, unsqueeze } from './blocks.js';
 import { drawnBy, sidesOf } from './feature-sides.js';
 import { featureStages, type KeyFeatures, keyLogits, logSumExp } from './feature-stages.js';
-import { constantName, featureShapes, learned, mapNames } from './features-constants.js';
-import {
-  type Constants,
-  defaultsOf,
-  type Inputs,
-  integerRule,
-  numberOption,
-  type OptionRule,
-  type Options,
-  optionReader,
-} from './lowering.js';
+import { constantName, featureShapes } from './features-constants.js';
+import { type Constants, type Inputs, numberOption } from './lowering.js';
 import {
   attend,
   type Blocked,
@@ -46,29 +39,13 @@ import {
   type StreamLowering,
   scored,
 } from './stream-attention.js';
-import { queryBlock, windowRule } from './window.js';
-
-/** The asymmetric ADERF is none of them: its queries have a norm of their own, which one softmax with exact scores needs to know. */
-const maps: readonly string[] = [...mapNames.filter((name) => name !== 'aderf'), learned];
 
 /** Positions a block where there is no window: √E or so, where pairs in blocks and features behind them cost alike. */
 const featureBlock = 8;
 
-const rules: Record<string, OptionRule> = {
-  window: {
-    ...windowRule,
-    valid: (value) => value === 0 || windowRule.valid(value),
-    expected: `0, or ${windowRule.expected}`,
-  },
-  map: { default: 'favor+', valid: (value) => maps.includes(String(value)), expected: `one of ${maps.join(', ')}` },
-  m: integerRule(128, 1, 8192),
-  seed: integerRule(0, 0, 2 ** 31),
-};
-
 export const featuresCausal: StreamLowering = {
   summary: 'positive features behind an exact window, for causal models trained with them: a state of constant size',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('features-causal', rules),
+  ...optionsOf('features-causal'),
   declines: (site) => notInStream(site) ?? withoutScale(site),
   keyEquivalents: (options) => numberOption(options, 'window') + 2 * numberOption(options, 'm'),
   constants: (site, options) => featureShapes(site, drawnBy(options)),

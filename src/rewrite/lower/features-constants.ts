@@ -8,14 +8,14 @@
  */
 import { type FeatureMap, favorPlus } from '../../features/favor-plus.js';
 import { hyperbolic } from '../../features/hyperbolic.js';
+import { type drawnMapNames, learned } from '../plan-options.js';
 import type { Site } from '../site.js';
 
 /** Maps that look at nothing. */
-export const drawnMaps: Readonly<Record<string, FeatureMap>> = { 'favor+': favorPlus, hyperbolic };
-
-/** Maps that look at the moments of queries and keys (calibrate/feature-constants.ts). */
-export const calibratedMapNames = ['shift', 'oprf', 'sderf', 'aderf'] as const;
-export const mapNames: readonly string[] = [...Object.keys(drawnMaps), ...calibratedMapNames];
+export const drawnMaps: Readonly<Record<string, FeatureMap>> = {
+  'favor+': favorPlus,
+  hyperbolic,
+} satisfies Record<(typeof drawnMapNames)[number], FeatureMap>;
 
 /** The options of a plan that its constants depend on. */
 export interface Drawn {
@@ -23,9 +23,6 @@ export interface Drawn {
   readonly m: number;
   readonly seed: number;
 }
-
-/** What is trained with a model comes from no seed: `learned64.queryOmega`. */
-export const learned = 'learned';
 
 /** The name of a constant among those of its site. */
 export function constantName({ map, m, seed }: Drawn, part: string): string {

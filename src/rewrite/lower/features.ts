@@ -11,27 +11,17 @@
  *
  * Cost 2M key equivalents. What it costs in accuracy is another matter: on pre-trained heads it is another model.
  */
+import { optionsOf } from '../plan-options.js';
 import { balanceFactors, beyondFeatures } from './balanced.js';
 import { sumOver } from './blocks.js';
 import { drawnBy, sidesOf } from './feature-sides.js';
-import { featureShapes, mapNames } from './features-constants.js';
-import { defaultsOf, integerRule, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
+import { featureShapes } from './features-constants.js';
+import { type Lowering, numberOption } from './lowering.js';
 import { unmaskedValues } from './masked.js';
-
-const rules: Record<string, OptionRule> = {
-  map: {
-    default: 'favor+',
-    valid: (value) => mapNames.includes(String(value)),
-    expected: `one of ${mapNames.join(', ')}`,
-  },
-  m: integerRule(128, 1, 8192),
-  seed: integerRule(0, 0, 2 ** 31),
-};
 
 export const features: Lowering = {
   summary: 'positive random features (FAVOR+ and its kin): linear time; for models trained with them',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('features', rules),
+  ...optionsOf('features'),
   declines: beyondFeatures,
   keyEquivalents: (options) => 2 * numberOption(options, 'm'),
   constants: (site, options) => featureShapes(site, drawnBy(options)),

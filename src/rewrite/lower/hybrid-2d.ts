@@ -6,28 +6,19 @@
  * key equivalents: as there, with (tile + 2 halo)² keys in the window; the few tokens in front are not counted. `steps` of k-means
  * move the codes on the input itself, each for 1½ codes more, 2 where values take part.
  */
+
 import type { Builder } from '../../onnx/build.js';
+import { optionsOf } from '../plan-options.js';
 import { greatestDivisor } from './blocks.js';
 import { attend } from './exact.js';
-import { attendHybrid, farConstants, farCost, farRules, nearCost } from './hybrid.js';
+import { attendHybrid, farConstants, farCost, nearCost } from './hybrid.js';
 import { type Keys, keysByHead } from './key-set.js';
-import {
-  beyondKeyBias,
-  defaultsOf,
-  type Inputs,
-  integerRule,
-  type Lowering,
-  numberOption,
-  optionReader,
-} from './lowering.js';
+import { beyondKeyBias, type Inputs, type Lowering, numberOption } from './lowering.js';
 import { tileBlocks } from './tiles.js';
-
-const rules = { tile: integerRule(4, 1, 64), halo: integerRule(2, 0, 64), ...farRules, steps: integerRule(0, 0, 4) };
 
 export const hybrid2d: Lowering = {
   summary: 'the hybrid for images: square tiles with a halo; linear time; needs calibration',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('hybrid-2d', rules),
+  ...optionsOf('hybrid-2d'),
   declines: (site) =>
     beyondKeyBias(site) ??
     (site.operands.grid ? undefined : 'the graph does not show that the tokens are patches of an image, row by row'),

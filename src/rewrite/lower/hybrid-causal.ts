@@ -15,24 +15,16 @@
  * Cost in key equivalents: window + sinks + globals + ½ (static score) + 2.5 codes; sums of globals taken out add
  * codes · (sinks + globals) / block multiply-adds a key, uncounted as in hybrid.ts.
  */
+import { optionsOf, queryBlock } from '../plan-options.js';
 import { evict } from './eviction.js';
-import { farConstants, farCost, farRules } from './hybrid.js';
-import { defaultsOf, numberOption, type OptionRule, optionReader } from './lowering.js';
+import { farConstants, farCost } from './hybrid.js';
+import { numberOption } from './lowering.js';
 import { attend, inBlocks, notInStream, type StreamLowering, scored } from './stream-attention.js';
 import { sizes, stateShape } from './stream-state.js';
-import { queryBlock, windowRule } from './window.js';
-
-const rules: Record<string, OptionRule> = {
-  window: windowRule,
-  ...farRules,
-  sinks: { ...farRules.sinks, default: 4 },
-  assign: { default: 'keys', valid: (value) => value === 'keys', expected: "'keys'" },
-};
 
 export const hybridCausal: StreamLowering = {
   summary: 'the hybrid for causal models, its state of constant size: linear time; needs calibration',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('hybrid-causal', rules),
+  ...optionsOf('hybrid-causal'),
   declines: notInStream,
   keyEquivalents: (options) => numberOption(options, 'window') + farCost(options),
   constants: farConstants,

@@ -12,42 +12,20 @@
  * units (the largest pieces that blocks and halo are whole numbers of) in it. This lowering sums the window at hand instead,
  * codes · window / block more multiply-adds for less memory traffic: faster wherever it was timed, and not counted.
  */
+
 import type { Builder } from '../../onnx/build.js';
+import { type Options, optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { type Blocks, greatestDivisor, sequenceBlocks } from './blocks.js';
 import { type Codebook, farPart } from './far-field.js';
 import { attendKeySets, type Keys, keysByHead, windowPart } from './key-set.js';
-import {
-  type Constants,
-  defaultsOf,
-  type Inputs,
-  integerRule,
-  type Lowering,
-  numberOption,
-  type OptionRule,
-  type Options,
-  optionReader,
-} from './lowering.js';
+import { type Constants, type Inputs, type Lowering, numberOption } from './lowering.js';
 import { scoredGlobals } from './scored-globals.js';
-import { notAround, queryBlock, windowRule } from './window.js';
-
-export const farRules: Record<string, OptionRule> = {
-  globals: integerRule(32, 0, 4096),
-  sinks: integerRule(0, 0, 4096),
-  codes: integerRule(32, 0, 1024),
-  assign: {
-    default: 'keys',
-    valid: (value) => value === 'keys' || value === 'pairs',
-    expected: "'keys', or 'pairs' of key and value",
-  },
-};
-
-const rules: Record<string, OptionRule> = { window: windowRule, ...farRules };
+import { notAround } from './window.js';
 
 export const hybrid: Lowering = {
   summary: 'window, scored globals and codebook summaries under one softmax: linear time; needs calibration',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('hybrid', rules),
+  ...optionsOf('hybrid'),
   declines: notAround,
   constants: farConstants,
   keyEquivalents(options) {

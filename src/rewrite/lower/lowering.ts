@@ -1,5 +1,5 @@
-import { PerformersError } from '../../errors.js';
 import type { Builder } from '../../onnx/build.js';
+import type { Options } from '../plan-options.js';
 import type { Site } from '../site.js';
 
 /**
@@ -35,8 +35,6 @@ export function beyondKeyBias({ mask }: Site): string | undefined {
   return known ? undefined : `it lets every query attend to all keys alike, and the mask here is ${mask}`;
 }
 
-export type Options = Readonly<Record<string, number | string | readonly number[]>>;
-
 /** The value of a calibrated constant, which has a leading axis for the heads of the group. */
 export type Constants = (name: string) => string;
 
@@ -44,7 +42,7 @@ export type Constants = (name: string) => string;
 export interface Lowering {
   readonly summary: string;
   readonly defaults: Options;
-  /** Fills in defaults and checks. @throws PerformersError PF202 */
+  /** Fills in defaults and checks (plan-options.ts). @throws PerformersError PF202 */
   readOptions(given: Readonly<Record<string, unknown>>): Options;
   /** Why this module can't take a site, or undefined when it can. */
   declines?(site: Site): string | undefined;
@@ -53,51 +51,6 @@ export interface Lowering {
   /** The calibrated constants it reads, and the shape of each for one head. None where absent. */
   constants?(site: Site, options: Options): Readonly<Record<string, readonly number[]>>;
   lower(build: Builder, inputs: Inputs, options: Options, constants: Constants): string;
-}
-
-/** What an option may be, checked with one message form for all lowerings. */
-export interface OptionRule {
-  readonly default: number | string | readonly number[];
-  readonly valid: (value: unknown) => boolean;
-  readonly expected: string;
-}
-
-export function optionReader(plan: string, rules: Readonly<Record<string, OptionRule>>) {
-  return (given: Readonly<Record<string, unknown>>): Options => {
-    for (const key of Object.keys(given)) {
-      if (!Object.hasOwn(rules, key)) {
-        const known = Object.keys(rules);
-        throw new PerformersError('PF202', `plan '${plan}' has no option '${key}'`, {
-          at: `plan ${plan}`,
-          mend: known.length > 0 ? `its options are ${known.join(', ')}` : 'it takes no options',
-        });
-      }
-    }
-    return Object.fromEntries(
-      Object.entries(rules).map(([key, rule]) => {
-        const value = given[key] ?? rule.default;
-        if (!rule.valid(value)) {
-          throw new PerformersError('PF202', `${key} must be ${rule.expected}, got ${JSON.stringify(value)}`, {
-            at: `plan ${plan}`,
-            mend: `leave it out for the default, ${JSON.stringify(rule.default)}`,
-          });
-        }
-        return [key, value as number | string | readonly number[]];
-      }),
-    );
-  };
-}
-
-export function integerRule(fallback: number, least: number, most: number): OptionRule {
-  return {
-    default: fallback,
-    valid: (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
-    expected: `an integer from ${least} to ${most}`,
-  };
-}
-
-export function defaultsOf(rules: Readonly<Record<string, OptionRule>>): Options {
-  return Object.fromEntries(Object.entries(rules).map(([key, rule]) => [key, rule.default]));
 }
 
 /** Numbers behind the typed reader, for use inside lower(). */

@@ -13,47 +13,34 @@
  *
  * Numerics: float32. k̂ is a difference of sums, so that rounding is that of the total mass; angles lose |ω·x| · 6e-8.
  */
-import { liftOf, signedNormalisers } from '../../attention/signed.js';
+
+import { liftOf } from '../../attention/signed.js';
 import type { Kernel } from '../../features/kernels/kernel.js';
 import { type KernelFactory, kernels } from '../../features/kernels/registry.js';
 import { streamSeed } from '../../features/rng.js';
 import { gorf, grff } from '../../features/signed/methods.js';
 import type { KernelFeatures } from '../../features/signed/signed-map.js';
 import type { Builder } from '../../onnx/build.js';
+import { type Options, optionsOf, type signedKernelNames, type signedMethodNames } from '../plan-options.js';
 import { maskedBelow } from '../prove/cases.js';
 import type { Site } from '../site.js';
 import { balanceFactors, beyondFeatures } from './balanced.js';
 import { sumOver } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
-import {
-  defaultsOf,
-  type Inputs,
-  integerRule,
-  type Lowering,
-  numberOption,
-  type OptionRule,
-  type Options,
-  optionReader,
-} from './lowering.js';
+import { type Inputs, type Lowering, numberOption } from './lowering.js';
 
-const factories: Readonly<Record<string, KernelFactory>> = kernels;
-/** Those that draw from the measure of any kernel here; what else there is refuses some or is biased. */
-const methods: Readonly<Record<string, KernelFeatures>> = { gorf, grff };
-
-const rules: Record<string, OptionRule> = {
-  kernel: oneOf(Object.keys(factories), 'delta-gaussian'),
-  method: oneOf(Object.keys(methods), 'gorf'),
-  m: integerRule(256, 2, 8192),
-  seed: integerRule(0, 0, 2 ** 31),
-  bandwidth: numberRule(1, (value) => value > 0, 'a positive number'),
-  normaliser: oneOf(Object.keys(signedNormalisers), 'lift'),
-  kappa: numberRule(1, (value) => value >= 0, 'a number of at least 0'),
-};
+const factories: Readonly<Record<string, KernelFactory>> = kernels satisfies Record<
+  (typeof signedKernelNames)[number],
+  KernelFactory
+>;
+const methods: Readonly<Record<string, KernelFeatures>> = { gorf, grff } satisfies Record<
+  (typeof signedMethodNames)[number],
+  KernelFeatures
+>;
 
 export const signed: Lowering = {
   summary: 'a signed kernel in place of softmax: linear time; for models trained with it',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('signed', rules),
+  ...optionsOf('signed'),
   declines: beyondFeatures,
   keyEquivalents: (options) => 1.5 * numberOption(options, 'm'),
   lower(build, inputs, options) {
@@ -67,22 +54,6 @@ export const signed: Lowering = {
     return readOut(build, { queries, sums, draw, options });
   },
 };
-
-function oneOf(names: readonly string[], fallback: string): OptionRule {
-  return {
-    default: fallback,
-    valid: (value) => names.includes(String(value)),
-    expected: `one of ${names.join(', ')}`,
-  };
-}
-
-function numberRule(fallback: number, inside: (value: number) => boolean, expected: string): OptionRule {
-  return {
-    default: fallback,
-    valid: (value) => typeof value === 'number' && Number.isFinite(value) && inside(value),
-    expected,
-  };
-}
 
 function kernelOf({ headDim }: Site, options: Options): Kernel {
   return factories[String(options.kernel)]({ d: headDim });

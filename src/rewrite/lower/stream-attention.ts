@@ -2,11 +2,13 @@
  * What lowerings of causal attention in a stream (stream.ts) have in common: queries and keys in their blocks, one softmax over the
  * window and whatever stands for the keys behind it, and the window that the next call begins with.
  */
+
 import type { Builder } from '../../onnx/build.js';
+import type { Options } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { scaledQueries } from './blocks.js';
 import { softmaxOverParts } from './key-set.js';
-import type { Constants, Inputs, Lowering, Options } from './lowering.js';
+import type { Constants, Inputs, Lowering } from './lowering.js';
 import { rowsAt, type Stream, type StreamOf, type StreamOptions, streamOf } from './stream.js';
 import type { State, StateShape } from './stream-state.js';
 

@@ -1,5 +1,6 @@
+import type { Options } from '../plan-options.js';
 import type { Site } from '../site.js';
-import { numberOption, type Options } from './lowering.js';
+import { numberOption } from './lowering.js';
 
 /** Between two calls, of the heads of a group. */
 export interface State {

@@ -14,25 +14,20 @@
  *
  * Cost in key equivalents: window + 31 + sinks.
  */
+
 import type { Builder } from '../../onnx/build.js';
+import { type Options, optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { scaledQueries } from './blocks.js';
 import { evict } from './eviction.js';
 import { softmaxOverParts } from './key-set.js';
-import { defaultsOf, integerRule, numberOption, type OptionRule, type Options, optionReader } from './lowering.js';
+import { numberOption } from './lowering.js';
 import { rowsAt } from './stream.js';
 import { type StreamLowering, scored, sharedStream, withoutCausalCache } from './stream-attention.js';
-import { queryBlock } from './window.js';
-
-const rules: Record<string, OptionRule> = {
-  window: integerRule(1024, 1, 65536),
-  sinks: integerRule(4, 0, 65536),
-};
 
 export const windowCausal: StreamLowering = {
   summary: 'exact over a sliding window and sinks, for causal models: all there is where the mask is such a window',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('window-causal', rules),
+  ...optionsOf('window-causal'),
   declines(site) {
     const own = site.operands.sliding;
     const known = site.mask.split('+').every((part) => ['sliding', 'causal', 'padding'].includes(part));

@@ -8,40 +8,15 @@
  *
  * Where q and k have different lengths (cross-attention) there is no "around": such sites are declined.
  */
+import { optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { sequenceBlocks } from './blocks.js';
 import { allKeys, attendKeySets, fixedPart, windowPart, withoutFixed } from './key-set.js';
-import { beyondKeyBias, defaultsOf, type Lowering, numberOption, type OptionRule, optionReader } from './lowering.js';
-
-/** Queries a block. 32 is what the measurements of the recipe were made with. */
-export const queryBlock = 32;
-
-export const windowRule: OptionRule = {
-  default: 64,
-  valid: (value) =>
-    Number.isInteger(value) && Number(value) >= queryBlock && Number(value) % 2 === 0 && Number(value) <= 65536,
-  expected: `an even integer of at least ${queryBlock}, the query block`,
-};
-
-const rules: Record<string, OptionRule> = {
-  window: windowRule,
-  globals: {
-    default: 4,
-    valid: (value) =>
-      isCount(value) ||
-      (Array.isArray(value) && value.length > 0 && value.every(isCount) && new Set(value).size === value.length),
-    expected: 'a number of first tokens, or a list of distinct token indices',
-  },
-};
-
-function isCount(value: unknown): boolean {
-  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65536;
-}
+import { beyondKeyBias, type Lowering, numberOption } from './lowering.js';
 
 export const windowLowering: Lowering = {
   summary: 'exact over a window and a few global keys: linear time, drops the far field',
-  defaults: defaultsOf(rules),
-  readOptions: optionReader('window', rules),
+  ...optionsOf('window'),
   declines: notAround,
   keyEquivalents: (options) => numberOption(options, 'window') + globalsOf(options.globals).length,
   lower(build, inputs, options) {

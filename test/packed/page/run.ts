@@ -1,4 +1,4 @@
-/** What both pages do: models of each kind, as they are and linearized, through the pipelines of their transformers.js. */
+/** What all pages do: models of each kind, as they are and linearized, through the pipelines of their transformers.js. */
 import type * as Transformers from '@huggingface/transformers';
 import type { Performers, PerformersOptions } from '../../../src/adapters/transformers.js';
 
@@ -10,8 +10,20 @@ export interface Answer {
 }
 
 export interface Page {
-  depth(options: PerformersOptions): Promise<Answer>;
+  /** A map of `size` × `size` pixels. */
+  depth(options: PerformersOptions, size: number): Promise<Answer>;
   embed(texts: string[], options: PerformersOptions): Promise<Answer>;
+  /** The SHA-256 of every model that the cache of transformers.js holds, by the path of its URL. */
+  cached(): Promise<Record<string, string>>;
+  where(): Promise<Where>;
+}
+
+/** Where the library runs. */
+export interface Where {
+  readonly worker: boolean;
+  readonly isolated: boolean;
+  /** Workers started so far, which is what threads of wasm are. */
+  readonly threads: number;
 }
 
 declare global {
@@ -31,8 +43,10 @@ export function createPage(
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
   env.localModelPath = '/models/';
+  env.useBrowserCache = true;
   // transformers.js would take the wasm from a CDN.
-  Object.assign(env.backends.onnx.wasm ?? {}, { wasmPaths: '/ort/', numThreads: 1 });
+  Object.assign(env.backends.onnx.wasm ?? {}, { wasmPaths: '/ort/' });
+  const threads = countWorkers();
   const sitesOf = (carrier: object, { original }: PerformersOptions): Record<string, number> => {
     if (original) return {};
     const entries = Object.entries(performers.report(carrier)).map(
@@ -41,11 +55,12 @@ export function createPage(
     return Object.fromEntries(entries);
   };
   return {
-    async depth(options) {
+    async depth(options, size) {
       const pipe = await pipeline('depth-estimation', 'vit-s14-saliency', {
         dtype: 'fp32',
         ...performers({ ort, ...options }),
       });
+      Object.assign(pipe.processor?.image_processor ?? {}, { size: { height: size, width: size } });
       const image = await RawImage.read('/models/vit-s14-saliency/samples/chelsea.png');
       const start = performance.now();
       const { predicted_depth } = await pipe(image);
@@ -66,5 +81,32 @@ export function createPage(
       await pipe.dispose();
       return answer;
     },
+    async cached() {
+      const cache = await caches.open(env.cacheKey ?? 'transformers-cache');
+      const held: Record<string, string> = {};
+      for (const { url } of await cache.keys()) {
+        if (!url.endsWith('.onnx')) continue;
+        const bytes = await (await cache.match(url))?.arrayBuffer();
+        const digest = await crypto.subtle.digest('SHA-256', bytes ?? new ArrayBuffer(0));
+        const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0'));
+        held[new URL(url).pathname] = hex.join('');
+      }
+      return held;
+    },
+    async where() {
+      return { worker: typeof document === 'undefined', isolated: crossOriginIsolated, threads: threads() };
+    },
   };
+}
+
+/** How many workers were started from here on. */
+function countWorkers(): () => number {
+  let count = 0;
+  globalThis.Worker = class extends Worker {
+    constructor(...given: ConstructorParameters<typeof Worker>) {
+      super(...given);
+      count++;
+    }
+  };
+  return () => count;
 }
