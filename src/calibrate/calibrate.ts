@@ -16,7 +16,13 @@ import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js'
 import type { TrainingOptions } from './heal-context.js';
 import { type HealingStep, type HealLevel, healPlans } from './healing.js';
 import type { SiteSurvey } from './survey.js';
-import { type ModelSurvey, type SurveyedLayer, type SurveyModelOptions, surveyModel } from './survey-model.js';
+import {
+  type Checkpoint,
+  type ModelSurvey,
+  type SurveyedLayer,
+  type SurveyModelOptions,
+  surveyModel,
+} from './survey-model.js';
 
 export interface ChooseOptions {
   /** Mean key equivalents a head. Default 176 when no `maxError` is given. */
@@ -31,6 +37,8 @@ export interface ChooseOptions {
    */
   readonly heal?: boolean | readonly HealLevel[];
   readonly training?: TrainingOptions;
+  /** For a training that was interrupted, too. */
+  readonly checkpoint?: Checkpoint;
   readonly onProgress?: SurveyModelOptions['onProgress'];
 }
 
@@ -95,6 +103,7 @@ export async function choosePlans(
     held,
     createSession,
     training: options.training,
+    checkpoint: options.checkpoint,
     onStep: (what) => onProgress?.({ done: ++done, total: levels.length * survey.layers.length, what }),
     error: error.chosen,
     heldError: survey.heldError,

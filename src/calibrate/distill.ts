@@ -6,14 +6,10 @@
  *
  * The patched graph itself is what is differentiated, by @jax-js/onnx, with the factors as inputs (concrete.ts): there is no second
  * definition of the model. The graph is for inputs of one size; of others the most frequent are taken.
- *
- * In a subspace (P-SGD; Li, Tan, Huang, Tao, Liu and Huang 2022, "Low dimensional trajectory hypothesis"): the same with as many numbers as
- * there are principal directions of a first, shorter training, 40 at most, from the same start: θ = θ₀ + Pᵀz.
  */
 
 import { PerformersError } from '../errors.js';
 import { gaussians, streamSeed } from '../features/rng.js';
-import { symmetricEigen } from '../features/symmetric-eigen.js';
 import { type Block, descend } from '../learn/descend.js';
 import { type Jax, type JaxArray, loadJax, loadJaxOnnx } from '../learn/peer.js';
 import { concat, encode } from '../onnx/encode.js';
@@ -25,61 +21,23 @@ import { inferShapes } from '../onnx/shapes.js';
 import { applyPlans } from '../rewrite/apply.js';
 import { countsTokens, joinCorrections } from '../rewrite/correction.js';
 import { type Correction, fallback, readPlan, type SitePlan } from '../rewrite/plan.js';
+import { savePlan } from '../rewrite/saved-plan.js';
 import type { Feeds, SessionFactory, TensorLike } from '../session.js';
 import { concretise } from './concrete.js';
-import { cut, joined } from './flat.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { projectionsOf } from './projections.js';
 
 const defaults = { steps: 100, rank: 8, rate: 1e-3, seed: 0 };
-/** Of the subspace: 40 match a whole training of ResNets on CIFAR (DLDR). */
-const directions = 40;
-
 /** Trains the corrections themselves. */
 export function distill(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {
-  return train(plans, context, (task) => descend(task.jax, task));
+  const { steps, rank, rate, seed } = { ...defaults, ...context.training };
+  const checkpoint = context.checkpoint?.training(
+    `distill ${steps} ${rank} ${rate} ${seed} ${JSON.stringify(savePlan(plans))}`,
+  );
+  return train(plans, context, (task) => descend(task.jax, { ...task, checkpoint }));
 }
 
-/** Trains as many numbers as a third of that training has directions. */
-export function distillInSubspace(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {
-  return train(plans, context, async (task) => {
-    const path: Float32Array[] = [];
-    const { steps, rate } = task;
-    const onParameters = (values: Float32Array[]) => path.push(joined(values));
-    await descend(task.jax, { ...task, steps: Math.ceil(steps / 3), onParameters });
-    const start = joined(task.parameters.map(({ data }) => Float32Array.from(data)));
-    const basis = principalDirections(path, start, directions);
-    if (basis.length === 0) return task.parameters.map(({ data }) => Float32Array.from(data));
-    const sizes = task.parameters.map(({ data }) => data.length);
-    const along = (from: ArrayLike<number>) => cut(Float32Array.from(from), sizes);
-    const rows = basis.map(along);
-    const { jax } = task;
-    const { numpy: np } = jax;
-    const [moved] = await descend(jax, {
-      parameters: [{ shape: [1, basis.length], data: new Float32Array(basis.length) }],
-      loss: ([z], inputs) => {
-        const values = task.parameters.map(({ data, shape }, i) => {
-          const matrix = new Float32Array(basis.length * sizes[i]);
-          for (const [b, row] of rows.entries()) matrix.set(row[i], b * sizes[i]);
-          const step = np.matmul(z.ref, np.array(matrix, { shape: [basis.length, sizes[i]] }));
-          return step.reshape([...shape]).add(np.array(Float32Array.from(data), { shape: [...shape] }));
-        });
-        z.dispose();
-        return task.loss(values, inputs);
-      },
-      batch: task.batch,
-      steps: Math.ceil(steps / 3),
-      // A step of each number is as long as one of all the parameters of the first training.
-      rate: rate * Math.sqrt(start.length / basis.length),
-      onStep: task.onStep,
-    });
-    const end = Float64Array.from(start);
-    for (const [b, row] of basis.entries()) for (let i = 0; i < end.length; i++) end[i] += moved[b] * row[i];
-    return along(end);
-  });
-}
-
-interface Task {
+export interface Task {
   readonly jax: Jax;
   readonly parameters: readonly Block[];
   readonly loss: (parameters: JaxArray[], inputs: JaxArray[]) => JaxArray;
@@ -89,7 +47,8 @@ interface Task {
   readonly onStep: (step: number, loss: number) => void;
 }
 
-async function train(
+/** Trains corrections of the projections of all linear layers as `solve` will have it; they are kept beside the weights. */
+export async function train(
   plans: readonly SitePlan[],
   context: HealContext,
   solve: (task: Task) => Promise<Float32Array[]>,
@@ -113,6 +72,7 @@ async function train(
   const trained = new ONNXModel(new Uint8Array(concat(encode(student))));
   const taken = student.graph?.input.map(({ name = '' }) => name) ?? [];
   const fed = Object.keys(inputs[0]).filter((name) => taken.includes(name));
+  let understood = false;
   try {
     const found = await solve({
       jax,
@@ -128,7 +88,10 @@ async function train(
         return np.sum(np.square(output.sub(target))).mul(weight);
       },
       batch: (step) => batchOf(inputs[step % inputs.length], teacher[step % inputs.length], fed),
-      onStep: (step, loss) => onStep(`step ${step}, loss ${loss.toExponential(2)}`),
+      onStep(step, loss) {
+        understood = true;
+        onStep(`step ${step}, loss ${loss.toExponential(2)}`);
+      },
     });
     const named = new Map(parameters.map(({ correction, part }, i) => [`${correction.product} ${part}`, found[i]]));
     const done = (correction: Correction): Correction => ({
@@ -140,7 +103,7 @@ async function train(
     const healed = plans.map((plan) => added(plan, (corrections.get(plan) ?? []).map(done)));
     return { plans: healed, ...(left.length > 0 && { left }) };
   } catch (cause) {
-    if (cause instanceof PerformersError) throw cause;
+    if (cause instanceof PerformersError || understood) throw cause;
     // An operator or a number format that @jax-js/onnx does not know: healing is optional, and is left with the reason.
     const why = cause instanceof Error ? cause.message : String(cause);
     return { plans, left: [...left, `everything: @jax-js/onnx can't differentiate this model: ${why}`] };
@@ -287,25 +250,4 @@ function batchOf(feeds: Feeds, { dims, data }: TensorLike, fed: readonly string[
       return { shape, data: type === 'float32' ? Float32Array.from(plain) : Int32Array.from(plain) };
     }),
   ];
-}
-
-/** Orthonormal directions of a path from `start`, the longest first, by the Gram matrix of its points. */
-export function principalDirections(path: readonly Float32Array[], start: Float32Array, most: number): Float64Array[] {
-  const moves = path.map((point) => Float64Array.from(point, (x, i) => x - start[i]));
-  const t = moves.length;
-  const gram = new Float64Array(t * t);
-  for (let a = 0; a < t; a++)
-    for (let b = 0; b <= a; b++) {
-      let sum = 0;
-      for (let i = 0; i < start.length; i++) sum += moves[a][i] * moves[b][i];
-      gram[a * t + b] = gram[b * t + a] = sum;
-    }
-  const { values, vectors } = symmetricEigen(gram, t);
-  const some = values.filter((value, l) => l < most && value > 1e-10 * values[0]);
-  return Array.from(some, (value, l) => {
-    const row = new Float64Array(start.length);
-    for (let a = 0; a < t; a++)
-      for (let i = 0; i < row.length; i++) row[i] += (vectors[l * t + a] * moves[a][i]) / Math.sqrt(value);
-    return row;
-  });
 }

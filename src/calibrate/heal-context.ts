@@ -2,6 +2,7 @@ import type { Model } from '../onnx/graph.js';
 import type { SitePlan } from '../rewrite/plan.js';
 import type { Feeds, SessionFactory } from '../session.js';
 import type { SiteSurvey } from './survey.js';
+import type { Checkpoint } from './survey-model.js';
 
 /** What a way to heal reads. */
 export interface HealContext {
@@ -12,6 +13,7 @@ export interface HealContext {
   readonly createSession: SessionFactory;
   readonly onStep: (what: string) => void;
   readonly training?: TrainingOptions;
+  readonly checkpoint?: Checkpoint;
 }
 
 /** Of the ways to heal that train. */

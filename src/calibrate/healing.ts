@@ -4,10 +4,11 @@
  */
 import type { SitePlan } from '../rewrite/plan.js';
 import type { Feeds } from '../session.js';
-import { distill, distillInSubspace } from './distill.js';
+import { distill } from './distill.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { healLayers } from './heal-layers.js';
 import { refitLayers } from './refit-layers.js';
+import { distillInSubspace } from './subspace.js';
 
 interface HealMethod {
   readonly summary: string;

@@ -3,6 +3,7 @@
  * of a layer do to the model's output. A third of the inputs is held out for both.
  */
 import { PerformersError } from '../errors.js';
+import type { DescentCheckpoint } from '../learn/descend.js';
 import { compareOutputs } from '../metrics.js';
 import { decode } from '../onnx/decode.js';
 import { concat, encode } from '../onnx/encode.js';
@@ -28,10 +29,12 @@ export interface LayerRecord extends Omit<SurveyedLayer, 'site' | 'plans'> {
   readonly plans: readonly string[];
 }
 
-/** Where layers are kept. What it gives back must be of the same model, inputs and seed. */
+/** Where layers are kept, and the training that heals them. What it gives back must be of the same model, inputs and seed. */
 export interface Checkpoint {
   load(layer: number): Promise<LayerRecord | undefined>;
   save(layer: number, record: LayerRecord): Promise<void>;
+  /** `task` says all that a training depends on beside those: what is kept of another one is no use. */
+  training(task: string): DescentCheckpoint;
 }
 
 export interface SurveyModelOptions {

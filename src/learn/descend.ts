@@ -25,7 +25,27 @@ export interface Descent {
   readonly onStep?: (step: number, loss: number) => void;
   /** Given the parameters after every step: a copy of each. */
   readonly onParameters?: (values: Float32Array[]) => void;
+  /** Where an interrupted descent goes on: it ends with the same bits as one in one piece. */
+  readonly checkpoint?: DescentCheckpoint;
 }
+
+/** All that a descent is after a step. */
+export interface DescentState {
+  readonly step: number;
+  /** As the parameters are, with the first and second moments of their gradients. */
+  readonly parameters: readonly Float32Array[];
+  readonly first: readonly Float32Array[];
+  readonly second: readonly Float32Array[];
+}
+
+/** What `load` gives must be of the same loss, batches, steps and rate. */
+export interface DescentCheckpoint {
+  load(): Promise<DescentState | undefined>;
+  save(state: DescentState): Promise<void>;
+}
+
+/** Steps between two states that are kept. */
+const keptEvery = 10;
 
 type State = { parameters: JaxArray[]; first: JaxArray[]; second: JaxArray[] };
 
@@ -34,13 +54,15 @@ const [beta1, beta2, epsilon] = [0.9, 0.99, 1e-8];
 /** The parameters after the last step. @throws PerformersError PF425 for a bad rate or count, PF427 when the loss is no number */
 export async function descend(
   jax: Jax,
-  { parameters, loss, batch, steps, rate, onStep, onParameters }: Descent,
+  { parameters, loss, batch, steps, rate, onStep, onParameters, checkpoint }: Descent,
 ): Promise<Float32Array[]> {
   checkRate(rate);
   checkWhole('steps', steps);
   const { numpy: np } = jax;
   const array = ({ data, shape }: Block) =>
     np.array(data, { shape: [...shape], dtype: data instanceof Int32Array ? np.int32 : np.float32 });
+  const arrays = (values: readonly Float32Array[]) =>
+    parameters.map(({ shape }, i) => array({ shape, data: values[i] }));
   const zeros = () => parameters.map(({ shape }) => np.zeros([...shape]));
   const step = jax.jit((state: State, size: JaxArray, inputs: JaxArray[]): [JaxArray, State] => {
     const values = jax.tree.ref(state.parameters);
@@ -53,10 +75,14 @@ export async function descend(
     size.dispose();
     return [value, { parameters: next, first, second }];
   });
-  let state: State = { parameters: parameters.map(array), first: zeros(), second: zeros() };
-  const numbers = () => Promise.all(state.parameters.map(async (p) => Float32Array.from(await p.ref.data())));
+  const kept = await checkpoint?.load();
+  let state: State = kept
+    ? { parameters: arrays(kept.parameters), first: arrays(kept.first), second: arrays(kept.second) }
+    : { parameters: parameters.map(array), first: zeros(), second: zeros() };
+  const numbers = (part: keyof State) =>
+    Promise.all(state[part].map(async (values) => Float32Array.from(await values.ref.data())));
   try {
-    for (let t = 1; t <= steps; t++) {
+    for (let t = 1 + (kept?.step ?? 0); t <= steps; t++) {
       const corrected = (rate * Math.sqrt(1 - beta2 ** t)) / (1 - beta1 ** t);
       const size = np.array(corrected * 0.5 * (1 + Math.cos((Math.PI * (t - 1)) / steps)));
       const [value, after] = step(state, size, batch(t - 1).map(array));
@@ -69,9 +95,16 @@ export async function descend(
         });
       }
       onStep?.(t, number);
-      if (onParameters) onParameters(await numbers());
+      if (onParameters) onParameters(await numbers('parameters'));
+      if (checkpoint && t % keptEvery === 0)
+        await checkpoint.save({
+          step: t,
+          parameters: await numbers('parameters'),
+          first: await numbers('first'),
+          second: await numbers('second'),
+        });
     }
-    return await numbers();
+    return await numbers('parameters');
   } finally {
     jax.tree.dispose(state);
     step.dispose();

@@ -1,12 +1,13 @@
 /**
- * Layers that an interrupted calibration had measured, kept in a folder beside the output until it is written: the next run
- * with the same model, data and seed goes on from there. Each file is whole or not there.
+ * Layers that an interrupted calibration had measured, and the state of its training, kept in a folder beside the output until it is
+ * written: the next run with the same model, data and seed goes on from there. Each file is whole or not there.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Array4 } from '../calibrate/record.js';
 import type { Checkpoint, LayerRecord } from '../calibrate/survey-model.js';
+import type { DescentState } from '../learn/descend.js';
 import type { Feeds } from '../session.js';
 import { writeFilesAtomic } from './atomic-write.js';
 import { isRecord } from './input-file.js';
@@ -28,28 +29,51 @@ export function calibrationKey(model: Uint8Array, inputs: readonly Feeds[], seed
 }
 
 export function folderCheckpoint(folder: string, key: string): Checkpoint {
-  const file = (layer: number) => join(folder, `layer-${layer}.json`);
+  const layer = (at: number) => join(folder, `layer-${at}.json`);
   return {
-    async load(layer) {
-      try {
-        const json: unknown = JSON.parse(await readFile(file(layer), 'utf8'));
-        return isRecord(json) && json.key === key ? readRecord(json) : undefined;
-      } catch {
-        // Not there, or not whole: it is measured.
-        return undefined;
-      }
+    async load(at) {
+      const json = await readKept(layer(at), key);
+      return json && readRecord(json);
     },
-    async save(layer, record) {
-      await mkdir(folder, { recursive: true });
+    async save(at, record) {
       const constants = Object.fromEntries(
         Object.entries(record.constants).map(([name, data]) => [name, toText(data)]),
       );
       const { outputWeight, ...rest } = record;
       const weight = outputWeight && { dims: outputWeight.dims, data: toText(outputWeight.data) };
-      const text = JSON.stringify({ key, ...rest, constants, ...(weight && { outputWeight: weight }) });
-      await writeFilesAtomic([{ path: file(layer), chunks: [new TextEncoder().encode(text)] }], { force: true });
+      await writeKept(layer(at), { key, ...rest, constants, ...(weight && { outputWeight: weight }) });
+    },
+    training(task) {
+      const file = join(folder, 'training.json');
+      const own = createHash('sha256').update(`${key} ${task}`).digest('hex');
+      return {
+        async load() {
+          const json = await readKept(file, own);
+          return json && readState(json);
+        },
+        async save({ step, ...arrays }) {
+          const texts = Object.fromEntries(Object.entries(arrays).map(([name, all]) => [name, all.map(toText)]));
+          await writeKept(file, { key: own, step, ...texts });
+        },
+      };
     },
   };
+}
+
+/** What is in a file under this key; undefined where it is not there, not whole, or another's: it is made anew. */
+async function readKept(file: string, key: string): Promise<Record<string, unknown> | undefined> {
+  try {
+    const json: unknown = JSON.parse(await readFile(file, 'utf8'));
+    return isRecord(json) && json.key === key ? json : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeKept(file: string, content: object): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  const chunks = [new TextEncoder().encode(JSON.stringify(content))];
+  await writeFilesAtomic([{ path: file, chunks }], { force: true });
 }
 
 export async function removeCheckpoint(folder: string): Promise<void> {
@@ -70,6 +94,19 @@ function readRecord(json: Record<string, unknown>): LayerRecord {
     constants: Object.fromEntries(Object.entries(constants).map(([name, text]) => [name, fromText(text)])),
     ...(weight && { outputWeight: weight }),
   };
+}
+
+interface SavedState {
+  readonly step: number;
+  readonly parameters: readonly string[];
+  readonly first: readonly string[];
+  readonly second: readonly string[];
+}
+
+/** Written by save() of a training under a key that no other program knows. */
+function readState(json: Record<string, unknown>): DescentState {
+  const { step, parameters, first, second } = json as unknown as SavedState;
+  return { step, parameters: parameters.map(fromText), first: first.map(fromText), second: second.map(fromText) };
 }
 
 function toText({ buffer, byteOffset, byteLength }: Float32Array): string {

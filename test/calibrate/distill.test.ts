@@ -1,12 +1,16 @@
 /** Distillation through @jax-js: the graph it differentiates is the one that onnxruntime runs, and training it helps. */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { sessionFactory } from '../../src/adapters/onnxruntime.js';
 import { concretise } from '../../src/calibrate/concrete.js';
-import { distill, distillInSubspace, principalDirections } from '../../src/calibrate/distill.js';
+import { distill } from '../../src/calibrate/distill.js';
+import { distillInSubspace, principalDirections } from '../../src/calibrate/subspace.js';
 import { gaussians } from '../../src/features/rng.js';
 import { compareOutputs } from '../../src/metrics.js';
+import { folderCheckpoint } from '../../src/node/checkpoint.js';
 import { generateInputs } from '../../src/node/inputs.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
@@ -120,6 +124,37 @@ describe('distillation', () => {
     },
     300_000,
   );
+
+  it('goes on where it was interrupted, to the same bits; what is kept of another training is no use', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'performers-training-'));
+    try {
+      const whole = await distill(plans, context);
+      const steps: number[] = [];
+      const watched = (stopAt: number) => ({
+        ...context,
+        checkpoint: folderCheckpoint(folder, 'a model and its inputs'),
+        onStep(what: string) {
+          const step = Number(/\d+/.exec(what)?.[0]);
+          if (step === stopAt) throw new Error('stopped');
+          steps.push(step);
+        },
+      });
+      await expect(distill(plans, watched(17))).rejects.toThrow('stopped');
+      expect(steps).toEqual(Array.from({ length: 16 }, (_, i) => i + 1));
+      steps.length = 0;
+      const other = { ...watched(2), training: { ...context.training, rate: 1e-3 } };
+      await expect(distill(plans, other)).rejects.toThrow('stopped');
+      expect(steps).toEqual([1]);
+      steps.length = 0;
+      const resumed = await distill(plans, watched(0));
+      expect(steps).toEqual(Array.from({ length: 14 }, (_, i) => i + 11));
+      expect(resumed.plans.map(({ corrections }) => corrections)).toEqual(
+        whole.plans.map(({ corrections }) => corrections),
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 300_000);
 
   it('is left with the reason where no layer is linear', async () => {
     const exact = assignPlans(sites, () => readPlan('exact-blocked'));
