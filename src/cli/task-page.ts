@@ -6,12 +6,13 @@ import { drawGeneration } from './generation-picture.js';
 import { Html, html } from './html.js';
 import { renderPage, renderTable } from './page.js';
 import { draw, width } from './plan-picture.js';
-import { tablesOf } from './task-tables.js';
+import { tablesOf, warningsOf } from './task-tables.js';
 
 export function renderTaskPage(result: TaskResult, model: string): string {
   const { task, what, figures, transcripts, generation } = result;
   return renderPage(`${model}: ${task}`, [
     html`<p>The patched model against the original, on ${what} that calibration has not seen. Intervals: 95 %, from resampling the inputs.</p>`,
+    html`${warningsOf(result).map((warning) => html`<p><strong>${warning}</strong></p>`)}`,
     html`${tablesOf(result).map(({ caption, head, rows }) => renderTable(head, rows, caption))}`,
     html`${generation && new Html(drawGeneration(generation))}`,
     html`${figures.filter(({ values }) => new Set(values).size > 2).map((figure) => new Html(drawFigure(figure)))}`,

@@ -13,7 +13,17 @@ export interface Table {
 export function describeTask(result: TaskResult): string {
   const [first, ...others] = tablesOf(result);
   const text = ({ caption, head, rows }: Table) => `${caption}\n${table(head, rows)}`;
-  return [`${result.task} on ${result.what}\n${table(first.head, first.rows)}`, ...others.map(text)].join('\n\n');
+  const figures = `${result.task} on ${result.what}\n${table(first.head, first.rows)}`;
+  return [figures, ...others.map(text), ...warningsOf(result)].join('\n\n');
+}
+
+/** What people should know before they trust the figures. */
+export function warningsOf({ unlike }: TaskResult): string[] {
+  if (!unlike) return [];
+  const percent = (value: number) => `${(100 * value).toPrecision(3)} %`;
+  return [
+    `These inputs look unlike those of calibration: the output errs by ${percent(unlike.error)}, on the inputs held out there by ${percent(unlike.calibrated)}. Calibrate on inputs of this kind and length: performers linearize --data.`,
+  ];
 }
 
 export function tablesOf({ figures, generation, answers }: TaskResult): Table[] {

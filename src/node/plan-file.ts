@@ -11,6 +11,8 @@ export interface PlanFile {
   readonly saved?: SavedPlan;
   /** SHA-256 of the files that it was calibrated on. */
   readonly sources?: readonly string[];
+  /** Relative RMS error of the first output on the inputs that calibration held out. */
+  readonly heldError?: number;
 }
 
 /**
@@ -33,7 +35,8 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
     throw cause instanceof PerformersError ? cause : wrong('no JSON', cause);
   }
   if (isRecord(json) && json.schema !== undefined) {
-    if (isSavedPlan(json)) return { saved: json, sources: sourcesOf(json.calibration) };
+    if (isSavedPlan(json))
+      return { saved: json, sources: sourcesOf(json.calibration), heldError: heldErrorOf(json.calibration) };
     throw wrong(`neither performers.plan/1 nor plan and rules`);
   }
   if (!isRecord(json) || !Object.keys(json).every((key) => key === 'plan' || key === 'rules')) {
@@ -50,6 +53,12 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
 function sourcesOf(calibration: unknown): string[] {
   const sources = isRecord(calibration) && Array.isArray(calibration.sources) ? calibration.sources : [];
   return sources.filter(isRecord).map(({ sha256 }) => String(sha256));
+}
+
+function heldErrorOf(calibration: unknown): number | undefined {
+  const error = isRecord(calibration) && isRecord(calibration.error) ? calibration.error : {};
+  const value = error.healed ?? error.chosen;
+  return typeof value === 'number' ? value : undefined;
 }
 
 function isSavedPlan(value: Record<string, unknown>): value is Record<string, unknown> & SavedPlan {

@@ -8,6 +8,7 @@ import {
 } from '../adapters/calibration-data.node.js';
 import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { PerformersError } from '../errors.js';
+import { compare, toNumbers } from '../metrics.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
 import type { Feeds, TensorLike } from '../session.js';
@@ -16,7 +17,7 @@ import { type Task, type TaskName, type TaskRun, tasks } from '../tasks.js';
 import type { Progress } from '../verify.js';
 import { type Generation, measureGeneration } from './generation.js';
 import { readBytes } from './model-folder.js';
-import { readPlanFile } from './plan-file.js';
+import { type PlanFile, readPlanFile } from './plan-file.js';
 import { measureRetrieval, type Retrieval } from './retrieval.js';
 import { type Transcription, transcribe } from './transcribe.js';
 
@@ -46,6 +47,11 @@ export interface TaskResult {
   /** For people: `200 passages of 512 tokens`. */
   readonly what: string;
   readonly figures: readonly Figure[];
+  /**
+   * Where the first output errs far more than on the inputs that calibration held out: these look unlike what it was calibrated on.
+   * Relative RMS errors.
+   */
+  readonly unlike?: { readonly error: number; readonly calibrated: number };
   readonly transcripts?: Transcription['transcripts'];
   readonly generation?: Pick<Generation, 'lengths' | 'positions' | 'texts' | 'baseline'>;
   readonly answers?: Retrieval['answers'];
@@ -59,7 +65,8 @@ export interface TaskResult {
  * little, or seen in calibration)
  */
 export async function verifyTask(original: string, patched: string, options: TaskOptions): Promise<TaskResult> {
-  await refuseSeen(await hashFiles((await Promise.all(options.data.map(listData))).flat()), patched);
+  const { sources: seen = [], heldError } = await planBeside(patched);
+  refuseSeen(await hashFiles((await Promise.all(options.data.map(listData))).flat()), seen);
   if (options.task === 'transcription')
     return { task: options.task, ...(await transcribe(original, patched, options)) };
   if (options.task === 'retrieval')
@@ -99,12 +106,21 @@ export async function verifyTask(original: string, patched: string, options: Tas
   };
   const [want, got] = [await run(original, 'original'), await run(patched, 'patched')];
   const runs = feeds.map((one: Feeds, i): TaskRun => ({ feeds: one, original: want[i], patched: got[i] }));
-  return { task: options.task, what, figures: task.measure(runs) };
+  const unlike = heldError === undefined ? undefined : unlikeCalibration(runs, heldError);
+  return { task: options.task, what, figures: task.measure(runs), ...(unlike && { unlike }) };
+}
+
+/** Inputs of the same kind err by some tenths more or less. */
+const unlikeFrom = 1.5;
+
+function unlikeCalibration(runs: readonly TaskRun[], calibrated: number): TaskResult['unlike'] {
+  const squares = runs.map(({ original, patched }) => compare(toNumbers(patched), toNumbers(original)).relRMS ** 2);
+  const error = Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / squares.length);
+  return error > unlikeFrom * calibrated ? { error, calibrated } : undefined;
 }
 
 /** @throws PerformersError PF501 when one of the files was calibrated on */
-async function refuseSeen(sources: readonly Source[], patched: string): Promise<void> {
-  const seen = await calibratedOn(patched);
+function refuseSeen(sources: readonly Source[], seen: readonly string[]): void {
   const overlap = sources.filter(({ sha256 }) => seen.includes(sha256));
   if (overlap.length > 0) {
     throw new PerformersError(
@@ -124,10 +140,8 @@ function firstOutput(outputs: Readonly<Record<string, TensorLike>>, names: reado
   return output;
 }
 
-/** Hashes of the files that the plan beside a model was made from; none where there is no such file. */
-async function calibratedOn(patched: string): Promise<readonly string[]> {
+/** What the plan file beside a model says; nothing where there is none. */
+async function planBeside(patched: string): Promise<PlanFile> {
   const path = `${patched.replace(/\.onnx$/, '')}.plan.json`;
-  if (!existsSync(path)) return [];
-  const { sources } = await readPlanFile(path);
-  return sources ?? [];
+  return existsSync(path) ? await readPlanFile(path) : {};
 }

@@ -1,6 +1,6 @@
 /** linearize with a plan for every head, and verify --task, from the command line, on the model that ships. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseHTML } from 'linkedom';
@@ -126,6 +126,24 @@ describe('verify --task', () => {
     expect(page).toContain('<svg');
     const { figures } = JSON.parse(await ok(...task, '--size', '168', '--json'));
     expect(figures[0]).toMatchObject({ name: 'correlation', values: expect.any(Array) });
+  });
+
+  test('warns of inputs that err far more than what calibration held out', async () => {
+    const samples = 'models/vit-s14-saliency/samples';
+    const task = ['verify', vit, at('a.onnx'), '--task', 'dense', '--data', samples, '--size', '392'];
+    expect(await ok(...task, '--page', at('unlike.html'))).toMatch(
+      /look unlike those of calibration: the output errs by [\d.]+ %, on the inputs held out there by [\d.]+ %/,
+    );
+    expect(readFileSync(at('unlike.html'), 'utf8')).toContain('look unlike those of calibration');
+    const { unlike } = JSON.parse(await ok(...task, '--json'));
+    expect(unlike.error).toBeGreaterThan(1.5 * unlike.calibrated);
+    // The same where calibration had found as much.
+    copyFileSync(at('a.onnx'), at('alike.onnx'));
+    const plan = JSON.parse(readFileSync(at('a.plan.json'), 'utf8'));
+    plan.calibration.error.chosen = unlike.error;
+    writeFileSync(at('alike.plan.json'), JSON.stringify(plan));
+    task[2] = at('alike.onnx');
+    expect(JSON.parse(await ok(...task, '--json'))).not.toHaveProperty('unlike');
   });
 
   test.skipIf(noModels)(
