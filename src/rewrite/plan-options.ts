@@ -107,6 +107,7 @@ const planRules = {
     normaliser: oneOf(signedNormaliserNames, 'lift'),
     kappa: number(1, (value) => value >= 0, 'a number of at least 0'),
   },
+  nystrom: { landmarks: integer(64, 1, 1024) },
 } satisfies Record<string, Rules>;
 
 export type PlanName = keyof typeof planRules;

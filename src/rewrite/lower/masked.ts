@@ -15,6 +15,6 @@ export function unmaskedValues(build: Builder, inputs: Pick<Inputs, 'v' | 'keyBi
 }
 
 /** 1 for keys that may be attended, 0 for masked ones: [B or 1, 1, 1, S]. */
-function keepMask(build: Builder, keyBias: string): string {
+export function keepMask(build: Builder, keyBias: string): string {
   return build.op('Cast', [build.op('Greater', [keyBias, build.float([maskedBelow], [])])], { to: 1 });
 }

@@ -7,6 +7,7 @@ import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
 import { hybridCausal } from './hybrid-causal.js';
 import type { Lowering } from './lowering.js';
+import { nystrom } from './nystrom.js';
 import { signed } from './signed.js';
 import { windowLowering } from './window.js';
 import { windowCausal } from './window-causal.js';
@@ -23,4 +24,5 @@ export const lowerings = {
   'features-causal': featuresCausal,
   'window-causal': windowCausal,
   signed,
+  nystrom,
 } satisfies Record<PlanName, Lowering>;
