@@ -1,6 +1,6 @@
 /**
- * The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. What is in
- * closed form is then fitted once more, on those inputs too: the number of inputs is what limits it.
+ * The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. What the
+ * number of inputs limits is then fitted once more, on those inputs too.
  */
 import type { SitePlan } from '../rewrite/plan.js';
 import type { Feeds } from '../session.js';
@@ -12,8 +12,11 @@ import { distillInSubspace } from './subspace.js';
 
 interface HealMethod {
   readonly summary: string;
-  /** Cheap enough to be fitted twice. */
-  readonly closedForm: boolean;
+  /**
+   * Once it is kept, is it fitted again on all inputs? always: their number limits it. if moved: only where what it builds on was (on its
+   * own it gains nothing). never: too dear, and so nothing that it builds on is.
+   */
+  readonly again: 'always' | 'if moved' | 'never';
   heal(plans: readonly SitePlan[], context: HealContext): Promise<Healed>;
 }
 
@@ -21,22 +24,22 @@ interface HealMethod {
 export const healMethods = {
   gain: {
     summary: 'a gain and a bias a head, in closed form',
-    closedForm: true,
+    again: 'if moved',
     heal: async (plans, { surveys, ...context }) => ({ plans: await healLayers(plans, { surveys, ...context }) }),
   },
   mlp: {
     summary: 'the last matrix of every MLP behind a linear layer, in closed form under a heavy ridge',
-    closedForm: true,
+    again: 'always',
     heal: refitLayers,
   },
   distill: {
     summary: 'q, k, v and o by matrices of low rank, trained against the original (needs @jax-js/jax and @jax-js/onnx)',
-    closedForm: false,
+    again: 'never',
     heal: distill,
   },
   subspace: {
     summary: 'the same in the 40 directions or fewer of a shorter training',
-    closedForm: false,
+    again: 'never',
     heal: distillInSubspace,
   },
 } satisfies Record<string, HealMethod>;
@@ -65,18 +68,23 @@ export async function healPlans(
 ): Promise<{ plans: readonly SitePlan[]; error: number; healing: HealingStep[] }> {
   let [plans, least] = [chosen, options.error];
   const healing: HealingStep[] = [];
+  const kept: { readonly method: HealMethod; readonly before: readonly SitePlan[] }[] = [];
   for (const level of levels) {
-    const { plans: healed, left = [] }: Healed = await healMethods[level].heal(plans, options);
+    const method = healMethods[level];
+    const { plans: healed, left = [] }: Healed = await method.heal(plans, options);
     const error = await options.heldError(healed);
-    const kept = error < least;
-    healing.push({ level, error, kept, ...(left.length > 0 && { left }) });
-    if (kept) [plans, least] = [healed, error];
+    const better = error < least;
+    healing.push({ level, error, kept: better, ...(left.length > 0 && { left }) });
+    if (!better) continue;
+    kept.push({ method, before: plans });
+    [plans, least] = [healed, error];
   }
-  const kept = healing.filter((step) => step.kept).map(({ level }) => healMethods[level]);
-  if (kept.every(({ closedForm }) => closedForm)) {
-    plans = chosen;
+  const from = kept.findIndex(({ method }) => method.again === 'always');
+  const again = from < 0 ? [] : kept.slice(from);
+  if (again.length > 0 && again.every(({ method }) => method.again !== 'never')) {
+    plans = again[0].before;
     const inputs = [...options.inputs, ...options.held];
-    for (const method of kept) plans = (await method.heal(plans, { ...options, inputs })).plans;
+    for (const { method } of again) plans = (await method.heal(plans, { ...options, inputs })).plans;
   }
   return { plans, error: least, healing };
 }
