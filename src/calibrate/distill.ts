@@ -7,7 +7,6 @@
  * The patched graph itself is what is differentiated, by @jax-js/onnx, with the factors as inputs (concrete.ts): there is no second
  * definition of the model. The graph is for inputs of one size; of others the most frequent are taken.
  */
-
 import { PerformersError } from '../errors.js';
 import { gaussians, streamSeed } from '../features/rng.js';
 import { type Block, descend } from '../learn/descend.js';

@@ -98,6 +98,18 @@ export function sumOver(build: Builder, value: string, axes: readonly number[]):
     : build.op('ReduceSum', [value], { axes, keepdims: 1 });
 }
 
+/** The largest, the mean or log Σ exp over one axis, kept; it moved from attribute to input at opset 18. */
+export function reduceOver(
+  build: Builder,
+  type: 'ReduceMax' | 'ReduceMean' | 'ReduceLogSumExp',
+  value: string,
+  axis: number,
+): string {
+  return build.opset >= 18
+    ? build.op(type, [value, build.int64([axis])], { keepdims: 1 })
+    : build.op(type, [value], { axes: [axis], keepdims: 1 });
+}
+
 /** An axis of size 1 put in before `axis`; it moved from attribute to input at opset 13. */
 export function unsqueeze(build: Builder, value: string, axis: number): string {
   return build.opset >= 13

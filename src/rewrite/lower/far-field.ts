@@ -14,7 +14,7 @@
  * subtraction leaves behind.
  */
 import type { Builder } from '../../onnx/build.js';
-import { type Blocks, sumOver, unsqueeze } from './blocks.js';
+import { type Blocks, reduceOver, sumOver, unsqueeze } from './blocks.js';
 import { excluded, type KeyPart, type Keys } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
@@ -135,19 +135,13 @@ function assignToMeans(
 
 /** One-hot rows of the largest entry of each row [..,S,C]. */
 function nearest(build: Builder, affinity: string): string {
-  const best =
-    build.opset >= 18
-      ? build.op('ReduceMax', [affinity, build.int64([3])], { keepdims: 1 })
-      : build.op('ReduceMax', [affinity], { axes: [3], keepdims: 1 });
+  const best = reduceOver(build, 'ReduceMax', affinity, 3);
   return build.op('Cast', [build.op('Equal', [affinity, best])], { to: 1 });
 }
 
 /** Mean of [B,H,S,C] over the keys that are not masked: [B,H,1,C]. */
 function meanOverKeys(build: Builder, { keyBias }: Inputs, scores: string): string {
-  if (!keyBias)
-    return build.opset >= 18
-      ? build.op('ReduceMean', [scores, build.int64([2])], { keepdims: 1 })
-      : build.op('ReduceMean', [scores], { axes: [2], keepdims: 1 });
+  if (!keyBias) return reduceOver(build, 'ReduceMean', scores, 2);
   const weight = build.op('Exp', [keyBias]);
   const total = build.op('Max', [sumOver(build, weight, [3]), build.float([1e-9], [])]);
   return build.op('MatMul', [build.op('Div', [weight, total]), scores]);

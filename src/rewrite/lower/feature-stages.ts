@@ -7,7 +7,7 @@
  * which is associative: all prefixes are made at once (prefix-scan.ts). Means of means, with no sum that grows.
  */
 import type { Builder } from '../../onnx/build.js';
-import { sumOver, unsqueeze } from './blocks.js';
+import { reduceOver, sumOver, unsqueeze } from './blocks.js';
 import type { Inputs } from './lowering.js';
 import { prefixScan } from './prefix-scan.js';
 import { nothing } from './prefix-top.js';
@@ -107,7 +107,7 @@ function evolve(
   const present = flip(build, byBlock(stream.present, 1));
   const logits = build.op('Where', [present, keyLogits(build, flip(build, keys), given), build.float([nothing], [])]);
   const means = build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), values]);
-  const fresh = build.op('Concat', [means, logSumExp(build, logits, 4)], { axis: 4 });
+  const fresh = build.op('Concat', [means, reduceOver(build, 'ReduceLogSumExp', logits, 4)], { axis: 4 });
   const [stages] = prefixScan(
     build,
     [{ value: build.op('Concat', [before, fresh], { axis: 2 }), type: float32, dims: [m, E + 1], fill: none }],
@@ -149,11 +149,4 @@ export function keyLogits(build: Builder, keysT: string, { keyOmega, keyNorm, bi
   const squares = sumOver(build, build.op('Mul', [keysT, keysT]), [3]);
   const norms = build.op('Mul', [squares, build.float([keyNorm], [])]);
   return build.op('Add', [build.op('MatMul', [keyOmega, keysT]), build.op('Add', [norms, bias])]);
-}
-
-/** ln Σ exp over the last axis, number `axis`, kept; it moved from attribute to input at opset 18. */
-export function logSumExp(build: Builder, value: string, axis: number): string {
-  return build.opset >= 18
-    ? build.op('ReduceLogSumExp', [value, build.int64([axis])], { keepdims: 1 })
-    : build.op('ReduceLogSumExp', [value], { axes: [axis], keepdims: 1 });
 }

@@ -24,9 +24,9 @@
 import type { Builder } from '../../onnx/build.js';
 import { learned, type Options, optionsOf, queryBlock } from '../plan-options.js';
 import { balanceFactors, withoutScale } from './balanced.js';
-import { sumOver, unsqueeze } from './blocks.js';
+import { reduceOver, sumOver, unsqueeze } from './blocks.js';
 import { drawnBy, sidesOf } from './feature-sides.js';
-import { featureStages, type KeyFeatures, keyLogits, logSumExp } from './feature-stages.js';
+import { featureStages, type KeyFeatures, keyLogits } from './feature-stages.js';
 import { constantName, featureShapes } from './features-constants.js';
 import { type Constants, type Inputs, numberOption } from './lowering.js';
 import {
@@ -116,6 +116,6 @@ function queryLogits(build: Builder, queries: string, { queryOmega, queryNorm }:
 function pairs(build: Builder, own: string, { stream, window }: Blocked, map: FeatureSides): Part {
   const keys = flip(build, keyLogits(build, flip(build, window.keys), map));
   const sums = build.op('Add', [unsqueeze(build, own, 4), unsqueeze(build, keys, 3)]);
-  const logits = build.op('Reshape', [logSumExp(build, sums, 5), build.int64([0, 0, 0, 0, -1])]);
+  const logits = build.op('Reshape', [reduceOver(build, 'ReduceLogSumExp', sums, 5), build.int64([0, 0, 0, 0, -1])]);
   return { logits: build.op('Add', [logits, stream.seen]), values: window.values };
 }

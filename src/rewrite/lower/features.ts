@@ -13,7 +13,7 @@
  */
 import { optionsOf } from '../plan-options.js';
 import { balanceFactors, beyondFeatures } from './balanced.js';
-import { sumOver } from './blocks.js';
+import { reduceOver, sumOver } from './blocks.js';
 import { drawnBy, sidesOf } from './feature-sides.js';
 import { featureShapes } from './features-constants.js';
 import { type Lowering, numberOption } from './lowering.js';
@@ -39,7 +39,7 @@ export const features: Lowering = {
     const offset = inputs.keyBias ? build.op('Add', [norms, inputs.keyBias]) : norms;
     const logits = build.op('Add', [build.op('MatMul', [keyOmega, kT]), offset]);
     const keys = bias ? build.op('Add', [logits, build.op('Add', [bias, bias])]) : logits;
-    const mass = logSumExp(keys);
+    const mass = reduceOver(build, 'ReduceLogSumExp', keys, 3);
     const summaries = build.op('MatMul', [build.op('Softmax', [keys], { axis: -1 }), unmaskedValues(build, inputs)]);
     const queries = build.op('Add', [
       build.op('MatMul', [inputs.q, queryOmega]),
@@ -49,12 +49,6 @@ export const features: Lowering = {
 
     function squareSum(value: string, axis: number): string {
       return sumOver(build, build.op('Mul', [value, value]), [axis]);
-    }
-    /** [B,H,M,S] → [B,H,M,1]; likewise at opset 18. */
-    function logSumExp(value: string): string {
-      return build.opset >= 18
-        ? build.op('ReduceLogSumExp', [value, build.int64([3])], { keepdims: 1 })
-        : build.op('ReduceLogSumExp', [value], { axes: [3], keepdims: 1 });
     }
   },
 };

@@ -11,7 +11,7 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import { optionsOf } from '../plan-options.js';
-import { counting, scaledQueries, sumOver, unsqueeze } from './blocks.js';
+import { counting, reduceOver, scaledQueries, sumOver, unsqueeze } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import { excluded } from './key-set.js';
 import { beyondKeyBias, type Inputs, type Lowering, numberOption } from './lowering.js';
@@ -79,10 +79,7 @@ function pseudoInverse(build: Builder, A: string, m: number): string {
   const from = (factor: number, value: string) => build.op('Sub', [identity(factor), value]);
   const times = (a: string, b: string) => build.op('MatMul', [a, b]);
   const columns = sumOver(build, A, [2]);
-  const largest =
-    build.opset >= 18
-      ? build.op('ReduceMax', [columns, build.int64([3])], { keepdims: 1 })
-      : build.op('ReduceMax', [columns], { axes: [3], keepdims: 1 });
+  const largest = reduceOver(build, 'ReduceMax', columns, 3);
   let Z = build.op('Div', [build.op('Transpose', [A], { perm: [0, 1, 3, 2] }), largest]);
   for (let step = 0; step < steps; step++) {
     const AZ = times(A, Z);

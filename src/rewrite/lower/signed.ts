@@ -25,7 +25,7 @@ import { type Options, optionsOf, type signedKernelNames, type signedMethodNames
 import { maskedBelow } from '../prove/cases.js';
 import type { Site } from '../site.js';
 import { balanceFactors, beyondFeatures } from './balanced.js';
-import { sumOver } from './blocks.js';
+import { reduceOver, sumOver } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import { type Inputs, type Lowering, numberOption } from './lowering.js';
 
@@ -141,10 +141,7 @@ function sumKeys(build: Builder, { keyBias, v }: Inputs, keys: string): Sums {
       total: sumOver(build, v, [2]),
     };
   }
-  const most =
-    build.opset >= 18
-      ? build.op('ReduceMax', [keyBias, build.int64([3])], { keepdims: 1 })
-      : build.op('ReduceMax', [keyBias], { axes: [3], keepdims: 1 });
+  const most = reduceOver(build, 'ReduceMax', keyBias, 3);
   const seen = build.op('Greater', [keyBias, build.float([maskedBelow], [])]);
   const e = build.op('Where', [seen, build.op('Exp', [build.op('Sub', [keyBias, most])]), build.float([0], [])]);
   const weighed = build.op('Mul', [keys, e]);
