@@ -208,11 +208,10 @@ describe('errors', () => {
   const messageOf = (error: unknown) => (error instanceof PerformersError ? error.message : error);
 
   test('an unknown plan', () => {
-    expect(() => performers({ plan: 'exact-bloked' })).toThrowErrorMatchingInlineSnapshot(`
-      [PerformersError: PF201  unknown plan 'exact-bloked'; did you mean 'exact-blocked'?
-        at   plan
-        mend use one of exact, exact-blocked, features, window, hybrid, hybrid-2d, hybrid-causal, features-causal, window-causal, signed, or auto]
-    `);
+    // Which plans there are, test/linearize.test.ts holds.
+    expect(() => performers({ plan: 'exact-bloked' })).toThrow(
+      /^PF201 {2}unknown plan 'exact-bloked'; did you mean 'exact-blocked'\?\n\s+at\s+plan\n\s+mend use one of exact, /,
+    );
   });
 
   test('an unknown device', () => {
