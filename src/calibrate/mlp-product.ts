@@ -21,6 +21,8 @@ export interface MlpProduct extends Product {
   readonly value: string;
   /** The two values whose sum is the stream behind the layer. */
   readonly sum: readonly [string, string];
+  /** What computes that sum gives: it, its norm, or both. */
+  readonly stream: readonly string[];
   /** What the result is multiplied by on its way to the sum [M] (layer scale), where it is. */
   readonly scale?: readonly number[];
 }
@@ -82,7 +84,7 @@ function isSum(graph: Graph, node: NodeProto): boolean {
 /** The MLP whose result a sum adds to the stream, if that is what it does. */
 function branchOf(
   scope: ShapedGraph,
-  { input: [a = '', b = ''] }: NodeProto,
+  { input: [a = '', b = ''], output }: NodeProto,
   stream: ReadonlySet<string>,
 ): MlpProduct | { readonly refused: string } | undefined {
   let refused: string | undefined;
@@ -94,7 +96,8 @@ function branchOf(
     if (end && 'refused' in end) refused = end.refused;
     else {
       const read = end && readBy(scope.graph, end.data, stream);
-      if (end && read && (read.has(skip) || stream.has(skip))) return { ...end, sum: [a, b] };
+      if (end && read && (read.has(skip) || stream.has(skip)))
+        return { ...end, sum: [a, b], stream: output.filter(Boolean) };
     }
   }
   return refused === undefined ? undefined : { refused };
@@ -104,7 +107,7 @@ function branchOf(
 function productBefore(
   scope: ShapedGraph,
   from: string,
-): Omit<MlpProduct, 'sum'> | { readonly refused: string } | undefined {
+): Omit<MlpProduct, 'sum' | 'stream'> | { readonly refused: string } | undefined {
   const { graph } = scope;
   let value = from;
   let scale: number[] | undefined;

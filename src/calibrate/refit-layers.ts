@@ -3,8 +3,6 @@
  * it is behind the layers patched and refitted before, towards the original's stream behind the layer.
  */
 import { type Builder, builder, constantPool } from '../onnx/build.js';
-import { concat, encode } from '../onnx/encode.js';
-import { extractValues } from '../onnx/expose.js';
 import type { ModelProto, ValueInfoProto } from '../onnx/gen/onnx.js';
 import { openModel } from '../onnx/graph.js';
 import { makeValueInfo } from '../onnx/message.js';
@@ -14,10 +12,11 @@ import { bindInputs } from '../rewrite/bind.js';
 import { sumOver } from '../rewrite/lower/blocks.js';
 import { type Correction, fallback, type SitePlan } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
-import type { Feeds, Session, SessionFactory, TensorLike } from '../session.js';
+import type { Feeds, TensorLike } from '../session.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { lastMlpProduct, type MlpProduct } from './mlp-product.js';
 import { addMoments, emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from './refit.js';
+import { type LayerStream, openStream } from './stream.js';
 import { spread } from './survey.js';
 
 /** Relative to the mean power of a feature: lighter ones memorise the inputs (QUALITY 6). */
@@ -35,22 +34,33 @@ export async function refitLayers(plans: readonly SitePlan[], options: HealConte
   const { model, createSession, onStep } = options;
   const inputs = spread(options.inputs, mostInputs);
   const scope = { graph: model.graph, shapes: inferShapes(model) };
+  const streams = { original: openStream(inputs, createSession), patched: openStream(inputs, createSession) };
   const healed = [...plans];
   const left: string[] = [];
+  let before: readonly string[] = [];
   for (const [layer, plan] of plans.entries()) {
     onStep(`refit layer ${layer}`);
-    if (plan.groups.every((group) => group.plan.name === fallback)) continue;
     const product = lastMlpProduct(scope, plan.site);
-    if ('refused' in product || product.rows > mostRows) {
-      const why = 'refused' in product ? product.refused : `its matrix has ${product.rows} rows, more than ${mostRows}`;
-      left.push(`layer ${layer}: ${why}`);
-      continue;
+    if (plan.groups.some((group) => group.plan.name !== fallback)) {
+      if ('refused' in product || product.rows > mostRows) {
+        const why =
+          'refused' in product ? product.refused : `its matrix has ${product.rows} rows, more than ${mostRows}`;
+        left.push(`layer ${layer}: ${why}`);
+      } else {
+        const patched = applyPlans(model, healed.slice(0, layer + 1)).proto;
+        const [seen, unseen] = await momentsOf({
+          original: { model: model.proto, stream: streams.original },
+          patched: { model: patched, stream: streams.patched },
+          site: plan.site,
+          product,
+          before,
+        });
+        const correction = fitCorrection(product, seen, unseen);
+        if (!correction) left.push(`layer ${layer}: no refit improves inputs that it was not fitted on`);
+        else healed[layer] = { ...plan, corrections: [...(plan.corrections ?? []), correction] };
+      }
     }
-    const patched = applyPlans(model, healed.slice(0, layer + 1)).proto;
-    const [seen, unseen] = await momentsOf(model.proto, patched, { site: plan.site, product, inputs, createSession });
-    const correction = fitCorrection(product, seen, unseen);
-    if (!correction) left.push(`layer ${layer}: no refit improves inputs that it was not fitted on`);
-    else healed[layer] = { ...plan, corrections: [...(plan.corrections ?? []), correction] };
+    if ('stream' in product) before = product.stream;
   }
   return { plans: healed, left };
 }
@@ -79,31 +89,37 @@ export function fitCorrection(
   return { product: value, rank, down, up: up.map(unscale), bias: Float32Array.from(bias, unscale) };
 }
 
+interface Running {
+  readonly model: ModelProto;
+  readonly stream: LayerStream;
+}
+
 interface Recording {
+  readonly original: Running;
+  readonly patched: Running;
   readonly site: Site;
   readonly product: MlpProduct;
-  readonly inputs: readonly Feeds[];
-  readonly createSession: SessionFactory;
+  /** The stream before the layer. */
+  readonly before: readonly string[];
 }
 
 /** Moments of the inputs that the ridge is fitted on, and of every third, that it is chosen by. */
-async function momentsOf(
-  original: ModelProto,
-  patched: ModelProto,
-  { site, product, inputs, createSession }: Recording,
-): Promise<[RowMoments, RowMoments]> {
+async function momentsOf({ original, patched, site, product, before }: Recording): Promise<[RowMoments, RowMoments]> {
   const { rows: K, columns: M } = product;
   const targets: Feeds[] = [];
-  await withSession(await createSession(targetModel(original, site, product)), async (session) => {
-    for (const feeds of inputs) {
-      const outputs = await session.run(neededBy(session, feeds));
-      targets.push(targetFeeds(numbers(outputs[names.want]), outputs[names.keyBias], M));
-    }
+  const target = targetModel(original.model, site, product);
+  await original.stream.run(target.model, {
+    wanted: target.wanted,
+    keep: product.stream,
+    use: (outputs) => targets.push(targetFeeds(numbers(outputs[names.want]), outputs[names.keyBias], M)),
   });
   const [seen, unseen] = [emptyMoments(K, M), emptyMoments(K, M)];
-  await withSession(await createSession(momentModel(patched, product)), async (session) => {
-    for (const [i, feeds] of inputs.entries()) {
-      const outputs = await session.run({ ...neededBy(session, feeds), ...targets[i] });
+  const moments = momentModel(patched.model, product);
+  await patched.stream.run(moments.model, {
+    wanted: moments.wanted,
+    keep: before,
+    beside: (i) => targets[i],
+    use: (outputs, i) =>
       addMoments(i % 3 === 1 ? unseen : seen, {
         rows: numbers(outputs[names.rows])[0],
         energy: numbers(outputs[names.energy])[0],
@@ -111,8 +127,7 @@ async function momentsOf(
         residuals: numbers(outputs[names.residuals]),
         gram: numbers(outputs[names.gram]),
         cross: numbers(outputs[names.cross]),
-      });
-    }
+      }),
   });
   return [seen, unseen];
 }
@@ -123,7 +138,7 @@ const named = <Name extends string>(...all: Name[]) =>
 const names = named('want', 'weights', 'keyBias', 'rows', 'energy', 'features', 'residuals', 'gram', 'cross');
 
 /** The original up to the stream behind a layer, and what says which tokens are padding. */
-function targetModel(original: ModelProto, site: Site, { sum, columns }: MlpProduct): Uint8Array {
+function targetModel(original: ModelProto, site: Site, { sum, columns }: MlpProduct): Extended {
   return extended(original, [], (build) => {
     build.rename(streamRows(build, sum, columns), names.want);
     const { keyBias } = bindInputs(build, site, [0]);
@@ -148,7 +163,7 @@ function targetFeeds(want: Float32Array, keyBias: TensorLike | undefined, M: num
 const hidden = -1000;
 
 /** The patched model up to the stream behind a layer, with the sums that a refit needs of its features and residuals. */
-function momentModel(patched: ModelProto, { data, rows: K, sum, columns: M }: MlpProduct): Uint8Array {
+function momentModel(patched: ModelProto, { data, rows: K, sum, columns: M }: MlpProduct): Extended {
   const inputs = [makeValueInfo(names.want, 1, [undefined, M]), makeValueInfo(names.weights, 1, [undefined, 1])];
   return extended(patched, inputs, (build) => {
     const features = build.op('Reshape', [asFloat(build, data), build.int64([-1, K])]);
@@ -178,8 +193,13 @@ function asFloat(build: Builder, value: string): string {
   return build.op('Cast', [value], { to: 1 });
 }
 
-/** The part of a model that computes some values, among them such as are added to it. */
-function extended(proto: ModelProto, inputs: readonly ValueInfoProto[], add: (build: Builder) => string[]): Uint8Array {
+interface Extended {
+  readonly model: ModelProto;
+  readonly wanted: readonly string[];
+}
+
+/** A model with further values, and which of them are wanted. */
+function extended(proto: ModelProto, inputs: readonly ValueInfoProto[], add: (build: Builder) => string[]): Extended {
   const pool = constantPool(prefix);
   const build = builder(openModel(proto).opsets.get('') ?? 1, prefix, pool);
   const wanted = add(build);
@@ -187,19 +207,7 @@ function extended(proto: ModelProto, inputs: readonly ValueInfoProto[], add: (bu
   if (!graph) throw new TypeError('decode() lets no model without a graph through');
   const initializer = [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)];
   const whole = { ...graph, input: [...graph.input, ...inputs], node: [...graph.node, ...build.nodes], initializer };
-  return concat(encode(extractValues({ ...proto, graph: whole }, wanted)));
-}
-
-async function withSession(session: Session, use: (session: Session) => Promise<void>): Promise<void> {
-  try {
-    await use(session);
-  } finally {
-    await session.release();
-  }
-}
-
-function neededBy(session: Session, feeds: Feeds): Feeds {
-  return Object.fromEntries(Object.entries(feeds).filter(([name]) => session.inputNames.includes(name)));
+  return { model: { ...proto, graph: whole }, wanted };
 }
 
 function numbers(tensor: TensorLike | undefined): Float32Array {

@@ -17,24 +17,39 @@ export function exposeValues(model: ModelProto, names: readonly string[]): Model
 }
 
 /**
- * The part of the model that computes the values named, which are its only outputs. onnxruntime runs whatever is in a
- * file; what a value does not need costs nothing only when it is not there.
+ * The part of the model that computes the values named, which are its only outputs, from its inputs and the values `given`, which
+ * become inputs where the main graph computes them. onnxruntime runs whatever is in a file; what a value does not need costs
+ * nothing only when it is not there.
  *
  * @throws TypeError when the main graph has no such value
  */
-export function extractValues(model: ModelProto, names: readonly string[]): ModelProto {
+export function extractValues(
+  model: ModelProto,
+  names: readonly string[],
+  given: readonly ValueInfoProto[] = [],
+): ModelProto {
   const { graph } = model;
   if (!graph) throw new TypeError('decode() lets no model without a graph through');
   const output = infos(graph, [...new Set(names)]);
   const needed = new Set(names);
+  const known = new Set(given.map(({ name = '' }) => name));
   const node: NodeProto[] = [];
   for (const candidate of [...graph.node].reverse()) {
     if (!candidate.output.some((value) => needed.has(value))) continue;
-    node.push(candidate);
-    for (const value of reads(candidate)) needed.add(value);
+    // A node of several outputs may compute again what is given: under another name, or the file would have it twice.
+    const again = candidate.output.some((value) => known.has(value));
+    node.push(
+      again
+        ? { ...candidate, output: candidate.output.map((value) => (known.has(value) ? `${value}/again` : value)) }
+        : candidate,
+    );
+    for (const value of reads(candidate)) if (!known.has(value)) needed.add(value);
   }
   const initializer = graph.initializer.filter((bytes) => needed.has(readTensor(bytes).name));
-  return { ...model, graph: { ...graph, node: node.reverse(), initializer, output } };
+  return {
+    ...model,
+    graph: { ...graph, node: node.reverse(), initializer, input: [...graph.input, ...given], output },
+  };
 }
 
 function infos(graph: GraphProto, names: readonly string[]): ValueInfoProto[] {
