@@ -4,7 +4,7 @@ import { bindInputs } from './bind.js';
 import { counting, scaledQueries, unsqueeze } from './lower/blocks.js';
 import { weigh } from './lower/exact.js';
 import { overQueryBlocks, sizeOf } from './lower/exact-blocked.js';
-import { hideLater, hideUnless } from './lower/key-set.js';
+import { hide, hideLater } from './lower/key-set.js';
 import { type Inputs, numberOption } from './lower/lowering.js';
 import type { Plan } from './plan.js';
 import { keyHeadOf, type Site } from './site.js';
@@ -116,7 +116,7 @@ function biasOf({ q, site }: Inputs, { hidden, past }: { hidden: string; past: s
 /** Hides keys more than `left` before these places [n]: [n,S], S = `all` int64 [1]. */
 function hideEarlier(build: Builder, places: string, { all, left }: { all: string; left: number }): string {
   const first = build.op('Reshape', [build.op('Sub', [places, build.int64([left])]), build.int64([-1, 1])]);
-  return hideUnless(build, build.op('Not', [build.op('Less', [counting(build, all), first])]));
+  return hide(build, build.op('Less', [counting(build, all), first]));
 }
 
 /** Zeros [1,1,1,N] for keys [B,G,N,D]. */
