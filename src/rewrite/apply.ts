@@ -22,6 +22,9 @@ import {
   withBodies,
 } from './undo.js';
 
+/** Of onnxruntime's own operators; all of them are of version 1. */
+const ownDomain = 'com.microsoft';
+
 /**
  * Replaces the sites of a model by their plans: new nodes where each context was computed, what is then dead taken
  * out (onnxruntime runs dead nodes). Pure: the given model keeps its nodes; unchanged parts are shared with it.
@@ -63,9 +66,11 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const rewritten = rewriteGraph(model.graph, { lowered, read, changes, states: byGraph(states), prefix });
   const graph = states.length > 0 ? withStates(rewritten, states, prefix) : rewritten;
   const { irVersion = 0n } = model.proto;
+  const imported = importsMissing(model, [...lowered.values()].flat());
   const proto = {
     ...model.proto,
     graph: { ...graph, initializer: [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)] },
+    opsetImport: [...model.proto.opsetImport, ...imported.map((domain) => ({ domain, version: 1n }))],
     // Before IR 4 every initializer had to be listed as an input too.
     irVersion: irVersion < 4n ? 4n : irVersion,
   };
@@ -88,6 +93,7 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     ...(before && { metadata: before.value }),
     graphs: changes,
     ...(states.length > 0 && { interface: interfaceOf(model.graph.proto) }),
+    ...(imported.length > 0 && { imported }),
     ...(model.inlined && {
       inlined: {
         prefix: model.inlined.prefix,
@@ -96,6 +102,13 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     }),
   };
   return { proto, undo };
+}
+
+/** Whether new nodes, or those in their bodies, are of onnxruntime's own operators and the model imports none of them. */
+function importsMissing({ opsets }: Model, nodes: readonly NodeProto[]): string[] {
+  const isOwn = ({ domain, attribute }: NodeProto): boolean =>
+    domain === ownDomain || attribute.some(({ g, graphs }) => (g ? [g] : graphs).some(({ node }) => node.some(isOwn)));
+  return !opsets.has(ownDomain) && nodes.some(isOwn) ? [ownDomain] : [];
 }
 
 /**
