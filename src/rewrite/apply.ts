@@ -6,7 +6,7 @@ import { readTensor } from '../onnx/tensor.js';
 import { keepsState } from './assign-plans.js';
 import { besideEach } from './branches.js';
 import { correctProduct, type ShortGate, scopeOf } from './correction.js';
-import { lowerSite, whenShort } from './lower-site.js';
+import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SiteConstants, type SitePlan, sameGroups } from './plan.js';
 import { listRewritten, metadataKey } from './rewritten.js';
 import type { Site } from './site.js';
@@ -21,6 +21,7 @@ import {
   type Undo,
   withBodies,
 } from './undo.js';
+import { whenShort } from './when-short.js';
 
 /** Of onnxruntime's own operators; all of them are of version 1. */
 const ownDomain = 'com.microsoft';

@@ -1,5 +1,6 @@
 /** Keys and values that exact heads go on reading where the rest of a layer keeps a state (key-state.ts). */
 import type { Builder } from '../onnx/build.js';
+import { makeValueInfo } from '../onnx/message.js';
 import { bindInputs } from './bind.js';
 import { counting, scaledQueries, unsqueeze } from './lower/blocks.js';
 import { weigh } from './lower/exact.js';
@@ -8,6 +9,9 @@ import { hide, hideLater } from './lower/key-set.js';
 import { type Inputs, numberOption } from './lower/lowering.js';
 import type { Plan } from './plan.js';
 import { keyHeadOf, type Site } from './site.js';
+import { whenShort } from './when-short.js';
+
+const float32 = 1;
 
 /** hidden [B,1,1,P], keys [B,K,P,D], values [B,K,P,E]. */
 export interface Kept {
@@ -68,7 +72,7 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
   const rest = { site: unguarded, gain: rounding ? inputs.gain : 1, bias: biasOf(inputs, { hidden, past }) };
   const last = size > 1 ? 4 : 3;
   const perm = Array.from({ length: last + 1 }, (_, axis) => (axis < last - 1 ? axis : 2 * last - 1 - axis));
-  const context = attendRows(build, queries, { plan, heads: from.length, valueDim }, (body, block, rows) => {
+  const context = attendRows(build, queries, { plan, site, heads: from.length }, (body, block, rows) => {
     const grouped = size > 1 ? body.op('Reshape', [block, body.int64([0, keyHeads.length, size, -1, headDim])]) : block;
     const product = body.op('MatMul', [grouped, body.op('Transpose', [keys], { perm })]);
     const attended = weigh(body, rest, product, { v: values, rows });
@@ -77,15 +81,21 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
   return pick(context, back, from.length);
 }
 
-/** Blocks of queries where the plan has some. */
+/** Blocks of queries where the plan has some. A few queries, as in a step, are one block, which no Scan takes off a GPU. */
 function attendRows(
   build: Builder,
   queries: string,
-  { plan, ...size }: { plan: Plan; heads: number; valueDim: number },
+  { plan, site, heads }: { plan: Plan; site: Site; heads: number },
   attend: (body: Builder, block: string, rows?: string) => string,
 ): string {
   if (plan.name !== 'exact-blocked') return attend(build, queries);
-  return overQueryBlocks(build, queries, { ...size, block: numberOption(plan.options, 'block') }, attend);
+  const { valueDim } = site;
+  const block = numberOption(plan.options, 'block');
+  return whenShort(build, site, block, {
+    short: (body) => attend(body, queries),
+    long: (body) => overQueryBlocks(body, queries, { heads, valueDim, block }, attend),
+    output: (name) => makeValueInfo(name, float32, [undefined, heads, undefined, valueDim]),
+  });
 }
 
 /** Which query heads read which of the kept key heads: as many rows for each, where there are fewer the first of them again. */

@@ -14,14 +14,13 @@
  * values it has And, Or, Not, Cast and Reshape on a GPU, and would read back what a table goes on with.
  */
 import { type Builder, type MadeOnce, madeOnce } from '../../onnx/build.js';
-import { maskedBelow } from '../prove/cases.js';
 import { counting } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
 import { hideUnless } from './key-set.js';
 import type { Inputs } from './lowering.js';
 import { type Runs, runsOf } from './prefix-scan.js';
 
-const [int64, float32] = [7, 1];
+const float32 = 1;
 
 /** A position that no token has. */
 const beyond = 2 ** 40;
@@ -76,7 +75,7 @@ export interface Stream {
 /** The stream for so many heads; its tables of places are made once, those of rows once for every number of heads. */
 export type StreamOf = (build: Builder, heads: number) => Stream;
 
-export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, options: StreamOptions): StreamOf {
+export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'visible'>, options: StreamOptions): StreamOf {
   const { block, window, sinks, reach } = options;
   const int = (value: number) => build.int64([value]);
   const op = (type: string, ...values: string[]) => build.op(type, values);
@@ -218,19 +217,18 @@ interface Places {
 /** Tokens by their order among those that are not masked. */
 function placesOf(
   build: Builder,
-  { keyBias }: Pick<Inputs, 'keyBias'>,
+  { visible }: Pick<Inputs, 'visible'>,
   { tokens, batch }: { tokens: string; batch: string },
 ): Places {
   const zero = build.int64([0]);
   const last = build.op('Sub', [tokens, build.int64([1])]);
   const inside = (ranks: string) => lesser(build, greater(build, ranks, zero), last);
   const all = build.op('Reshape', [counting(build, tokens), build.int64([1, -1])]);
-  if (!keyBias) {
+  if (!visible) {
     return { count: build.op('Reshape', [tokens, build.int64([1, 1])]), ranks: all, tokenAt: inside };
   }
-  const visible = build.op('Greater', [keyBias, build.float([maskedBelow], [])]);
   const shape = build.op('Concat', [batch, tokens], { axis: 0 });
-  const ones = build.op('Reshape', [build.op('Cast', [visible], { to: int64 }), build.int64([0, -1])]);
+  const ones = build.op('Reshape', [visible, build.int64([0, -1])]);
   const counts = build.op('Expand', [ones, shape]);
   const upTo = build.op('CumSum', [counts, build.int64([1], [])]);
   const ranks = inside(build.op('Sub', [upTo, build.int64([1])]));
