@@ -146,6 +146,7 @@ const inStream: Record<string, (model: Uint8Array) => LinearizeOptions> = {
   },
   'features-causal': () => ({ plan: 'features-causal:window=32,m=4' }),
   'features-causal without a window': () => ({ plan: 'features-causal:window=0,m=4' }),
+  'linear-attention': () => ({ plan: 'linear-attention:m=4' }),
   'window-causal': () => ({ plan: 'window-causal:window=8,sinks=4' }),
   'window-causal, keys kept for an exact head': () => ({
     plan: 'window-causal:window=8,sinks=4',

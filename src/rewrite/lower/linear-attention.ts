@@ -12,19 +12,18 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import { optionsOf } from '../plan-options.js';
-import { maskedBelow } from '../prove/cases.js';
 import { withoutScale } from './balanced.js';
 import { reduceOver, scaledQueries, sumOver } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import { drawnBy, type GainedSides, gainedSides } from './feature-sides.js';
 import { featureShapes } from './features-constants.js';
+import { excluded } from './key-set.js';
 import { type Inputs, numberOption } from './lowering.js';
 import { nothing } from './prefix-scan.js';
 import { type Given, notInStream, type StreamLowering } from './stream-attention.js';
 
-const int64 = 7;
-/** Logs below it are of no mass at all: half of what stands for none. */
-const least = nothing / 2;
+/** m is at least this, far above the A of masked keys and of none: against it they are of no mass. */
+const least = excluded / 2;
 /** What a query's features are divided by at least: one that sees no key gets zeros. */
 const leastMass = 1e-37;
 
@@ -45,12 +44,11 @@ export const linearAttention: StreamLowering = {
   attendStream(build, inputs, given) {
     const { valueDim: E } = inputs.site;
     const sides = gainedSides(build, inputs, given);
-    const present = inputs.keyBias && build.op('Greater', [inputs.keyBias, build.float([maskedBelow], [])]);
-    const keys = keyLogits(build, inputs, sides, present);
+    const keys = keyLogits(build, inputs, sides);
     const fresh = reduceOver(build, 'ReduceMax', keys, 3);
     const past = given.state && columns(build, given.state.sums, E);
     const log = past && build.op('Add', [past.last, begins(build, given)]);
-    const most = log ? build.op('Max', [log, fresh]) : fresh;
+    const most = build.op('Max', [...(log ? [log] : []), fresh, build.float([least], [])]);
     const [y, sums] = build.ops(
       'LinearAttention',
       [
@@ -74,18 +72,18 @@ export const linearAttention: StreamLowering = {
     return {
       context: values,
       state: { keys: '', values: '', globals: '', sums: inLogs(build, sums, most, E) },
-      length: lengthAfter(build, inputs, given, present),
+      length: lengthAfter(build, inputs, given),
     };
   },
 };
 
-/** A [B,H,M,S] */
-function keyLogits(build: Builder, { kT }: Inputs, sides: GainedSides, present: string | undefined): string {
+/** A [B,H,M,S], of masked keys far below what counts as some mass. */
+function keyLogits(build: Builder, { kT, keyBias }: Inputs, sides: GainedSides): string {
   const keys = kT();
   const norms = build.op('Mul', [sumOver(build, build.op('Mul', [keys, keys]), [2]), build.float([sides.keyNorm], [])]);
   const bias = sides.bias ?? build.float([-Math.log(sides.m)], []);
   const logits = build.op('Add', [build.op('MatMul', [sides.keyOmega, keys]), build.op('Add', [norms, bias])]);
-  return present ? build.op('Where', [present, logits, build.float([nothing], [])]) : logits;
+  return keyBias ? build.op('Add', [logits, keyBias]) : logits;
 }
 
 /** e^{U + m − c} [B,H,N,M] */
@@ -98,10 +96,9 @@ function queryFeatures(build: Builder, inputs: Inputs, { queryOmega, queryNorm }
   return build.op('Exp', [build.op('Sub', [logits, reduceOver(build, 'ReduceMax', logits, 3)])]);
 }
 
-/** e^{log − most}; 0 for what is of no mass. */
+/** e^{log − most} */
 function mass(build: Builder, log: string, most: string): string {
-  const some = build.op('Greater', [log, build.float([least], [])]);
-  return build.op('Where', [some, build.op('Exp', [build.op('Sub', [log, most])]), build.float([0], [])]);
+  return build.op('Exp', [build.op('Sub', [log, most])]);
 }
 
 /** [.,.,.,E] → [.,.,.,E + 1] */
@@ -125,9 +122,7 @@ function divided(build: Builder, rows: string, width: number): { values: string;
 /** S as the state has it: [KV | L]. */
 function inLogs(build: Builder, sums: string, most: string, width: number): string {
   const { values, last } = divided(build, sums, width);
-  const some = build.op('Greater', [last, build.float([leastMass], [])]);
-  const log = build.op('Where', [some, build.op('Add', [most, build.op('Log', [last])]), build.float([nothing], [])]);
-  return build.op('Concat', [values, log], { axis: 3 });
+  return build.op('Concat', [values, build.op('Add', [most, build.op('Log', [last])])], { axis: 3 });
 }
 
 /** [B,H,X,W] → [B,X,H·W] */
@@ -143,9 +138,9 @@ function begins(build: Builder, { before = '' }: Given): string {
 }
 
 /** Tokens there were until then, int64 [B,1]. */
-function lengthAfter(build: Builder, { q }: Inputs, { before }: Given, present: string | undefined): string {
-  const here = present
-    ? sumOver(build, build.op('Reshape', [build.op('Cast', [present], { to: int64 }), build.int64([0, -1])]), [1])
+function lengthAfter(build: Builder, { q, visible }: Inputs, { before }: Given): string {
+  const here = visible
+    ? sumOver(build, build.op('Reshape', [visible, build.int64([0, -1])]), [1])
     : build.op('Reshape', [sizeOf(build, q, 2), build.int64([1, 1])]);
   return before ? build.op('Add', [before, here]) : here;
 }
