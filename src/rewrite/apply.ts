@@ -6,7 +6,7 @@ import { readTensor } from '../onnx/tensor.js';
 import { keepsState } from './assign-plans.js';
 import { besideEach } from './branches.js';
 import { correctProduct, type ShortGate, scopeOf } from './correction.js';
-import { lowerSite, whenShort } from './lower-site.js';
+import { lowerSite } from './lower-site.js';
 import { formatPlan, type HeadGroup, type SiteConstants, type SitePlan, sameGroups } from './plan.js';
 import { listRewritten, metadataKey } from './rewritten.js';
 import type { Site } from './site.js';
@@ -21,6 +21,10 @@ import {
   type Undo,
   withBodies,
 } from './undo.js';
+import { whenShort } from './when-short.js';
+
+/** Of onnxruntime's own operators; all of them are of version 1. */
+const ownDomain = 'com.microsoft';
 
 /**
  * Replaces the sites of a model by their plans: new nodes where each context was computed, what is then dead taken
@@ -63,9 +67,11 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
   const rewritten = rewriteGraph(model.graph, { lowered, read, changes, states: byGraph(states), prefix });
   const graph = states.length > 0 ? withStates(rewritten, states, prefix) : rewritten;
   const { irVersion = 0n } = model.proto;
+  const imported = importsMissing(model, [...lowered.values()].flat());
   const proto = {
     ...model.proto,
     graph: { ...graph, initializer: [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)] },
+    opsetImport: [...model.proto.opsetImport, ...imported.map((domain) => ({ domain, version: 1n }))],
     // Before IR 4 every initializer had to be listed as an input too.
     irVersion: irVersion < 4n ? 4n : irVersion,
   };
@@ -88,6 +94,7 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     ...(before && { metadata: before.value }),
     graphs: changes,
     ...(states.length > 0 && { interface: interfaceOf(model.graph.proto) }),
+    ...(imported.length > 0 && { imported }),
     ...(model.inlined && {
       inlined: {
         prefix: model.inlined.prefix,
@@ -96,6 +103,13 @@ export function applyPlans(model: Model, plans: readonly SitePlan[]): { proto: M
     }),
   };
   return { proto, undo };
+}
+
+/** Whether new nodes, or those in their bodies, are of onnxruntime's own operators and the model imports none of them. */
+function importsMissing({ opsets }: Model, nodes: readonly NodeProto[]): string[] {
+  const isOwn = ({ domain, attribute }: NodeProto): boolean =>
+    domain === ownDomain || attribute.some(({ g, graphs }) => (g ? [g] : graphs).some(({ node }) => node.some(isOwn)));
+  return !opsets.has(ownDomain) && nodes.some(isOwn) ? [ownDomain] : [];
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { Builder } from '../onnx/build.js';
-import type { Expr } from '../onnx/expr.js';
+import { type Expr, ints } from '../onnx/expr.js';
 import { axisOf, isInOrder, type Layout, leadingAxes, orderOf } from './layout.js';
 import { excluded } from './lower/key-set.js';
 import type { Inputs } from './lower/lowering.js';
+import { maskedBelow } from './prove/cases.js';
 import { keyHeadOf, type Operand, type Site } from './site.js';
 
-const float32 = 1;
+const [float32, int64] = [1, 7];
 
 /** Nodes that bring a site's tensors into the one layout all lowerings read, for some of its heads. */
 export function bindInputs(build: Builder, site: Site, heads: readonly number[]): Inputs {
@@ -31,6 +32,7 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
   const v = lazy(() => pickKeys(onceV()));
   const { bias, keyBias } = operands;
   const finite = keyBias && lazy(() => finiteBias(build, keyBias, operands.elemType));
+  const visible = keyBias && finite && lazy(() => visibleKeys(build, keyBias, finite));
   const whole =
     bias && lazy(() => (all ? build.emit(bias) : clampedGather(build, build.emit(bias), build.int64(heads), 1)));
   return {
@@ -47,6 +49,9 @@ export function bindInputs(build: Builder, site: Site, heads: readonly number[])
     byKeyHead: grouped && all ? () => ({ k: transposed ? swap(onceK()) : onceK(), v: onceV() }) : undefined,
     get keyBias() {
       return finite?.();
+    },
+    get visible() {
+      return visible?.();
     },
     bias:
       whole &&
@@ -84,6 +89,27 @@ function toFloat(build: Builder, expr: Expr, elemType: number): string {
 /** Exporters mask with -Infinity or the lowest float; both would make NaN or overflow where biases are added. */
 function finiteBias(build: Builder, bias: Expr, elemType: number): string {
   return build.op('Max', [toFloat(build, bias, elemType), build.float([excluded], [])]);
+}
+
+/** Without making floats of what is compared, where the bias is one number or another: onnxruntime would do that on a GPU. */
+function visibleKeys(build: Builder, bias: Expr, finite: () => string): string {
+  const chosen = choiceOf(bias);
+  if (chosen) return build.emit(chosen);
+  const seen = build.op('Greater', [finite(), build.float([maskedBelow], [])]);
+  return build.op('Cast', [seen], { to: int64 });
+}
+
+function choiceOf(bias: Expr): Expr | undefined {
+  if (!('op' in bias)) return undefined;
+  const [first, ...more] = bias.inputs;
+  if (bias.op === 'Reshape') {
+    const chosen = first && choiceOf(first);
+    return chosen && { ...bias, inputs: [chosen, ...more] };
+  }
+  const sides = more.map((side) => (side && 'constant' in side && side.constant.data.length === 1 ? side : undefined));
+  if (bias.op !== 'Where' || !sides.every((side) => side !== undefined)) return undefined;
+  const numbers = sides.map(({ constant: { dims, data } }) => ints([data[0] > maskedBelow ? 1 : 0], dims));
+  return { ...bias, inputs: [first, ...numbers] };
 }
 
 function toHeads(build: Builder, value: string, layout: Layout, heads: number, width: number): string {

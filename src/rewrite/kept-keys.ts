@@ -1,13 +1,17 @@
 /** Keys and values that exact heads go on reading where the rest of a layer keeps a state (key-state.ts). */
 import type { Builder } from '../onnx/build.js';
+import { makeValueInfo } from '../onnx/message.js';
 import { bindInputs } from './bind.js';
 import { counting, scaledQueries, unsqueeze } from './lower/blocks.js';
 import { weigh } from './lower/exact.js';
 import { overQueryBlocks, sizeOf } from './lower/exact-blocked.js';
-import { hideLater, hideUnless } from './lower/key-set.js';
+import { hide, hideLater } from './lower/key-set.js';
 import { type Inputs, numberOption } from './lower/lowering.js';
 import type { Plan } from './plan.js';
 import { keyHeadOf, type Site } from './site.js';
+import { whenShort } from './when-short.js';
+
+const float32 = 1;
 
 /** hidden [B,1,1,P], keys [B,K,P,D], values [B,K,P,E]. */
 export interface Kept {
@@ -63,10 +67,12 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
   const [keys, values] = [kept.keys, kept.values].map((value) => wide(pick(value, keyHeads, heads.length), 2));
   const hidden = wide(kept.hidden, 1);
   const queries = pick(rounding ? inputs.q : scaledQueries(build, inputs), from, inputs.heads.length);
-  const rest = { site, gain: rounding ? inputs.gain : 1, bias: biasOf(inputs, { hidden, past }) };
+  // Every query sees itself, if it be padding: no row of weights is without a number, as it may be in the original.
+  const unguarded = { ...site, operands: { ...site.operands, guarded: false } };
+  const rest = { site: unguarded, gain: rounding ? inputs.gain : 1, bias: biasOf(inputs, { hidden, past }) };
   const last = size > 1 ? 4 : 3;
   const perm = Array.from({ length: last + 1 }, (_, axis) => (axis < last - 1 ? axis : 2 * last - 1 - axis));
-  const context = attendRows(build, queries, { plan, heads: from.length, valueDim }, (body, block, rows) => {
+  const context = attendRows(build, queries, { plan, site, heads: from.length }, (body, block, rows) => {
     const grouped = size > 1 ? body.op('Reshape', [block, body.int64([0, keyHeads.length, size, -1, headDim])]) : block;
     const product = body.op('MatMul', [grouped, body.op('Transpose', [keys], { perm })]);
     const attended = weigh(body, rest, product, { v: values, rows });
@@ -75,15 +81,21 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
   return pick(context, back, from.length);
 }
 
-/** Blocks of queries where the plan has some. */
+/** Blocks of queries where the plan has some. A few queries, as in a step, are one block, which no Scan takes off a GPU. */
 function attendRows(
   build: Builder,
   queries: string,
-  { plan, ...size }: { plan: Plan; heads: number; valueDim: number },
+  { plan, site, heads }: { plan: Plan; site: Site; heads: number },
   attend: (body: Builder, block: string, rows?: string) => string,
 ): string {
   if (plan.name !== 'exact-blocked') return attend(build, queries);
-  return overQueryBlocks(build, queries, { ...size, block: numberOption(plan.options, 'block') }, attend);
+  const { valueDim } = site;
+  const block = numberOption(plan.options, 'block');
+  return whenShort(build, site, block, {
+    short: (body) => attend(body, queries),
+    long: (body) => overQueryBlocks(body, queries, { heads, valueDim, block }, attend),
+    output: (name) => makeValueInfo(name, float32, [undefined, heads, undefined, valueDim]),
+  });
 }
 
 /** Which query heads read which of the kept key heads: as many rows for each, where there are fewer the first of them again. */
@@ -116,7 +128,7 @@ function biasOf({ q, site }: Inputs, { hidden, past }: { hidden: string; past: s
 /** Hides keys more than `left` before these places [n]: [n,S], S = `all` int64 [1]. */
 function hideEarlier(build: Builder, places: string, { all, left }: { all: string; left: number }): string {
   const first = build.op('Reshape', [build.op('Sub', [places, build.int64([left])]), build.int64([-1, 1])]);
-  return hideUnless(build, build.op('Not', [build.op('Less', [counting(build, all), first])]));
+  return hide(build, build.op('Less', [counting(build, all), first]));
 }
 
 /** Zeros [1,1,1,N] for keys [B,G,N,D]. */

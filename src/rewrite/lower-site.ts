@@ -3,18 +3,18 @@
  * short inputs; and the caches it gives out.
  */
 import type { Builder } from '../onnx/build.js';
-import type { NodeProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { makeGraph, makeValueInfo } from '../onnx/message.js';
+import type { NodeProto } from '../onnx/gen/onnx.js';
+import { makeValueInfo } from '../onnx/message.js';
 import { keepsState } from './assign-plans.js';
 import { bindInputs, restoreLayout } from './bind.js';
 import { lengthCarrier, lowerWithState } from './key-state.js';
-import { axisOf } from './layout.js';
 import { exact } from './lower/exact.js';
 import type { Constants, Lowering } from './lower/lowering.js';
 import { lowerings } from './lower/registry.js';
 import type { HeadGroup, SitePlan } from './plan.js';
 import type { Site } from './site.js';
 import type { SharedState } from './state-row.js';
+import { isShort, whenShort } from './when-short.js';
 
 /** New nodes by the value that was computed where they go. */
 export function lowerSite(plan: SitePlan, around: Builder, shared: SharedState): Map<string, NodeProto[]> {
@@ -100,39 +100,6 @@ function exactWhenShort(build: Builder, site: Site, most: number, otherwise: (br
     long: otherwise,
     output: (name) => makeValueInfo(name, 1, [undefined, site.heads, undefined, site.valueDim]),
   });
-}
-
-/** `If` the queries of a site are `most` or fewer. Both branches read the graph around them. */
-export function whenShort(
-  build: Builder,
-  site: Site,
-  most: number,
-  branches: {
-    readonly short: (branch: Builder) => string;
-    readonly long: (branch: Builder) => string;
-    readonly output: (name: string) => ValueInfoProto;
-    /** A value whose second axis is the tokens. Default: they are counted in the queries. */
-    readonly counted?: string;
-  },
-): string {
-  const short = isShort(build, site, most, branches.counted);
-  const branch = (name: string, make: (branch: Builder) => string) => {
-    const body = build.body();
-    const result = make(body);
-    return makeGraph({ name: body.fresh(name), node: [...body.nodes], output: [branches.output(result)] });
-  };
-  return build.op('If', [short], {
-    then_branch: branch('short', branches.short),
-    else_branch: branch('long', branches.long),
-  });
-}
-
-/** Whether the queries are `most` or fewer; they are counted along the second axis of `counted` where that is given. */
-function isShort(build: Builder, { operands }: Site, most: number, counted?: string): string {
-  const { expr, layout } = operands.q;
-  const [value, axis] = counted === undefined ? [build.emit(expr), axisOf(layout, 'n')] : [counted, 1];
-  const tokens = build.op('Gather', [build.op('Shape', [value]), build.int64([axis], [])], { axis: 0 });
-  return build.op('Less', [tokens, build.int64([most + 1], [])]);
 }
 
 /** Concatenates the groups' heads and puts them back into the model's order. */

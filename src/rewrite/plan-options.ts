@@ -97,6 +97,14 @@ const planRules = {
     map: oneOf([...mapNames.filter((name) => name !== 'aderf'), learned], 'favor+'),
     ...drawn,
   },
+  // As features-causal; what is learned decays from block to block, which the operator does not.
+  'linear-attention': {
+    map: oneOf(
+      mapNames.filter((name) => name !== 'aderf'),
+      'favor+',
+    ),
+    ...drawn,
+  },
   'window-causal': { window: integer(1024, 1, 65536), sinks: integer(4, 0, 65536) },
   signed: {
     kernel: oneOf(signedKernelNames, 'delta-gaussian'),

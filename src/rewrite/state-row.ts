@@ -82,10 +82,10 @@ export function stateSize(plan: Pick<SitePlan, 'site' | 'groups'>): { constant: 
   return { constant: bytes * room, perToken: bytes * perToken };
 }
 
-const [float32, float16] = [1, 10];
+const [float32, int64, float16] = [1, 7, 10];
 
 /** The mark and the number of tokens. */
-const header = [1, 1];
+const header = [2];
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 /** Key heads that some exact head reads. */
@@ -145,11 +145,8 @@ export function unpack(build: Builder, site: Site, { past, row, shared }: Packin
   const part = (from: number) =>
     build.op('Slice', [filled, build.int64([from]), build.int64([from + constant]), build.int64([1])]);
   const whole = half ? joinHalves(build, part(0), part(constant)) : part(0);
-  const [marked = '', counted = '', ...flat] = splitInto(build, whole, rest > 0 ? [...sizes, rest] : sizes);
-  const length = shared.once('length', () => {
-    const fits = checked(build, { marked, mark: shared.mark, tokens });
-    return build.op('Mul', [build.op('Cast', [counted], { to: 7 }), fits]);
-  });
+  const [head = '', ...flat] = splitInto(build, whole, rest > 0 ? [...sizes, rest] : sizes);
+  const length = shared.once('length', () => checkedLength(build, { head, mark: shared.mark, tokens }));
   let next = 0;
   const read = (shape: readonly number[]) =>
     product(shape) > 0 ? build.op('Reshape', [flat[next++], build.int64([0, ...shape])]) : '';
@@ -211,12 +208,18 @@ function splitInto(build: Builder, value: string, sizes: readonly number[]): str
     : build.ops('Split', [value], sizes.length, { axis: 1, split: sizes });
 }
 
-/** 1 [B,1]; where a state that is not empty bears another mark, onnxruntime stops at this Gather. */
-function checked(build: Builder, { marked, mark, tokens }: { marked: string; mark: number; tokens: string }): string {
-  const ours = build.op('Equal', [build.op('Sub', [marked, build.float([mark], [])]), build.float([0], [])]);
-  const first = build.op('Equal', [tokens, build.int64([0])]);
-  const index = build.op('Where', [build.op('Or', [ours, first]), build.int64([0]), build.int64([foreignState])]);
-  return build.op('Gather', [build.int64([1]), index], { axis: 0 });
+/**
+ * Tokens of each row, int64 [B,1], as `head` [B,2] says; where a state that is not empty bears another mark, onnxruntime stops at this
+ * Gather. It is all that a call reads back of a state that lies on a GPU, at once: how many blocks there are, and whether one ends, is
+ * made of it.
+ */
+function checkedLength(build: Builder, { head, mark, tokens }: { head: string; mark: number; tokens: string }): string {
+  const numbers = build.op('Cast', [head], { to: int64 });
+  const column = (at: number) => build.op('Gather', [numbers, build.int64([at])], { axis: 1 });
+  const distance = build.op('Mul', [build.op('Sub', [column(0), build.int64([mark])]), tokens]);
+  const ours = build.op('Equal', [distance, build.int64([0])]);
+  const index = build.op('Where', [ours, build.int64([0]), build.int64([foreignState])]);
+  return build.op('Mul', [column(1), build.op('Gather', [build.int64([1]), index], { axis: 0 })]);
 }
 
 export function pack(

@@ -21,6 +21,8 @@ export interface Undo {
   readonly inlined?: { readonly prefix: string; readonly calls: readonly Removed[] };
   /** Inputs and outputs of the main graph as they were declared, where they have changed; encoded, in base64. */
   readonly interface?: { readonly input: readonly string[]; readonly output: readonly string[] };
+  /** Sets of operators that the model did not import before. */
+  readonly imported?: readonly string[];
 }
 
 export interface GraphChange {
@@ -77,10 +79,12 @@ export function undoRewrite(proto: ModelProto, undo: Undo): ModelProto {
   }
   const changes = new Map(undo.graphs.map((change) => [change.path, change]));
   const restored = restoreGraph(graph, changes, isOurs);
+  const imported = new Set(undo.imported);
   const metadata = undo.metadata === undefined ? [] : [{ key: metadataKey, value: undo.metadata }];
   return {
     ...proto,
     irVersion: undo.irVersion === undefined ? undefined : BigInt(undo.irVersion),
+    opsetImport: proto.opsetImport.filter(({ domain = '' }) => !imported.has(domain)),
     graph: {
       ...withCalls(restored, undo.inlined),
       ...(undo.interface && {

@@ -4,7 +4,7 @@
  * for: onnxruntime says which values it copies, too.
  */
 import { describe, expect, it } from 'vitest';
-import { type LinearizeOptions, linearize } from '../../src/linearize.js';
+import { inspect, type LinearizeOptions, linearize } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import type { NodeProto } from '../../src/onnx/gen/onnx.js';
@@ -70,7 +70,8 @@ async function dataOnCpu(bytes: Uint8Array): Promise<Placement & { data: string[
 }
 
 const form: Form = { heads: 2, headDim: 8, self: true };
-const codebook = { query: 8, 'keys3.weights': 24, 'keys3.offsets': 3, 'keys.metric': 64 };
+const codesOf = (width: number) => ({ query: width, 'keys3.weights': 3 * width, 'keys3.offsets': 3 });
+const codebook = { ...codesOf(8), 'keys.metric': 64 };
 const drawn = (plan: string) => (model: Uint8Array) => ({ saved: drawnPlan(model, plan, codebook) });
 const plans: Record<string, (model: Uint8Array) => LinearizeOptions> = {
   exact: () => ({ plan: 'exact' }),
@@ -129,3 +130,65 @@ describe.skipIf(noDevice)('a rewritten model on WebGPU', () => {
     expect(readBack).toHaveLength(1);
   });
 });
+
+/** Decoders: attention that is written out, with weights of 4 bits, and fused, which adds lengths in other types. */
+const decoders = [
+  'llama.optimum-sdpa-past',
+  'llama.optimum-eager-past.q4',
+  'gpt2.optimum-sdpa-past',
+  'llama.genai-gqa',
+];
+const inStream: Record<string, (model: Uint8Array) => LinearizeOptions> = {
+  'hybrid-causal': (model) => {
+    const [{ headDim }] = inspect(model).sites;
+    const saved = drawnPlan(model, 'hybrid-causal:window=32,globals=4,sinks=2,codes=3', codesOf(headDim));
+    return { saved };
+  },
+  'features-causal': () => ({ plan: 'features-causal:window=32,m=4' }),
+  'features-causal without a window': () => ({ plan: 'features-causal:window=0,m=4' }),
+  'linear-attention': () => ({ plan: 'linear-attention:m=4' }),
+  'window-causal': () => ({ plan: 'window-causal:window=8,sinks=4' }),
+  'window-causal, keys kept for an exact head': () => ({
+    plan: 'window-causal:window=8,sinks=4',
+    rules: [{ layers: [0, 1], heads: [1], plan: 'exact-blocked' }],
+  }),
+};
+
+describe.skipIf(noDevice)('a decoder with a state on WebGPU', () => {
+  // The mark and the number of tokens: how many blocks a call has, and whether one ends, is made of them.
+  const header = [expect.stringMatching(/^Cast performers\/Split_/)];
+
+  it.each(decoders.flatMap((file) => Object.keys(inStream).map((plan) => [file, plan] as const)))(
+    '%s, %s: of all its layers, in prefill and in a step, only the first numbers of one state are read back',
+    async (file, plan) => {
+      const model = await readFile(`test/graphs/${file}.onnx`);
+      const { bytes } = await linearize(model, inStream[plan](model));
+      const { readBack, onGpu } = await placementOf(bytes);
+      expect(onGpu).toBeGreaterThan(0);
+      expect(madeBy(bytes, ours(readBack))).toEqual(header);
+      expect(madeBy(bytes, readBack)).toEqual(header);
+    },
+  );
+
+  it('the shipped performer-stories: the same of four layers', async () => {
+    const bytes = await readFile('models/performer-stories/onnx/model.onnx');
+    const { readBack } = await placementOf(bytes);
+    expect(madeBy(bytes, readBack)).toEqual(header);
+  });
+
+  // The graph computes its mask in floats, on the GPU: which tokens count is read of that.
+  it('an additive mask that the graph makes: which of the new tokens count is read back too', async () => {
+    const bytes = await readFile('test/graphs/llama.genai-mha.onnx');
+    const { readBack } = await placementOf((await linearize(bytes, { plan: 'features-causal:window=32,m=4' })).bytes);
+    expect(readBack).toHaveLength(2);
+  });
+});
+
+/** What gives these values, as `operator input`. */
+function madeBy(bytes: Uint8Array, values: readonly string[]): string[] {
+  const { graph } = openModel(decode(bytes));
+  return values.map((value) => {
+    const { opType, input } = graph.producer(value) ?? { opType: 'none', input: [] };
+    return `${opType} ${input[0]}`;
+  });
+}

@@ -41,6 +41,7 @@ const cases: Readonly<Record<string, Attention>> = {
   'padding behind': normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] }),
   'padding before': leftPadded(normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] })),
   '|q| × 8': normalInput(sized(150), 8, { qSize: 8 }),
+  'blocks in three runs of 16': normalInput(sized(1060), 10),
 };
 
 const seed = 3;
@@ -186,6 +187,15 @@ describe('features-causal', () => {
     const form = formOf(input);
     const { context } = await runInPieces(patched(input, setting, form), input, form, [input.S]);
     expectMutantFails(() => close(...judged(context, causalFeatureAttention(input, { ...oracle, ...mutant })), bound));
+  });
+
+  it('refuses the mutant: decay off by 1 %, over runs of blocks', async () => {
+    const long = cases['blocks in three runs of 16'];
+    const { oracle } = mapOf(long, setting);
+    const form = formOf(long);
+    const { context } = await runInPieces(patched(long, setting, form), long, form, [long.S]);
+    const mutant = { ...oracle, decay: other(oracle.decay ?? [], (value) => 1.01 * value) };
+    expectMutantFails(() => close(...judged(context, causalFeatureAttention(long, mutant)), bound));
   });
 
   it('refuses the mutant: the window’s own scale', async () => {

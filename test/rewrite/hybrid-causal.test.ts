@@ -44,6 +44,7 @@ const cases: Readonly<Record<string, Attention>> = {
   'padding behind': normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] }),
   'padding before': leftPadded(normalInput(sized(131, { B: 2 }), 6, { masked: [1, 57] })),
   '|q| × 8': normalInput(sized(150), 8, { qSize: 8 }),
+  'blocks in three runs of 16': normalInput(sized(1060), 10),
 };
 
 function hybridOf({ H, D }: Attention, setting: Setting, seed = 5): CausalHybrid {

@@ -98,10 +98,10 @@ export function sumOver(build: Builder, value: string, axes: readonly number[]):
     : build.op('ReduceSum', [value], { axes, keepdims: 1 });
 }
 
-/** The largest, the mean or log Σ exp over one axis, kept; it moved from attribute to input at opset 18. */
+/** The largest, the least, the mean or log Σ exp over one axis, kept; it moved from attribute to input at opset 18. */
 export function reduceOver(
   build: Builder,
-  type: 'ReduceMax' | 'ReduceMean' | 'ReduceLogSumExp',
+  type: 'ReduceMax' | 'ReduceMin' | 'ReduceMean' | 'ReduceLogSumExp',
   value: string,
   axis: number,
 ): string {

@@ -7,17 +7,18 @@
 
 import type { Builder } from '../../onnx/build.js';
 import { type Options, queryBlock } from '../plan-options.js';
-import { counting, unsqueeze } from './blocks.js';
+import { counting, reduceOver, unsqueeze } from './blocks.js';
 import { pseudoKeys } from './far-field.js';
 import { hideUnless } from './key-set.js';
 import type { Constants, Inputs } from './lowering.js';
-import { nothing, prefixTop } from './prefix-top.js';
+import { nothing } from './prefix-scan.js';
+import { prefixTop } from './prefix-top.js';
 import { rowsAt, type Stream } from './stream.js';
 import { flip } from './stream-attention.js';
 import { type State, sizes } from './stream-state.js';
 import { unlessIdle } from './unless-idle.js';
 
-const float32 = 1;
+const [float32, int32] = [1, 6];
 
 export interface Part {
   /** [B,H,n,p,D] */
@@ -109,6 +110,8 @@ function tablesOf(build: Builder, stream: Stream, { inputs, options, state, widt
   const { chosen, codes } = sizes(options);
   const heads = inputs.heads.length;
   const once = (key: string, make: () => string) => () => stream.once(key, make);
+  // Candidates by number, as floats: what becomes of them depends on keys, and onnxruntime has no whole numbers of 64 bits on a GPU.
+  const items = (numbers: string) => build.op('Cast', [numbers], { to: float32 });
   const sized = (key: string, make: () => string) => once(`${key} ${chosen} ${codes} ${width}`, make);
   const lead = once('lead', () =>
     build.op('Slice', [build.op('Shape', [stream.evicted]), build.int64([0]), build.int64([2])]),
@@ -136,17 +139,19 @@ function tablesOf(build: Builder, stream: Stream, { inputs, options, state, widt
     first: sized('first', () => build.op('Mul', [stream.begins, score])),
     noScores: sized('no scores', () => shaped(none, row)),
     noSums: sized('no sums', () => shaped(build.float([0], [1]), build.int64([1, codes, width]))),
-    firstItems: sized('first items', () => shaped(build.int64(places), row)),
+    firstItems: sized('first items', () => items(shaped(build.int64(places), row))),
     missingScores: sized('missing scores', () => shaped(none, ...missing)),
-    missingItems: sized('missing items', () => shaped(zero, ...missing)),
-    offset: sized('offset', () => {
-      const numbers = build.op('Mul', [counting(build, stream.count), build.int64([queryBlock])]);
-      return build.op('Reshape', [build.op('Add', [numbers, ahead]), build.int64([-1, 1])]);
+    missingItems: sized('missing items', () => items(shaped(zero, ...missing))),
+    // The candidates that each block evicts [n,b].
+    evicted: sized('evicted', () => {
+      const all = counting(build, build.op('Mul', [stream.count, build.int64([queryBlock])]));
+      return items(build.op('Reshape', [build.op('Add', [all, ahead]), build.int64([-1, queryBlock])]));
     }),
     base: sized('base', () => {
       const evicted = build.op('Mul', [stream.count, build.int64([queryBlock])]);
       const length = build.op('Add', [evicted, ahead]);
-      return build.op('Reshape', [stream.base(build, length), build.int64([-1, heads, 1, 1])]);
+      const first = build.op('Reshape', [stream.base(build, length), build.int64([-1, heads, 1, 1])]);
+      return build.op('Cast', [first], { to: int32 });
     }),
   };
 }
@@ -158,7 +163,7 @@ function evolve(build: Builder, stream: Stream, given: Evolving): Stages {
   const { options, state, width, tables } = given;
   const { chosen, codes } = sizes(options);
   const fresh = evictedRows(build, stream, given);
-  const best = chosen > 0 ? bestOfPrefixes(build, { ...given, fresh }) : undefined;
+  const best = chosen > 0 ? bestOfPrefixes(build, { ...given, stream, fresh }) : undefined;
   if (codes === 0) return { best };
   const blocks = (value: string, size: number) =>
     build.op('Reshape', [value, build.int64([0, 0, -1, queryBlock, size])]);
@@ -183,16 +188,29 @@ function evictedRows(build: Builder, stream: Stream, { recent, inputs, options, 
   return build.op('Concat', [keys, values, tables.ones(), score, code], { axis: 3 });
 }
 
-/** Code of every key [B,H,X,D] → float32 [B,H,X,1]: one of few whole numbers, which floats hold. */
+/**
+ * Code of every key [B,H,X,D] → float32 [B,H,X,1]: the first of those it is nearest to. Not by ArgMax, whose whole numbers onnxruntime
+ * takes off a GPU to make floats of them.
+ */
 function codesOf(build: Builder, keys: string, constants: Constants, codes: number): string {
   const products = build.op('MatMul', [keys, constants(`keys${codes}.weights`)]);
   const affinity = build.op('Add', [products, constants(`keys${codes}.offsets`)]);
-  return build.op('Cast', [build.op('ArgMax', [affinity], { axis: 3, keepdims: 1 })], { to: float32 });
+  const nearest = build.op('Equal', [affinity, reduceOver(build, 'ReduceMax', affinity, 3)]);
+  const which = build.op('Where', [nearest, numbered(build, codes), build.float([codes], [])]);
+  return reduceOver(build, 'ReduceMin', which, 3);
+}
+
+/** 0, 1, … [C] */
+function numbered(build: Builder, codes: number): string {
+  return build.float(
+    Float32Array.from({ length: codes }, (_, c) => c),
+    [codes],
+  );
 }
 
 function bestOfPrefixes(
   build: Builder,
-  { fresh, width, inputs, options, state, tables }: Evolving & { readonly fresh: string },
+  { fresh, stream, width, options, state, tables }: Evolving & { readonly fresh: string; readonly stream: Stream },
 ): string {
   const { chosen } = sizes(options);
   const before = state ? [state.globals] : [];
@@ -202,8 +220,10 @@ function bestOfPrefixes(
     return build.op('Reshape', [column, build.int64([0, 0, -1, size])]);
   };
   const most = Math.min(chosen, queryBlock);
-  const [top, at = ''] = build.ops('TopK', [scoreOf(fresh, queryBlock), build.int64([most])], 2, { axis: 3 });
-  const items = build.op('Add', [at, tables.offset()]);
+  const scores = scoreOf(fresh, queryBlock);
+  const [top, at = ''] = build.ops('TopK', [scores, build.int64([most])], 2, { axis: 3 });
+  const evicted = build.op('Expand', [tables.evicted(), build.op('Shape', [scores])]);
+  const items = build.op('GatherElements', [evicted, at], { axis: 3 });
   const filled = (value: string, missing: () => string) =>
     most === chosen ? value : build.op('Concat', [value, missing()], { axis: 3 });
   const first = state ? scoreOf(state.globals, chosen) : tables.noScores();
@@ -213,9 +233,10 @@ function bestOfPrefixes(
       scores: build.op('Concat', [first, filled(top, tables.missingScores)], { axis: 2 }),
       items: build.op('Concat', [tables.firstItems(), filled(items, tables.missingItems)], { axis: 2 }),
     },
-    { heads: inputs.heads.length, size: chosen },
+    { runs: stream.runs(), size: chosen },
   );
-  return rowsAt(build, candidates, build.op('Add', [best.items, tables.base()]), width);
+  const rows = build.op('Add', [build.op('Cast', [best.items], { to: int32 }), tables.base()]);
+  return rowsAt(build, candidates, rows, width);
 }
 
 /** bool [.,.,.,c,1] of rows [.,.,.,c,W] */
@@ -227,11 +248,7 @@ function isGlobal(build: Builder, rows: string, width: number): string {
 function oneHot(build: Builder, rows: string, given: { width: number; codes: number; axis: number }): string {
   const { width, codes, axis } = given;
   const code = columns(build, rows, width - 1, width, axis);
-  const all = build.float(
-    Float32Array.from({ length: codes }, (_, c) => c),
-    [codes],
-  );
-  return build.op('Cast', [build.op('Equal', [code, all])], { to: float32 });
+  return build.op('Cast', [build.op('Equal', [code, numbered(build, codes)])], { to: float32 });
 }
 
 /** Pseudo-keys of sums [B,H,n,C,W]. */

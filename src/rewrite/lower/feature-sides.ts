@@ -58,6 +58,36 @@ export function sidesOf(
   };
 }
 
+/** The logits of both sides, for queries with `gain` applied: Ω and what |·|² is taken times. */
+export interface GainedSides {
+  readonly queryOmega: string; // [H,D,M]
+  readonly queryNorm: number;
+  readonly keyOmega: string; // [H,M,D]
+  readonly keyNorm: number;
+  /** 2b [H,M,1]; absent where it is −ln M for every feature. */
+  readonly bias?: string;
+  readonly m: number;
+}
+
+export function gainedSides(
+  build: Builder,
+  inputs: Pick<Inputs, 'site' | 'heads' | 'gain'>,
+  given: { readonly options: Options; readonly constants: Constants },
+): GainedSides {
+  const { queryOmega, keyOmega, bias } = sidesOf(build, inputs, given);
+  const [toX, toY] = balanceFactors(inputs.site);
+  // A query with its gain is `gain / toX` times x, which the constants for it take back.
+  const toGained = toX / inputs.gain;
+  return {
+    queryOmega: build.op('Mul', [queryOmega, build.float([1 / inputs.gain], [])]),
+    queryNorm: -0.5 * toGained ** 2,
+    keyOmega,
+    keyNorm: -0.5 * toY ** 2,
+    ...(bias && { bias: build.op('Add', [bias, bias]) }),
+    m: numberOption(given.options, 'm'),
+  };
+}
+
 /** [H,M,D] → [H,D,M] */
 function transposed(data: readonly number[], heads: number, rows: number, columns: number): number[] {
   return Array.from({ length: heads * rows * columns }, (_, i) => {

@@ -9,14 +9,11 @@
 import type { Builder } from '../../onnx/build.js';
 import { reduceOver, sumOver, unsqueeze } from './blocks.js';
 import type { Inputs } from './lowering.js';
-import { prefixScan } from './prefix-scan.js';
-import { nothing } from './prefix-top.js';
+import { nothing, type Places, prefixScan } from './prefix-scan.js';
 import { rowsAt } from './stream.js';
 import { type Blocked, flip } from './stream-attention.js';
 import type { State } from './stream-state.js';
 import { unlessIdle } from './unless-idle.js';
-
-const float32 = 1;
 
 /** The key side of a map. */
 export interface KeyFeatures {
@@ -71,7 +68,7 @@ function stagesOf(build: Builder, blocked: Blocked, given: Given): string {
   if (!state) {
     const lead = build.op('Slice', [build.op('Shape', [stream.evicted]), build.int64([0]), build.int64([2])]);
     const shape = build.op('Concat', [lead, build.int64([1, m, width])], { axis: 0 });
-    return evolve(build, blocked, { ...given, none, before: build.op('Expand', [none, shape]) });
+    return evolve(build, blocked, { ...given, before: build.op('Expand', [none, shape]) });
   }
   const begun = unsqueeze(
     build,
@@ -84,19 +81,15 @@ function stagesOf(build: Builder, blocked: Blocked, given: Given): string {
     { heads, rows: [m], width },
     {
       idle: (body) => [body.op('Identity', [begun])],
-      evict: (body) => [evolve(body, blocked, { ...given, none, before: begun })],
+      evict: (body) => [evolve(body, blocked, { ...given, before: begun })],
     },
   );
   return stages;
 }
 
 /** Every prefix of [B,H,1,M,E + 1] and what each block evicts. */
-function evolve(
-  build: Builder,
-  { stream, recent }: Blocked,
-  given: Given & { readonly none: string; readonly before: string },
-): string {
-  const { inputs, none, before, decay, m } = given;
+function evolve(build: Builder, { stream, recent }: Blocked, given: Given & { readonly before: string }): string {
+  const { inputs, before, decay, m } = given;
   const { headDim: D, valueDim: E } = inputs.site;
   const byBlock = (rows: string, width: number) => {
     const shape = build.op('Concat', [build.int64([0, 0]), stream.count, build.int64([-1, width])], { axis: 0 });
@@ -104,44 +97,35 @@ function evolve(
   };
   const keys = byBlock(rowsAt(build, recent.keys, stream.evicted, D), D);
   const values = byBlock(rowsAt(build, recent.values, stream.evicted, E), E);
-  const present = flip(build, byBlock(stream.present, 1));
+  // Of a width of 1: what `flip` would make of it, which onnxruntime does to truth values on the CPU alone.
+  const rows = build.op('Concat', [build.int64([0, 0]), stream.count, build.int64([1, -1])], { axis: 0 });
+  const present = build.op('Reshape', [stream.present, rows]);
   const logits = build.op('Where', [present, keyLogits(build, flip(build, keys), given), build.float([nothing], [])]);
   const means = build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), values]);
   const fresh = build.op('Concat', [means, reduceOver(build, 'ReduceLogSumExp', logits, 4)], { axis: 4 });
-  const [stages] = prefixScan(
-    build,
-    [{ value: build.op('Concat', [before, fresh], { axis: 2 }), type: float32, dims: [m, E + 1], fill: none }],
-    {
-      heads: inputs.heads.length,
-      join: (body, [later], [earlier], step) => [joinRuns(body, later, earlier, { decay, step, width: E + 1 })],
-    },
-  );
+  const [stages] = prefixScan(build, [{ value: build.op('Concat', [before, fresh], { axis: 2 }), dims: [m, E + 1] }], {
+    runs: stream.runs(),
+    join: ([runs], places) => [joinRuns(build, runs, { places, decay, width: E + 1 })],
+  });
   return stages;
 }
 
-/** Of two neighbouring runs of blocks, the second of which has `step`. */
+/** What runs of blocks [B,H,X,k,M,E + 1] are together, each decayed by how far it lies behind: [B,H,X,p,M,E + 1]. */
 function joinRuns(
   build: Builder,
-  later: string,
-  earlier: string,
-  { decay, step, width }: { decay?: string; step: string; width: number },
+  runs: string,
+  { places, decay, width }: { places: Places; decay?: string; width: number },
 ): string {
-  const parts = (value: string) => {
-    const column = (from: number, to: number) =>
-      build.op('Slice', [value, build.int64([from]), build.int64([to]), build.int64([4])]);
-    return { values: column(0, width - 1), mass: column(width - 1, width) };
-  };
-  const [first, second] = [parts(earlier), parts(later)];
-  const blocks = decay && build.op('Mul', [decay, build.op('Cast', [step], { to: float32 })]);
-  const old = blocks ? build.op('Sub', [first.mass, blocks]) : first.mass;
-  const most = build.op('Max', [old, second.mass]);
-  const [before, after] = [old, second.mass].map((mass) => build.op('Exp', [build.op('Sub', [mass, most])]));
-  const total = build.op('Add', [before, after]);
-  const weighed = build.op('Add', [
-    build.op('Mul', [first.values, build.op('Div', [before, total])]),
-    build.op('Mul', [second.values, build.op('Div', [after, total])]),
-  ]);
-  return build.op('Concat', [weighed, build.op('Add', [most, build.op('Log', [total])])], { axis: 4 });
+  const byFeature = build.op('Transpose', [runs], { perm: [0, 1, 2, 4, 3, 5] });
+  const column = (from: number, to: number) =>
+    build.op('Slice', [byFeature, build.int64([from]), build.int64([to]), build.int64([5])]);
+  const mass = build.op('Transpose', [column(width - 1, width)], { perm: [0, 1, 2, 3, 5, 4] });
+  const lost = decay && build.op('Mul', [unsqueeze(build, decay, 1), places.distance()]);
+  const left = lost ? build.op('Sub', [mass, lost]) : mass;
+  const logits = build.op('Add', [left, places.hidden]);
+  const means = build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), column(0, width - 1)]);
+  const joined = build.op('Concat', [means, reduceOver(build, 'ReduceLogSumExp', logits, 5)], { axis: 5 });
+  return build.op('Transpose', [joined], { perm: [0, 1, 2, 4, 3, 5] });
 }
 
 /** A = Ω_k y − ½|y|² + 2b of keys [B,H,n,D,b]: [B,H,n,M,b]. */

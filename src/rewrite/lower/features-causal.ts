@@ -23,9 +23,9 @@
 
 import type { Builder } from '../../onnx/build.js';
 import { learned, type Options, optionsOf, queryBlock } from '../plan-options.js';
-import { balanceFactors, withoutScale } from './balanced.js';
+import { withoutScale } from './balanced.js';
 import { reduceOver, sumOver, unsqueeze } from './blocks.js';
-import { drawnBy, sidesOf } from './feature-sides.js';
+import { drawnBy, gainedSides } from './feature-sides.js';
 import { featureStages, type KeyFeatures, keyLogits } from './feature-stages.js';
 import { constantName, featureShapes } from './features-constants.js';
 import { type Constants, type Inputs, numberOption } from './lowering.js';
@@ -87,21 +87,15 @@ interface FeatureSides extends KeyFeatures {
 
 function mapOf(build: Builder, inputs: Inputs, given: { options: Options; constants: Constants }): FeatureSides {
   const { options, constants } = given;
-  const m = numberOption(options, 'm');
-  const { queryOmega, keyOmega, bias } = sidesOf(build, inputs, given);
-  const [toX, toY] = balanceFactors(inputs.site);
-  // A query with its gain is `gain / toX` times x, which the constants for it take back.
-  const toGained = toX / inputs.gain;
+  const { queryOmega, keyOmega, bias, ...sides } = gainedSides(build, inputs, given);
   const blocked = (value: string) => unsqueeze(build, value, 1);
   const decay = options.map === learned ? constants(constantName(drawnBy(options), 'decay')) : undefined;
   return {
-    queryOmega: blocked(build.op('Mul', [queryOmega, build.float([1 / inputs.gain], [])])),
-    queryNorm: -0.5 * toGained ** 2,
+    ...sides,
+    queryOmega: blocked(queryOmega),
     keyOmega: blocked(keyOmega),
-    keyNorm: -0.5 * toY ** 2,
-    bias: bias ? blocked(build.op('Add', [bias, bias])) : build.float([-Math.log(m)], []),
+    bias: bias === undefined ? build.float([-Math.log(sides.m)], []) : blocked(bias),
     decay: decay && build.op('Mul', [decay, build.float([blocksOf(options).block], [])]),
-    m,
   };
 }
 

@@ -23,10 +23,15 @@ export function hideUnless(build: Builder, seen: string): string {
   return build.op('Where', [seen, build.float([0], []), build.float([excluded], [])]);
 }
 
+/** `excluded` where true, 0 elsewhere. */
+export function hide(build: Builder, hidden: string): string {
+  return build.op('Where', [hidden, build.float([excluded], []), build.float([0], [])]);
+}
+
 /** Hides keys behind each of these positions [n] from it: [n,S], S an int64 [1]. */
 export function hideLater(build: Builder, positions: string, keys: string): string {
   const later = build.op('Less', [build.op('Reshape', [positions, build.int64([-1, 1])]), counting(build, keys)]);
-  return hideUnless(build, build.op('Not', [later]));
+  return hide(build, later);
 }
 
 /** Keys [B,H,p,D], values [B,H,p,E] and a bias for each [B or 1,H or 1,p,1]. */

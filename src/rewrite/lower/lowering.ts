@@ -17,6 +17,8 @@ export interface Inputs {
   readonly byKeyHead?: () => { readonly k: string; readonly v: string };
   /** Additive, on the key alone, finite: [B or 1, 1, 1, S]. */
   readonly keyBias?: string;
+  /** The same as int64: 1 for a key that may be attended, 0 for a masked one. */
+  readonly visible?: string;
   /**
    * The whole bias of the heads, float32, [B or 1, H or 1, N or 1, S]; present for masks that `keyBias` does not say all
    * of. Given `rows` (int64 indices of queries; those beyond the last count as the last) only their part.

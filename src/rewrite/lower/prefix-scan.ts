@@ -1,83 +1,95 @@
 /**
- * An associative join over every prefix of a list of groups, all prefixes at once: prefix j joins groups 0 … j.
+ * An associative join over every prefix of a list of n groups, all prefixes at once: prefix j joins groups 0 … j.
  *
- * Doubling (Hillis and Steele 1986): after round r a group holds the join of the 2ʳ groups up to it, joined next with that of
- * the group 2ʳ before. ⌈log₂ groups⌉ rounds in a Loop: what going from one to the next would have given, without going.
+ * In two levels (Blelloch 1990), neighbours in runs of r = min(n, 16) groups:
+ *
+ *   total    of every run, what its groups are together
+ *   before   every run, what the totals of the runs before it are together
+ *   prefix   of group i of a run, what is before the run and its groups 0 … i are together
+ *
+ * Each is one join of few groups for many places, by attention-like operators that take all places at once: no loop, whose tensors
+ * onnxruntime takes off a GPU in every round. Elements joined: n (r + n / r²).
  */
-import type { Builder } from '../../onnx/build.js';
-import { makeGraph, makeValueInfo } from '../../onnx/message.js';
-import { sizeOf } from './exact-blocked.js';
+import type { Builder, MadeOnce } from '../../onnx/build.js';
+import { counting } from './blocks.js';
+import { ceilDivide } from './exact-blocked.js';
 
-const [int64, bool] = [7, 9];
+const float32 = 1;
+const mostInRun = 16;
+
+/** The score, or logarithm of a mass, of what is not there. */
+export const nothing = -1e30;
+
+/** Below it whatever is added to: of a state in halves (halves.ts) scores are read that are as large as 6.5e30. */
+const behind = -1e38;
 
 /** A tensor [B,H,n,…] with n groups. */
 export interface Grouped {
   readonly value: string;
-  readonly type: number;
   /** Sizes behind the axis of the groups. */
   readonly dims: readonly number[];
-  /** What a group that is not there holds: a value that expands to `dims`. */
-  readonly fill: string;
 }
 
-/**
- * Prefixes of `groups`, in their order. `join` gives what two neighbouring runs of groups are together; `step` int64 [1] is how
- * many groups the later run has, the earlier one having as many or fewer.
- */
+/** Which of k groups are together at each of p places. */
+export interface Places {
+  /** float32 [p,k], to be added: a group that is not comes below `nothing`. No truth values, which onnxruntime cannot transpose on a GPU. */
+  readonly hidden: string;
+  /** float32 [p,k]: how many groups lie from the end of a group to that of the place. */
+  distance(): string;
+}
+
+/** What groups [B,H,X,k,…] are together at each of p places: [B,H,X,p,…]. */
+export type Join = (groups: readonly string[], places: Places) => string[];
+
+/** Tables of a scan, which depend on n alone. */
+export interface Runs {
+  /** n, int64 [1]. */
+  readonly count: string;
+  /** Groups of every run, int64 [R,r]; behind the last group that one again, which no prefix reads. */
+  readonly groups: string;
+  readonly total: Places;
+  readonly before: Places;
+  readonly prefix: Places;
+}
+
+/** The runs of `count` groups, int64 [1]. */
+export function runsOf(build: Builder, once: MadeOnce, count: string): Runs {
+  const [zero, one] = [build.int64([0]), build.int64([1])];
+  const op = (type: string, ...values: string[]) => build.op(type, values);
+  const lesser = (a: string, b: string) => op('Where', op('Less', a, b), a, b);
+  const size = lesser(count, build.int64([mostInRun]));
+  const runs = ceilDivide(build, count, size);
+  const column = (value: string) => build.op('Reshape', [value, build.int64([-1, 1])]);
+  const [own, all] = [counting(build, size), counting(build, runs)];
+  const last = op('Sub', count, one);
+  const places = (name: string, distance: string): Places => ({
+    hidden: op('Where', op('Less', distance, zero), build.float([behind], []), build.float([0], [])),
+    distance: () => once(`distance ${name}`, () => build.op('Cast', [distance], { to: float32 })),
+  });
+  const ahead = counting(build, op('Add', size, one));
+  return {
+    count,
+    groups: lesser(op('Add', op('Mul', column(all), size), own), last),
+    // One place a run: [r] is [1,r].
+    total: places('total', build.op('Reshape', [op('Sub', op('Sub', size, one), own), build.int64([1, -1])])),
+    before: places('before', op('Mul', op('Sub', op('Sub', column(all), one), all), size)),
+    prefix: places('prefix', op('Sub', op('Add', column(own), one), ahead)),
+  };
+}
+
+/** Prefixes of `groups`, in their order. */
 export function prefixScan(
   build: Builder,
   groups: readonly Grouped[],
-  given: {
-    readonly heads: number;
-    readonly join: (body: Builder, later: readonly string[], earlier: readonly string[], step: string) => string[];
-  },
+  { runs, join }: { runs: Runs; join: Join },
 ): string[] {
-  const { heads, join } = given;
-  const body = build.body();
-  const [round, going, step] = ['round', 'going', 'step'].map((name) => body.fresh(name));
-  const carried = groups.map(() => body.fresh('groups'));
-  /** The groups 2ʳ before, and nothing where there are none. */
-  const earlier = carried.map((value, i) => {
-    const { fill, dims } = groups[i];
-    const kept = body.op('Slice', [
-      value,
-      body.int64([0]),
-      body.op('Sub', [sizeOf(body, value, 2), step]),
-      body.int64([2]),
-    ]);
-    const shape = body.op('Concat', [sizeOf(body, value, 0), body.int64([heads]), step, body.int64(dims)], { axis: 0 });
-    return body.op('Concat', [body.op('Expand', [fill, shape]), kept], { axis: 2 });
-  });
-  const joined = join(body, carried, earlier, step);
-  const on = body.op('Identity', [going]);
-  const doubled = body.op('Add', [step, step]);
-  const infos = (names: readonly string[]) =>
-    names.map((name, i) => makeValueInfo(name, groups[i].type, [undefined, heads, undefined, ...groups[i].dims]));
-  const graph = makeGraph({
-    name: body.fresh('prefix_scan'),
-    node: [...body.nodes],
-    input: [
-      makeValueInfo(round, int64, []),
-      makeValueInfo(going, bool, []),
-      ...infos(carried),
-      makeValueInfo(step, int64, [1]),
-    ],
-    output: [makeValueInfo(on, bool, []), ...infos(joined), makeValueInfo(doubled, int64, [1])],
-  });
-  const outputs = build.ops(
-    'Loop',
-    [rounds(build, sizeOf(build, groups[0].value, 2)), '', ...groups.map(({ value }) => value), build.int64([1])],
-    groups.length + 1,
-    { body: graph },
+  const shaped = (values: readonly string[], lead: readonly number[]) =>
+    values.map((value, i) => build.op('Reshape', [value, build.int64([...lead, ...groups[i].dims])]));
+  const own = groups.map(({ value }) => build.op('Gather', [value, runs.groups], { axis: 2 }));
+  const totals = shaped(join(own, runs.total), [0, 0, 1, -1]);
+  const before = shaped(join(totals, runs.before), [0, 0, -1, 1]);
+  const all = own.map((value, i) => build.op('Concat', [before[i], value], { axis: 3 }));
+  return shaped(join(all, runs.prefix), [0, 0, -1]).map((value) =>
+    build.op('Slice', [value, build.int64([0]), runs.count, build.int64([2])]),
   );
-  return outputs.slice(0, groups.length);
-}
-
-/** ⌈log₂ n⌉ as int64 []: powers of two below n. */
-function rounds(build: Builder, count: string): string {
-  const powers = build.int64(Array.from({ length: 30 }, (_, i) => 2 ** i));
-  const below = build.op('Cast', [build.op('Less', [powers, count])], { to: int64 });
-  return build.opset >= 13
-    ? build.op('ReduceSum', [below, build.int64([0])], { keepdims: 0 })
-    : build.op('ReduceSum', [below], { axes: [0], keepdims: 0 });
 }

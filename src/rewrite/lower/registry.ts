@@ -6,6 +6,7 @@ import { featuresCausal } from './features-causal.js';
 import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
 import { hybridCausal } from './hybrid-causal.js';
+import { linearAttention } from './linear-attention.js';
 import type { Lowering } from './lowering.js';
 import { nystrom } from './nystrom.js';
 import { signed } from './signed.js';
@@ -22,6 +23,7 @@ export const lowerings = {
   'hybrid-2d': hybrid2d,
   'hybrid-causal': hybridCausal,
   'features-causal': featuresCausal,
+  'linear-attention': linearAttention,
   'window-causal': windowCausal,
   signed,
   nystrom,

@@ -89,7 +89,7 @@ export function inBlocks(
 /** The tables that layers whose plans agree in them have in common. */
 export function sharedStream(
   build: Builder,
-  inputs: Pick<Inputs, 'q' | 'keyBias'>,
+  inputs: Pick<Inputs, 'q' | 'visible'>,
   { streams, before, block, window, sinks, reach }: Pick<Given, 'streams' | 'before'> & Omit<StreamOptions, 'before'>,
 ): StreamOf {
   const key = [block, window, sinks, reach].join(' ');

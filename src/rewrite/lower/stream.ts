@@ -9,15 +9,21 @@
  * A call touches n blocks, the first of which may have begun in an earlier one; each has at most m = min(b, S) new
  * queries, so that a single token costs one query. Everything here depends on lengths alone: the layers of a model whose
  * plans agree in it share one set of tables.
+ *
+ * Tables are made of whole numbers and comparisons of them, up to the last node: onnxruntime computes these on the CPU. Of truth
+ * values it has And, Or, Not, Cast and Reshape on a GPU, and would read back what a table goes on with.
  */
 import { type Builder, type MadeOnce, madeOnce } from '../../onnx/build.js';
-import { maskedBelow } from '../prove/cases.js';
 import { counting } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
 import { hideUnless } from './key-set.js';
 import type { Inputs } from './lowering.js';
+import { type Runs, runsOf } from './prefix-scan.js';
 
-const [int64, float32] = [7, 1];
+const float32 = 1;
+
+/** A position that no token has. */
+const beyond = 2 ** 40;
 
 export interface StreamOptions {
   readonly block: number;
@@ -60,6 +66,8 @@ export interface Stream {
   readonly results: string;
   /** First row of every head [B,H,1] in a tensor of `length` rows a head. */
   base(build: Builder, length: string): string;
+  /** Of the stages of a call that is not idle, where prefixes over them are made (prefix-scan.ts). */
+  runs(): Runs;
   /** What is made at most once for all layers that share the stream. */
   readonly once: MadeOnce;
 }
@@ -67,7 +75,7 @@ export interface Stream {
 /** The stream for so many heads; its tables of places are made once, those of rows once for every number of heads. */
 export type StreamOf = (build: Builder, heads: number) => Stream;
 
-export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, options: StreamOptions): StreamOf {
+export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'visible'>, options: StreamOptions): StreamOf {
   const { block, window, sinks, reach } = options;
   const int = (value: number) => build.int64([value]);
   const op = (type: string, ...values: string[]) => build.op(type, values);
@@ -95,24 +103,26 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
   const offsets = (size: number) => build.int64(Array.from({ length: size }, (_, i) => block - window + i));
   /** Row of the recent tokens at a position: new ones by their order, older ones in the window of the first block. */
   const recentAt = (positions: string) => {
-    const rank = op('Sub', positions, rowwise(before));
-    const fresh = order.tokenAt(flat(rank));
+    const rank = flat(op('Sub', positions, rowwise(before)));
+    const fresh = order.tokenAt(rank);
     if (!options.before) return fresh;
     const old = op('Add', op('Sub', positions, rowwise(first)), int(window - block));
     const place = flat(lesser(build, greater(build, old, int(0)), int(window - 1)));
-    return op('Where', flat(op('Less', rank, int(0))), place, op('Add', fresh, int(window)));
+    return op('Where', op('Less', rank, int(0)), place, op('Add', fresh, int(window)));
   };
-  const exists = (positions: string) =>
-    op('And', op('Not', op('Less', positions, int(0))), op('Less', positions, rowwise(length)));
+  /** Positions, those before the text moved behind every token: neither is there. */
+  const inText = (positions: string) => op('Where', op('Less', positions, int(0)), int(beyond), positions);
 
   const queryPositions = spread(queryStarts, counting(build, slots));
   const windowPositions = spread(starts, offsets(window));
   const evictedPositions = spread(starts, offsets(block));
   const keptStart = beginning(length);
-  const [queryAt, keyAt] = [shape(queryPositions, [0, 0, -1, 1]), shape(windowPositions, [0, 0, 1, -1])];
-  const upTo = op('And', op('Not', op('Less', queryAt, keyAt)), shape(exists(windowPositions), [0, 0, 1, -1]));
-  const near = () => op('Or', op('Less', op('Sub', queryAt, keyAt), int(reach ?? 0)), op('Less', keyAt, int(sinks)));
-  const visible = reach === undefined ? upTo : op('And', upTo, near());
+  const [queryAt, keyAt] = [shape(queryPositions, [0, 0, -1, 1]), shape(inText(windowPositions), [0, 0, 1, -1])];
+  const end = lesser(build, op('Add', queryAt, int(1)), shape(length, [-1, 1, 1, 1]));
+  // A sink is in reach of every query, as if it were beyond all of them.
+  const near = (least: number) => op('Add', op('Where', op('Less', keyAt, int(sinks)), int(beyond), keyAt), int(least));
+  const seenUpTo = reach === undefined ? end : op('Where', op('Less', queryAt, near(reach)), end, int(0));
+  const visible = op('Less', keyAt, seenUpTo);
   const table = build.op('Concat', [build.int64([0, 1]), count, slots, int(window)], { axis: 0 });
 
   // Of a token: its block among those touched, and its place among that block's queries.
@@ -122,19 +132,20 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
   const slot = op('Sub', position, greater(build, start, before));
   const ended = op('Div', op('Sub', keptStart, first), int(block));
   const most = shape(op('ReduceMax', shape(ended, [-1])), [1]);
-  const idle = op('And', op('Equal', count, int(1)), op('Equal', most, int(0)));
+  // One block at least is touched.
+  const idle = op('Equal', shape(op('Add', count, most), []), build.int64([1], []));
   const stages = op('Where', idle, int(1), op('Add', count, int(1)));
-  const column = (value: string) => shape(value, [0, 1, -1, 1]);
+  const leaving = shape(inText(evictedPositions), [0, 1, -1, 1]);
   const places = {
     count,
-    idle: shape(idle, []),
+    idle,
     stages,
     slots,
     length,
-    begins: build.op('Cast', [shape(op('Equal', before, int(0)), [-1, 1, 1, 1])], { to: float32 }),
+    begins: build.op('Cast', [op('Equal', shape(before, [-1, 1, 1, 1]), int(0))], { to: float32 }),
     seen: hideUnless(build, build.op('Reshape', [visible, table])),
-    present: column(exists(evictedPositions)),
-    sink: column(op('Less', evictedPositions, int(sinks))),
+    present: op('Less', leaving, shape(length, [-1, 1, 1, 1])),
+    sink: op('Less', leaving, int(sinks)),
   };
   // Each with the number of rows that a head has in the tensor it is a table of.
   const tables = {
@@ -145,9 +156,15 @@ export function streamOf(build: Builder, inputs: Pick<Inputs, 'q' | 'keyBias'>, 
     ended: [shape(ended, [-1, 1, 1]), stages],
     results: [shape(op('Add', op('Mul', at, slots), slot), [0, 1, -1]), op('Mul', count, slots)],
   } as const;
+  const once = madeOnce();
+  let made: Runs | undefined;
+  const runs = () => {
+    made ??= runsOf(build, once, op('Add', count, int(1)));
+    return made;
+  };
   const known = new Map<number, Stream>();
   return (here, heads) => {
-    const own = known.get(heads) ?? ofHeads(here, { heads, batch, places, tables });
+    const own = known.get(heads) ?? ofHeads(here, { heads, batch, places: { ...places, runs }, tables });
     known.set(heads, own);
     return own;
   };
@@ -200,19 +217,18 @@ interface Places {
 /** Tokens by their order among those that are not masked. */
 function placesOf(
   build: Builder,
-  { keyBias }: Pick<Inputs, 'keyBias'>,
+  { visible }: Pick<Inputs, 'visible'>,
   { tokens, batch }: { tokens: string; batch: string },
 ): Places {
   const zero = build.int64([0]);
   const last = build.op('Sub', [tokens, build.int64([1])]);
   const inside = (ranks: string) => lesser(build, greater(build, ranks, zero), last);
   const all = build.op('Reshape', [counting(build, tokens), build.int64([1, -1])]);
-  if (!keyBias) {
+  if (!visible) {
     return { count: build.op('Reshape', [tokens, build.int64([1, 1])]), ranks: all, tokenAt: inside };
   }
-  const visible = build.op('Greater', [keyBias, build.float([maskedBelow], [])]);
   const shape = build.op('Concat', [batch, tokens], { axis: 0 });
-  const ones = build.op('Reshape', [build.op('Cast', [visible], { to: int64 }), build.int64([0, -1])]);
+  const ones = build.op('Reshape', [visible, build.int64([0, -1])]);
   const counts = build.op('Expand', [ones, shape]);
   const upTo = build.op('CumSum', [counts, build.int64([1], [])]);
   const ranks = inside(build.op('Sub', [upTo, build.int64([1])]));

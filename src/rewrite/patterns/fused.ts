@@ -47,8 +47,15 @@ export function beyond(node: NodeProto, { graph }: Scope, known: Understood): { 
 export const sizeOf = (expr: Expr | string, axis: number) => call('Gather', [call('Shape', [expr]), axis], { axis: 0 });
 /** 0 … count − 1 */
 export const iota = (count: Expr) => call('Range', [0, count, 1]);
-export const toInts = (value: string, dims: readonly number[]) =>
-  call('Reshape', [call('Cast', [value], { to: int64 }), ints(dims)]);
+/**
+ * Whole numbers of any type as int64. Lengths that a graph has as int64, and casts for its operator, are taken before that: onnxruntime has
+ * such casts on a GPU, and would read back what they give.
+ */
+export function toInts({ graph, shapes }: Scope, value: string, dims: readonly number[]): Expr {
+  const [source = ''] = graph.producer(value)?.opType === 'Cast' ? (graph.producer(value)?.input ?? []) : [];
+  const own = source && shapes(graph, source).elemType === int64 ? { value: source } : undefined;
+  return call('Reshape', [own ?? call('Cast', [value], { to: int64 }), ints(dims)]);
+}
 
 export function slice(expr: Expr | string, axis: number, start: number | Expr, end: number | Expr): Expr {
   const vector = (at: number | Expr) => (typeof at === 'number' ? ints([at]) : call('Reshape', [at, ints([-1])]));
@@ -110,7 +117,7 @@ export function paddingBias(scope: Scope, mask: string, batch: Dim | undefined, 
   if (shape?.length === 2) return keyBias(call('Not', [call('Cast', [mask], { to: bool })]), float(low));
   const parts = [1, 2].find((n) => shape?.length === 1 && batch && equal(shape[0], multiply(batch, constant(n))));
   if (!parts) return undefined;
-  const bounds = toInts(mask, [parts, -1, 1]);
+  const bounds = toInts(scope, mask, [parts, -1, 1]);
   const bound = (i: number) => call('Gather', [bounds, i], { axis: 0 });
   const seen = call('Less', [iota(keys), bound(0)]);
   const started = parts === 1 ? seen : call('And', [seen, call('Not', [call('Less', [iota(keys), bound(1)])])]);

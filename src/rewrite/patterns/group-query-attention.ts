@@ -66,8 +66,8 @@ export const groupQueryAttention = definePattern<null>({
       return { refused: `local_window_size = ${window}, causal = ${causal}` };
 
     const count = sizeOf(q, 1);
-    const keys = toInts(total, []);
-    const last = toInts(lengths, [-1, 1]);
+    const keys = toInts(scope, total, []);
+    const last = toInts(scope, lengths, [-1, 1]);
     const before = call('Where', [call('Equal', [count, keys]), 0, call('Sub', [call('Add', [last, 1]), count])]);
     const positions = call('Add', [before, iota(count)]);
     const rotate = (side: Operand, on: number): Operand => {

@@ -41,6 +41,7 @@ export function operatorCache(
 /** Operators that leave every element where it is. */
 const elementwise = new Set([
   'Cast',
+  'Abs',
   'Not',
   'Equal',
   'Less',

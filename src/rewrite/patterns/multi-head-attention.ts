@@ -94,7 +94,7 @@ function checkHeads(inputs: Inputs, node: NodeProto, scope: Scope): Outcome<Chec
   if (pastKey && !presentKey) return { refused: `past_key (${pastKey}) without present_key` };
 
   const queries = sizeOf(query.expr, axisOf(query.layout, 'n'));
-  const at = pastLength ? toInts(pastLength, []) : undefined;
+  const at = pastLength ? toInts(scope, pastLength, []) : undefined;
   const end = at && call('Add', [at, queries]);
   const join = (side: Operand, width: number, past?: string, wanted?: string) => {
     if (!past || !at || !end) {

@@ -72,7 +72,7 @@ export const onnxAttention = definePattern<null>({
     const allValues = join(v, valueDim, pastValue, presentValue);
 
     // nonpad_kv_seqlen: a cache longer than what is in it. What lies beyond the longest row is cut off.
-    const held = lengths ? toInts(lengths, [-1, 1]) : undefined;
+    const held = lengths ? toInts(scope, lengths, [-1, 1]) : undefined;
     const longest = held && call('ReduceMax', [held], { keepdims: 0 });
     const cut = (side: Operand): Operand =>
       longest ? { ...side, expr: slice(side.expr, axisOf(side.layout, 'n'), 0, longest) } : side;

@@ -189,6 +189,7 @@ export function makeReader(scope: Scope, sizes: Ranges, stop?: (value: string, a
     },
     element: (of, at) => element(scope.graph, nameOf(of), at),
     shape: (of) => typeOf(scope.graph, nameOf(of)).shape,
+    isInt64: (of) => typeOf(scope.graph, nameOf(of)).elemType === 7,
     source: (leaf) => ownByName.get(leaf) ?? { value: leaf },
     keyValue: (term) => keyValues.get(term.id),
   };

@@ -8,7 +8,16 @@ const [float, bool] = [1, 9];
 const number = (value: number): Expr => ({ constant: { type: 'float', dims: [], data: [value] } });
 const ints = (data: readonly number[]): Expr => ({ constant: { type: 'int64', dims: [data.length], data } });
 const cast = (input: Expr, to: number): Expr => ({ op: 'Cast', inputs: [input], attributes: { to } });
+const zero: Expr = { constant: { type: 'int64', dims: [], data: [0] } };
 const reshaped = (input: Expr, shape: readonly number[]): Expr => ({ op: 'Reshape', inputs: [input, ints(shape)] });
+
+/** The truth of a number: of a comparison the comparison itself. */
+function truth(expr: Expr): Expr {
+  const [source] = 'op' in expr && expr.op === 'Cast' ? expr.inputs : [];
+  return source && 'op' in source && comparisons.has(source.op) ? source : cast(expr, bool);
+}
+
+const comparisons = new Set(['Less', 'Equal']);
 
 /** Truth as a number: And, Or and Not on 1 and 0. */
 const asNumbers: Readonly<Record<string, (x: Expr, y: Expr) => Expr>> = {
@@ -16,8 +25,6 @@ const asNumbers: Readonly<Record<string, (x: Expr, y: Expr) => Expr>> = {
   Or: (x, y) => ({ op: 'Max', inputs: [x, y] }),
   Not: (x) => ({ op: 'Sub', inputs: [number(1), x] }),
   Bool: (x) => cast(cast(x, bool), float),
-  Less: (x, y) => cast({ op: 'Less', inputs: [x, y] }, float),
-  Equal: (x, y) => cast({ op: 'Equal', inputs: [x, y] }, float),
   CumSum: (x) => ({ op: 'CumSum', inputs: [x, { constant: { type: 'int64', dims: [], data: [3] } }] }),
 };
 const asTheyAre = new Set([
@@ -44,6 +51,8 @@ export function emitTerm(
   keys: { readonly expr: Expr; readonly axis: number },
 ): Expr | undefined {
   const made = new Map<Term, Expr | undefined>();
+  /** What was int64 before it was read as a number. */
+  const int64s = new Map<Expr, Expr>();
 
   function visit(at: Term): Expr | undefined {
     if (!made.has(at)) made.set(at, make(at));
@@ -60,7 +69,10 @@ export function emitTerm(
     if ('atLeast0' in at) return undefined;
     const inputs = at.inputs.map(visit);
     if (!inputs.every((input) => input !== undefined)) return undefined;
-    if (at.op === 'Where') return { op: 'Where', inputs: [cast(inputs[0] ?? number(0), bool), ...inputs.slice(1)] };
+    if (at.op === 'Where') return { op: 'Where', inputs: [truth(inputs[0] ?? number(0)), ...inputs.slice(1)] };
+    const [whole] = (at.op === 'Bool' && asInt64s(inputs)) || [];
+    if (whole) return cast({ op: 'Less', inputs: [zero, { op: 'Abs', inputs: [whole] }] }, float);
+    if (comparisons.has(at.op)) return cast({ op: at.op, inputs: asInt64s(inputs) ?? inputs }, float);
     if (asTheyAre.has(at.op)) return { op: at.op, inputs };
     return asNumbers[at.op]?.(inputs[0] ?? number(0), inputs[1] ?? number(0));
   }
@@ -100,7 +112,20 @@ export function emitTerm(
     if (order.length > 2 || (first === second && first !== undefined)) return undefined;
     if (first === '1*@j' && second) value = { op: 'Transpose', inputs: [value], attributes: { perm: [1, 0] } };
     const shape = second ? [0, 1, 1, -1] : first === '1*@b' ? [-1, 1, 1, 1] : [1, 1, 1, -1];
-    return cast(reshaped(value, shape), float);
+    const placed = reshaped(value, shape);
+    const read = cast(placed, float);
+    if (reader.isInt64(value)) int64s.set(read, placed);
+    return read;
+  }
+
+  /** Whole numbers are compared as such: onnxruntime does it on the CPU, where masks come from and tables of them are made. */
+  function asInt64s(sides: readonly Expr[]): Expr[] | undefined {
+    const whole = sides.map((side) => {
+      if (!('constant' in side)) return int64s.get(side);
+      const { data, dims } = side.constant;
+      return data.every(Number.isSafeInteger) ? { constant: { type: 'int64' as const, dims, data } } : undefined;
+    });
+    return whole.every((side) => side !== undefined) ? whole : undefined;
   }
 
   return visit(term);

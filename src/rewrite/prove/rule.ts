@@ -30,6 +30,8 @@ export interface Reader {
   /** The element of a value, or of an expression over values, at some indices, one an axis. */
   element(of: Expr, at: readonly Dim[]): Term;
   shape(of: Expr): readonly Dim[] | undefined;
+  /** Whether it is known to be int64. */
+  isInt64(of: Expr): boolean;
   /** What a leaf's name stands for. */
   source(leaf: string): Expr;
   /** What is laid out [B or 1,1,1,S] already and holds a term that depends on the key alone. */
