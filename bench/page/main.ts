@@ -49,6 +49,8 @@ places.insertAdjacentHTML(
       }</label>`,
   )}`.text,
 );
+shape.addEventListener('change', offerMethods);
+offerMethods();
 start.disabled = false;
 
 let run: AbortController | undefined;
@@ -58,8 +60,16 @@ form.addEventListener('submit', (event) => {
   if (!run) void measure();
 });
 
+/** Those that take the chosen layer; the choice of others is kept for when one of theirs is chosen again. */
+function offerMethods(): void {
+  for (const box of form.querySelectorAll<HTMLInputElement>('input[name=method]'))
+    box.disabled = !methods[box.value as MethodName].takes(shapes[shape.value as ShapeName]);
+}
+
 function chosen(name: string): string[] {
-  return [...form.querySelectorAll<HTMLInputElement>(`input[name="${name}"]:checked`)].map(({ value }) => value);
+  return [...form.querySelectorAll<HTMLInputElement>(`input[name="${name}"]:checked:enabled`)].map(
+    ({ value }) => value,
+  );
 }
 
 async function measure(): Promise<void> {
@@ -72,6 +82,7 @@ async function measure(): Promise<void> {
   }
   run = new AbortController();
   [start.disabled, cancel.disabled] = [true, false];
+  status.textContent = 'starting';
   try {
     const options = {
       shape: shape.value as ShapeName,

@@ -21,28 +21,46 @@ export interface KernelCall {
   readonly q: GpuArray; // [1,H,N,D]
   readonly k: GpuArray;
   readonly v: GpuArray;
-  /** Ω of `features` orthogonal features a head [H,M,D]; of length 0 where the method has none. */
-  readonly omega: GpuArray;
 }
 
-interface About extends Pick<Method, 'what' | 'kind' | 'keyEquivalents'> {
-  /** M, for methods that have random features. */
-  readonly features?: number;
+/** Arrays that do not depend on the input, by name. */
+type Arrays<Names extends string> = Readonly<Record<Names, Float32Array>>;
+
+interface About<Names extends string> extends Pick<Method, 'what' | 'kind' | 'keyEquivalents' | 'unrounded'> {
+  /** Default: all layers. */
+  readonly takes?: Method['takes'];
+  /** Put on the device before the clock. Default: none. */
+  readonly constants?: (shape: LayerShape, backend: Backend) => Promise<Arrays<Names>> | Arrays<Names>;
 }
+
+type RecordCall<Names extends string> = (
+  recording: Recording,
+  call: KernelCall,
+  constants: Readonly<Record<Names, GpuArray>>,
+) => readonly GpuArray[];
 
 /** `record` records the work and returns all of its results, the output [1,H,N,D] first. */
-export function kernelMethod(
-  { features = 0, ...about }: About,
-  record: (recording: Recording, call: KernelCall) => readonly GpuArray[],
+export function kernelMethod<Names extends string = never>(
+  { constants, takes = () => true, ...about }: About<Names>,
+  record: RecordCall<Names>,
 ): Method {
   return {
     ...about,
+    takes,
     form: 'kernels',
     async open(shape, backend) {
       const gpu = await deviceOf(backend);
+      const given = (await constants?.(shape, backend)) ?? {};
+      const held = Object.fromEntries(Object.entries<Float32Array>(given).map(([name, x]) => [name, upload(gpu, x)]));
       return {
-        prepare: async (inputs) => prepare(gpu, shape, inputs, { features, record }),
-        release: async () => gpu.pool.trim(),
+        prepare: async (inputs) =>
+          prepare(gpu, shape, inputs, (recording, call) =>
+            record(recording, call, held as Readonly<Record<Names, GpuArray>>),
+          ),
+        release: async () => {
+          free(gpu, ...Object.values(held));
+          gpu.pool.trim();
+        },
       };
     },
   };
@@ -57,14 +75,13 @@ function prepare(
   gpu: Gpu,
   shape: LayerShape,
   { n, q, k, v }: LayerInputs,
-  { features, record }: { features: number; record: Parameters<typeof kernelMethod>[1] },
+  record: (recording: Recording, call: KernelCall) => readonly GpuArray[],
 ): Runnable {
   const { heads: H, width: D, causal } = shape;
   const arrays = {
     q: upload(gpu, swapped(q, n, shape.heads, shape.width)),
     k: upload(gpu, swapped(k, n, shape.heads, shape.width)),
     v: upload(gpu, swapped(v, n, shape.heads, shape.width)),
-    omega: upload(gpu, frequencies(H, features, D)),
   };
   const call: KernelCall = { ...arrays, B: 1, H, N: n, S: n, D, E: D, scale: D ** -0.5, causal };
   let results: readonly GpuArray[] = [];
@@ -80,9 +97,8 @@ function prepare(
   };
 }
 
-/** [H,M,D]; one number where M is 0, as buffers are never empty. */
-function frequencies(heads: number, m: number, d: number): Float32Array {
-  if (m === 0) return new Float32Array(1);
+/** Ω of m orthogonal features a head, [H,M,D]. */
+export function frequencies({ heads, width: d }: LayerShape, m: number): Float32Array {
   const out = new Float32Array(heads * m * d);
   for (let h = 0; h < heads; h++) out.set(orthogonalGaussian({ m, d, seed: streamSeed(0, h) }), h * m * d);
   return out;

@@ -23,6 +23,12 @@ export const quantities = {
     format: (MB) => MB.toFixed(0),
   },
   error: { title: 'relative error', unit: '', value: ({ error }) => error, format: short },
+  bits: {
+    title: 'the part of the error that few bits make',
+    unit: '',
+    value: ({ quantisationError }) => quantisationError,
+    format: short,
+  },
   matmul: { title: 'share of the matmul rate', unit: '', value: ({ share }) => share?.matmul, format: percent },
   copy: { title: 'share of the copy bandwidth', unit: '', value: ({ share }) => share?.copy, format: percent },
 } satisfies Record<string, Quantity>;
@@ -47,7 +53,7 @@ export function panelOf(result: BenchResult, backend: BackendResult, name: Quant
   return { title: `${backend.name}: ${title}`, xLabel: 'N, tokens', yLabel, yScale: 'log', xTicks, curves };
 }
 
-/** Rows of methods, columns of lengths; a cell that was not measured has a dash, and its reason is among `reasons`. */
+/** Rows of methods that have a number, columns of lengths; why there is a dash, `growthOf` says. */
 export function tableOf(
   result: BenchResult,
   backend: BackendResult,
@@ -57,16 +63,16 @@ export function tableOf(
   const lengths = result.settings.lengths.filter((n) =>
     result.cells.some((cell) => cell.backend === backend.name && cell.n === n && cell.status === 'ok'),
   );
-  const rows = namesOf(result, backend).map((method) => {
+  const rows = namesOf(result, backend).flatMap((method) => {
     const own = cellsOf(result, backend, method);
     const cells = lengths.map((n) => {
       const cell = own.find((one) => one.n === n && one.status === 'ok');
       const y = cell?.status === 'ok' ? value(cell) : undefined;
       return y === undefined ? '–' : format(y);
     });
-    return [method, ...cells];
+    return cells.some((cell) => cell !== '–') ? [[method, ...cells]] : [];
   });
-  if (rows.every(([, ...cells]) => cells.every((cell) => cell === '–'))) return undefined;
+  if (rows.length === 0) return undefined;
   return { head: ['method', ...lengths.map((n) => n.toLocaleString('en'))], rows };
 }
 

@@ -261,29 +261,72 @@ describe('demo, cancelled and calibrated', () => {
   });
 });
 
-test('bench: two methods to the end, a result that fits its schema', async () => {
-  const { tab, faults } = await openTab('bench');
-  await tab.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#start')?.disabled, undefined, patience);
-  await tab.selectOption('#shape', 'vit');
-  await tab.selectOption('#longest', '256');
-  for (const box of await tab.locator('input[name=method]').all()) {
-    await box.setChecked(['plain', 'features'].includes((await box.inputValue()) ?? ''));
+describe('bench', () => {
+  let tab: Tab;
+  let faults: string[];
+
+  beforeAll(async () => {
+    ({ tab, faults } = await openTab('bench'));
+    await tab.waitForFunction(
+      () => !document.querySelector<HTMLButtonElement>('#start')?.disabled,
+      undefined,
+      patience,
+    );
+  });
+
+  /** To the end, and its result. */
+  async function measure(backend: string, methods: readonly string[], longest: string): Promise<BenchResult> {
+    await tab.selectOption('#longest', longest);
+    for (const [name, chosen] of Object.entries({ backend: [backend], method: methods })) {
+      for (const box of await tab.locator(`input[name=${name}]`).all())
+        await box.setChecked(chosen.includes((await box.inputValue()) ?? ''));
+    }
+    await tab.click('#start');
+    await says(tab, /^Done/);
+    const result: BenchResult = JSON.parse((await tab.textContent('#json')) ?? '');
+    const schema = JSON.parse(readFileSync(join(root, 'docs/bench.schema.json'), 'utf8'));
+    expect(violations(result, schema)).toEqual([]);
+    const lanes = methods.map((method) => `${backend} ${method}`);
+    expect([...new Set(result.cells.map(({ backend, method }) => `${backend} ${method}`))]).toEqual(lanes);
+    return result;
   }
-  await tab.click('#start');
-  await says(tab, /^Done/);
-  const result: BenchResult = JSON.parse((await tab.textContent('#json')) ?? '');
-  const schema = JSON.parse(readFileSync(join(root, 'docs/bench.schema.json'), 'utf8'));
-  expect(violations(result, schema)).toEqual([]);
-  expect(new Set(result.cells.map(({ backend, method }) => `${backend} ${method}`))).toEqual(
-    new Set(['wasm-1 plain', 'wasm-1 features']),
-  );
-  const plain = result.cells.find(({ method, n }) => method === 'plain' && n === 128);
-  expect(plain).toMatchObject({ status: 'ok' });
-  if (plain?.status === 'ok') expect(plain.error).toBeLessThan(5e-6);
-  expect(result.backends[0].roofline?.multiplyAddsPerMs).toBeGreaterThan(0);
-  expect(await tab.locator('.plots svg').count()).toBeGreaterThan(0);
-  await tab.setViewportSize({ width: 390, height: 844 });
-  expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
-  expect(faults).toEqual([]);
-  await tab.close();
+
+  test('two methods on wasm to the end, a result that fits its schema', async () => {
+    await tab.selectOption('#shape', 'vit');
+    const result = await measure('wasm-1', ['plain', 'features'], '256');
+    const plain = result.cells.find(({ method, n }) => method === 'plain' && n === 128);
+    expect(plain).toMatchObject({ status: 'ok' });
+    if (plain?.status === 'ok') expect(plain.error).toBeLessThan(5e-6);
+    expect(result.backends[0].roofline?.multiplyAddsPerMs).toBeGreaterThan(0);
+    expect(await tab.locator('.plots svg').count()).toBeGreaterThan(0);
+  });
+
+  test('own kernels on WebGPU, a hybrid and low bits, with what the bits add', async () => {
+    await tab.selectOption('#limit', '500');
+    const { title, cells } = await measure('webgpu', ['kernel-hybrid', 'kernel-4-bit'], '128');
+    expect(title).toMatch(/software adapter/);
+    expect(cells.map(({ status }) => status)).toEqual(['ok', 'ok']);
+    const [hybrid, fewBits] = cells.flatMap((cell) => (cell.status === 'ok' ? [cell] : []));
+    expect(hybrid.error).toBeLessThan(1);
+    expect(hybrid.quantisationError).toBeUndefined();
+    // Twice what was measured (test/bench/kernel-methods.test.ts), and more than 8 bits have.
+    expect(fewBits.quantisationError).toBeLessThan(0.047);
+    expect(fewBits.quantisationError).toBeGreaterThan(0.0145);
+    expect(fewBits.error).toBeLessThan(1);
+  });
+
+  test('methods that do not take a causal layer are not offered for it', async () => {
+    const offered = () => tab.locator('input[name=method]:enabled').count();
+    expect(await offered()).toBe(14);
+    await tab.selectOption('#shape', 'decoder');
+    expect(await offered()).toBe(10);
+    expect(await tab.isDisabled('input[value=kernel-4-bit]')).toBe(true);
+  });
+
+  test('a phone needs no sideways scrolling; nothing went wrong unseen, and nobody else was asked', async () => {
+    await tab.setViewportSize({ width: 390, height: 844 });
+    expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
 });

@@ -1,0 +1,47 @@
+/** The plan `hybrid` by own kernels, as a model whose attention is spliced has it: the same constants, calibrated in the same way. */
+import { hybridAttention } from '../kernels/hybrid.js';
+import { linearize } from '../linearize.js';
+import { decode } from '../onnx/decode.js';
+import { openModel } from '../onnx/graph.js';
+import { lowerings } from '../rewrite/lower/registry.js';
+import { placeKernels } from '../rewrite/place-kernels.js';
+import { readPlan } from '../rewrite/plan.js';
+import { cutAtKernels } from '../rewrite/segments.js';
+import type { Backend } from './backend.js';
+import { kernelMethod } from './kernel-methods.js';
+import { plainLayer } from './layer-graph.js';
+import type { Method } from './method.js';
+import { calibratedPlan } from './model-methods.js';
+import type { LayerShape } from './shape.js';
+
+/** Not of causal layers, whose plan no kernel serves. */
+export function hybridMethod(plan: string): Method {
+  const { name, options } = readPlan(plan);
+  const { window, globals, codes } = options as Readonly<Record<string, number>>;
+  return kernelMethod(
+    {
+      what: 'own kernels: window, scored globals and codebook summaries under one softmax',
+      kind: 'linear',
+      keyEquivalents: (_, n) => lowerings[name].keyEquivalents(options, n),
+      takes: ({ causal }) => !causal,
+      constants: (shape, backend) => constantsOf(plan, shape, backend),
+    },
+    (recording, call, { query, weights, offsets }) => {
+      const codebook = { codes, weights, offsets };
+      return [hybridAttention(recording, { ...call, window, globals, query, codebook })];
+    },
+  );
+}
+
+/** What a spliced model hands to the kernel: query [H,D], weights [H,D,C], offsets [H,C]. */
+async function constantsOf(plan: string, shape: LayerShape, backend: Backend) {
+  const { bytes } = await linearize(plainLayer(shape), {
+    saved: await calibratedPlan(plan, shape, backend),
+    place: placeKernels(() => ({ as: 'splice', why: 'measured by itself' })),
+  });
+  const cut = cutAtKernels(openModel(decode(bytes)));
+  const call = 'uncut' in cut ? undefined : cut.segments.flatMap(({ calls }) => calls)[0];
+  const [query, weights, offsets] = call?.constants ?? [];
+  if (!query || !weights || !offsets) throw new TypeError(`${plan} does not take this layer`);
+  return { query, weights, offsets };
+}
