@@ -1,4 +1,5 @@
 /** The plan `hybrid` by own kernels, as a model whose attention is spliced has it: the same constants, calibrated in the same way. */
+import { attend } from '../kernels/attend.js';
 import { hybridAttention } from '../kernels/hybrid.js';
 import { linearize } from '../linearize.js';
 import { decode } from '../onnx/decode.js';
@@ -24,17 +25,23 @@ export function hybridMethod(plan: string): Method {
       kind: 'linear',
       keyEquivalents: (_, n) => lowerings[name].keyEquivalents(options, n),
       takes: ({ causal }) => !causal,
-      constants: (shape, backend) => constantsOf(plan, shape, backend),
     },
-    (recording, call, { query, weights, offsets }) => {
-      const codebook = { codes, weights, offsets };
-      return [hybridAttention(recording, { ...call, window, globals, query, codebook })];
+    async (shape, backend) => {
+      const { exactUpTo, ...constants } = await splicedCall(plan, shape, backend);
+      return {
+        constants,
+        record(recording, { causal: _, ...call }, { query, weights, offsets }) {
+          if (call.N <= exactUpTo) return Object.values(attend(recording, call));
+          const codebook = { codes, weights, offsets };
+          return [hybridAttention(recording, { ...call, window, globals, query, codebook })];
+        },
+      };
     },
   );
 }
 
-/** What a spliced model hands to the kernel: query [H,D], weights [H,D,C], offsets [H,C]. */
-async function constantsOf(plan: string, shape: LayerShape, backend: Backend) {
+/** What a spliced model hands to the kernel: query [H,D], weights [H,D,C], offsets [H,C], and the length up to which it is exact. */
+async function splicedCall(plan: string, shape: LayerShape, backend: Backend) {
   const { bytes } = await linearize(plainLayer(shape), {
     saved: await calibratedPlan(plan, shape, backend),
     place: placeKernels(() => ({ as: 'splice', why: 'measured by itself' })),
@@ -42,6 +49,6 @@ async function constantsOf(plan: string, shape: LayerShape, backend: Backend) {
   const cut = cutAtKernels(openModel(decode(bytes)));
   const call = 'uncut' in cut ? undefined : cut.segments.flatMap(({ calls }) => calls)[0];
   const [query, weights, offsets] = call?.constants ?? [];
-  if (!query || !weights || !offsets) throw new TypeError(`${plan} does not take this layer`);
-  return { query, weights, offsets };
+  if (!call || !query || !weights || !offsets) throw new TypeError(`${plan} does not take this layer`);
+  return { query, weights, offsets, exactUpTo: call.attributes.exactUpTo ?? 0 };
 }

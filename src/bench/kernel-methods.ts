@@ -23,26 +23,20 @@ export interface KernelCall {
   readonly v: GpuArray;
 }
 
-/** Arrays that do not depend on the input, by name. */
-type Arrays<Names extends string> = Readonly<Record<Names, Float32Array>>;
+type About = Pick<Method, 'what' | 'kind' | 'keyEquivalents' | 'unrounded'> & Partial<Pick<Method, 'takes'>>;
 
-interface About<Names extends string> extends Pick<Method, 'what' | 'kind' | 'keyEquivalents' | 'unrounded'> {
-  /** Default: all layers. */
-  readonly takes?: Method['takes'];
-  /** Put on the device before the clock. Default: none. */
-  readonly constants?: (shape: LayerShape, backend: Backend) => Promise<Arrays<Names>> | Arrays<Names>;
+/** A method for layers of one shape. */
+interface KernelLayer<Names extends string> {
+  /** What does not depend on the input; put on the device before the clock. Default: nothing. */
+  readonly constants?: Readonly<Record<Names, Float32Array>>;
+  /** Records the work and returns all of its results, the output [1,H,N,D] first. */
+  record(recording: Recording, call: KernelCall, constants: Readonly<Record<Names, GpuArray>>): readonly GpuArray[];
 }
 
-type RecordCall<Names extends string> = (
-  recording: Recording,
-  call: KernelCall,
-  constants: Readonly<Record<Names, GpuArray>>,
-) => readonly GpuArray[];
-
-/** `record` records the work and returns all of its results, the output [1,H,N,D] first. */
-export function kernelMethod<Names extends string = never>(
-  { constants, takes = () => true, ...about }: About<Names>,
-  record: RecordCall<Names>,
+/** `takes`: all layers where it is left out. */
+export function kernelMethod<Names extends string>(
+  { takes = () => true, ...about }: About,
+  layerFor: (shape: LayerShape, backend: Backend) => KernelLayer<Names> | Promise<KernelLayer<Names>>,
 ): Method {
   return {
     ...about,
@@ -50,15 +44,15 @@ export function kernelMethod<Names extends string = never>(
     form: 'kernels',
     async open(shape, backend) {
       const gpu = await deviceOf(backend);
-      const given = (await constants?.(shape, backend)) ?? {};
-      const held = Object.fromEntries(Object.entries<Float32Array>(given).map(([name, x]) => [name, upload(gpu, x)]));
+      const layer = await layerFor(shape, backend);
+      const constants = Object.fromEntries(
+        Object.entries<Float32Array>(layer.constants ?? {}).map(([name, data]) => [name, upload(gpu, data)]),
+      ) as Record<Names, GpuArray>;
       return {
         prepare: async (inputs) =>
-          prepare(gpu, shape, inputs, (recording, call) =>
-            record(recording, call, held as Readonly<Record<Names, GpuArray>>),
-          ),
+          prepare(gpu, shape, inputs, (recording, call) => layer.record(recording, call, constants)),
         release: async () => {
-          free(gpu, ...Object.values(held));
+          free(gpu, ...Object.values<GpuArray>(constants));
           gpu.pool.trim();
         },
       };

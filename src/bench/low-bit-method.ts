@@ -31,12 +31,14 @@ export function lowBitMethod(bits: 8 | 4 | 1): Method {
       keyEquivalents: () => 2 * features,
       takes: ({ causal }) => !causal,
       unrounded,
-      constants: lowBitConstants,
     },
-    (recording, { scale, causal: _, ...call }, drawn) => {
-      const input = { ...call, ...drawn, M: features, scale: temperature * scale };
-      return [lowBitAttention(recording, { ...input, bits, keyBias: halfSquares(recording, input) })];
-    },
+    (shape) => ({
+      constants: lowBitConstants(shape),
+      record(recording, { scale, causal: _, ...call }, { omega, phase, weight }) {
+        const input = { ...call, omega, phase, weight, M: features, scale: temperature * scale };
+        return [lowBitAttention(recording, { ...input, bits, keyBias: halfSquares(recording, input) })];
+      },
+    }),
   );
 }
 

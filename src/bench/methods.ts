@@ -34,25 +34,29 @@ export const methods = {
   'int8-scores': graphMethod(int8Layer, { what: 'scores from 8-bit queries and keys', kind: 'low-bit' }),
   'kernel-exact': kernelMethod(
     { what: 'own kernels: exact attention', kind: 'exact', keyEquivalents: allKeys },
-    (recording, { causal, ...call }) => Object.values(attend(recording, { ...call, band: { causal } })),
+    () => ({
+      record: (recording, { causal, ...call }) => Object.values(attend(recording, { ...call, band: { causal } })),
+    }),
   ),
   'kernel-features': kernelMethod(
     {
       what: 'own kernels: 128 positive random features',
       kind: 'linear',
       keyEquivalents: () => 256,
-      constants: (shape) => ({ omega: frequencies(shape, 128) }),
     },
-    (recording, { causal, ...call }, { omega }) => {
-      if (!causal) return Object.values(featureAttention(recording, { ...call, omega, M: 128 }));
-      const { out, lse, state } = causalAttention(recording, { ...call, omega, M: 128 });
-      return [out, lse, state.out, state.lse];
-    },
+    (shape) => ({
+      constants: { omega: frequencies(shape, 128) },
+      record(recording, { causal, ...call }, { omega }) {
+        if (!causal) return Object.values(featureAttention(recording, { ...call, omega, M: 128 }));
+        const { out, lse, state } = causalAttention(recording, { ...call, omega, M: 128 });
+        return [out, lse, state.out, state.lse];
+      },
+    }),
   ),
   'kernel-hybrid': hybridMethod(hybrid),
   'kernel-sparse': kernelMethod(
     { what: 'own kernels: exact over the blocks that 4-bit scores keep', kind: 'low-bit', keyEquivalents: allKeys },
-    (recording, call) => Object.values(sparseAttention(recording, { ...call, bits: 4 })),
+    () => ({ record: (recording, call) => Object.values(sparseAttention(recording, { ...call, bits: 4 })) }),
   ),
   'kernel-8-bit': lowBitMethod(8),
   'kernel-4-bit': lowBitMethod(4),

@@ -60,15 +60,19 @@ describe.skipIf(noDevice)('methods that are kernels', () => {
     expect(kernels.filter((name) => !methods[name].takes(layer(false)))).toEqual([]);
   });
 
-  test('the hybrid of kernels is that of the graph, with the same constants', async () => {
+  test('the hybrid of kernels is that of the graph: the same constants, and short inputs exact', async () => {
     const shape = layer(false);
-    const inputs = layerInputs(shape, 2)(200);
+    const inputs = layerInputs(shape, 2)(300);
     const [own, graph] = [await outputOf('kernel-hybrid', shape, inputs), await outputOf('hybrid', shape, inputs)];
-    const all = { rows: Array.from({ length: 200 }, (_, i) => i), heads: 2 };
+    const all = { rows: Array.from({ length: 300 }, (_, i) => i), heads: 2 };
     expect(partError(shape, own, all, graph)).toBeLessThan(1e-5);
     // Of another input, and of the window alone, it is not.
-    expect(partError(shape, own, all, await outputOf('hybrid', shape, layerInputs(shape, 3)(200)))).toBeGreaterThan(1);
+    expect(partError(shape, own, all, await outputOf('hybrid', shape, layerInputs(shape, 3)(300)))).toBeGreaterThan(1);
     expect(partError(shape, own, all, await outputOf('window', shape, inputs))).toBeGreaterThan(0.01);
+    const [short, beyond] = [128, 300].map((n) => layerInputs(shape, 2)(n));
+    expect(rowError(shape, short, await outputOf('kernel-hybrid', shape, short))).toBeLessThan(1e-5);
+    expect(rowError(shape, short, await outputOf('hybrid', shape, short))).toBeLessThan(1e-5);
+    expect(rowError(shape, beyond, await outputOf('kernel-hybrid', shape, beyond))).toBeGreaterThan(0.1);
   });
 
   describe('features in few bits', () => {
