@@ -1,4 +1,12 @@
-import { growthOf, panelOf, type QuantityName, quantities, rooflineText, tableOf } from '../../src/bench/report.js';
+import {
+  growthOf,
+  panelOf,
+  plotNote,
+  type QuantityName,
+  quantities,
+  rooflineText,
+  tableOf,
+} from '../../src/bench/report.js';
 import type { BackendResult, BenchResult } from '../../src/bench/result.js';
 import { type Html, html } from '../../src/cli/html.js';
 import { drawPanel } from '../../src/plots/panel.js';
@@ -41,6 +49,7 @@ function section(result: BenchResult, backend: BackendResult): Html {
 ${backend.adapter?.software && html`<p><span class="badge close">software adapter</span> ${backend.adapter.description}: computed on the processor, so nothing about speed on a GPU follows.</p>`}
 <p class="soft">${rooflineText(backend)}. Memory: ${backend.memory}.</p>
 <div class="plots" data-plots="${backend.name}"></div>
+<p class="soft">${plotNote}</p>
 ${tableHtml(growth.head, growth.rows, 'growth of time with N; N* is from where on it is faster than every exact method', 'figures growth')}
 ${(Object.keys(quantities) as QuantityName[]).map((name) => {
   const found = tableOf(result, backend, name);

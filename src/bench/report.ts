@@ -20,7 +20,7 @@ export const quantities = {
     title: 'peak memory',
     unit: 'MB',
     value: ({ peakBytes }) => (peakBytes === undefined ? undefined : peakBytes / 1e6),
-    format: (MB) => MB.toFixed(0),
+    format: (MB) => (MB < 100 ? short(MB) : MB.toFixed(0)),
   },
   error: { title: 'relative error', unit: '', value: ({ error }) => error, format: short },
   bits: {
@@ -45,13 +45,16 @@ export function panelOf(result: BenchResult, backend: BackendResult, name: Quant
       const [low, high] = band?.(cell) ?? [y, y];
       return [{ x: cell.n, y, low, high }];
     });
-    return points.length > 0 ? [{ name: method, points }] : [];
+    return points.length > 0 ? [{ name: method, points, look: lookOf(result, method) }] : [];
   });
   const xTicks = [...new Set(curves.flatMap(({ points }) => points.map(({ x }) => x)))].sort((a, b) => a - b);
   if (xTicks.length < 2) return undefined;
   const yLabel = unit ? `${title}, ${unit}` : title;
   return { title: `${backend.name}: ${title}`, xLabel: 'N, tokens', yLabel, yScale: 'log', xTicks, curves };
 }
+
+export const plotNote =
+  'Solid: models in onnxruntime. Dashed: own kernels, in the colour of their model where there is one. A thin line leads from where a method ended to its name.';
 
 /** Rows of methods that have a number, columns of lengths; why there is a dash, `growthOf` says. */
 export function tableOf(
@@ -104,7 +107,15 @@ export function rooflineText({ roofline, adapter }: BackendResult): string {
   return `measured first: copies ${short(gigabytes)} GB/s, multiplies matrices at ${short(giga)} G multiply-adds/s`;
 }
 
-/** Colour and dash of a method are those of its place among all methods of the result. */
+/** What is measured in the graph and by own kernels has one colour; kernels are dashed. */
+function lookOf({ methods }: BenchResult, method: string): { colour: number; dash: number } {
+  const baseOf = (name: string) => name.replace(/^kernel-/, '');
+  const bases = [...new Set(methods.map(({ name }) => baseOf(name)))];
+  const { form } = methods.find(({ name }) => name === method) ?? {};
+  return { colour: bases.indexOf(baseOf(method)), dash: form === 'kernels' ? 1 : 0 };
+}
+
+/** In the order of the registry. */
 function namesOf(result: BenchResult, backend: BackendResult): string[] {
   const tried = new Set(result.cells.filter((cell) => cell.backend === backend.name).map(({ method }) => method));
   return result.methods.map(({ name }) => name).filter((name) => tried.has(name));

@@ -1,4 +1,4 @@
-import { growthOf, panelOf, type QuantityName, quantities, rooflineText, tableOf } from '../bench/report.js';
+import { growthOf, panelOf, plotNote, type QuantityName, quantities, rooflineText, tableOf } from '../bench/report.js';
 import type { BackendResult, BenchResult } from '../bench/result.js';
 import { figure } from '../node/feature-plots.js';
 import { type Html, html, Html as Markup } from './html.js';
@@ -27,7 +27,8 @@ function section(result: BenchResult, backend: BackendResult): Html {
   const growth = growthOf(result, backend);
   return html`<h2>${backend.name}</h2>
 <p>${backend.what}, ${backend.threads === 1 ? '1 thread' : `${backend.threads} threads`}; ${rooflineText(backend)}. Memory: ${backend.memory}.</p>
-${panels.length > 0 && new Markup(figure(panels))}
+${panels.map((panel) => new Markup(figure([panel])))}
+<p class="note">${plotNote}</p>
 ${renderTable(growth.head, growth.rows, 'Growth of time with N, and N* from where on it is faster than every exact method')}
 ${(Object.keys(quantities) as QuantityName[]).map((name) => {
   const found = tableOf(result, backend, name);
