@@ -3,6 +3,7 @@
 import { byId, download } from '../../demo/page/dom.js';
 import type { MethodName } from '../../src/bench/methods.js';
 import { methodNames, methods } from '../../src/bench/methods.js';
+import { readResult } from '../../src/bench/read-result.js';
 import type { BenchResult } from '../../src/bench/result.js';
 import { type BenchBackend, type BenchProgress, runBench } from '../../src/bench/run.js';
 import { type ShapeName, shapeNames, shapes } from '../../src/bench/shape.js';
@@ -58,6 +59,17 @@ cancel.addEventListener('click', () => run?.abort());
 form.addEventListener('submit', (event) => {
   event.preventDefault();
   if (!run) void measure();
+});
+
+byId('saved', HTMLInputElement).addEventListener('change', async ({ target }) => {
+  const file = target instanceof HTMLInputElement ? target.files?.[0] : undefined;
+  if (!file || run) return;
+  try {
+    present(readResult(await file.text(), file.name));
+    status.textContent = `${file.name} is below.`;
+  } catch (error) {
+    status.textContent = error instanceof Error ? error.message : String(error);
+  }
 });
 
 /** Those that take the chosen layer; the choice of others is kept for when one of theirs is chosen again. */

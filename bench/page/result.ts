@@ -28,7 +28,9 @@ ${result.backends.map((backend) => section(result, backend))}
     .join(', ')}${result.machine.commit && html`, commit ${result.machine.commit}`}.</p>`.text;
   const names = result.methods.map(({ name }) => name as string);
   for (const backend of result.backends) {
-    const place = view.querySelector(`[data-plots="${backend.name}"]`);
+    const place = [...view.querySelectorAll<HTMLElement>('[data-plots]')].find(
+      ({ dataset }) => dataset.plots === backend.name,
+    );
     for (const name of ['time', 'memory', 'error'] as const) {
       const panel = panelOf(result, backend, name);
       if (!panel) continue;

@@ -46,7 +46,9 @@ test('names of curves that end in one place stand one below the other, inside th
 });
 
 test('a line leads from the end of every curve to its name', () => {
-  const ends = [...draw(panel).querySelectorAll('[aria-label="link"] path')].map((path) => path.getAttribute('d') ?? '');
+  const ends = [...draw(panel).querySelectorAll('[aria-label="link"] path')].map(
+    (path) => path.getAttribute('d') ?? '',
+  );
   expect(ends).toHaveLength(names.length);
   for (const d of ends) {
     const [, from, to] = /^M([-\d.]+),[-\d.]+L([-\d.]+),/.exec(d) ?? [];
