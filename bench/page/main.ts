@@ -74,8 +74,13 @@ byId('saved', HTMLInputElement).addEventListener('change', async ({ target }) =>
 
 /** Those that take the chosen layer; the choice of others is kept for when one of theirs is chosen again. */
 function offerMethods(): void {
-  for (const box of form.querySelectorAll<HTMLInputElement>('input[name=method]'))
-    box.disabled = !methods[box.value as MethodName].takes(shapes[shape.value as ShapeName]);
+  for (const box of form.querySelectorAll<HTMLInputElement>('input[name=method]')) {
+    const { takes, what } = methods[box.value as MethodName];
+    box.disabled = !takes(shapes[shape.value as ShapeName]);
+    const label = box.closest('label');
+    label?.classList.toggle('soft', box.disabled);
+    label?.setAttribute('title', box.disabled ? `${what}; not of such layers` : what);
+  }
 }
 
 function chosen(name: string): string[] {

@@ -1,4 +1,5 @@
 import {
+  busyText,
   growthOf,
   panelOf,
   plotNote,
@@ -13,8 +14,10 @@ import { drawPanel } from '../../src/plots/panel.js';
 
 /** Fills the section of the result: figures, tables, and what it was measured on. */
 export function renderResult(view: HTMLElement, result: BenchResult): void {
+  const busy = busyText(result.machine);
   view.innerHTML = html`<h2>${result.title}</h2>
 <p class="actions"><button type="button" id="copy">Copy result</button><button type="button" id="download">Download JSON</button> <span id="said" role="status"></span></p>
+${busy && html`<p>${busy}</p>`}
 ${result.backends.map((backend) => section(result, backend))}
 <details><summary>Methods</summary>${tableHtml(
     ['method', 'kind', 'what it computes'],

@@ -1,11 +1,11 @@
 /**
- * Linear attention by cosine features in 8, 4 or 1 bits (kernels/low-bit.ts), of softmax at τ = ¼ of its scores (METHODS.md G.4: temperature):
+ * Linear attention by cosine features in 8, 4 or 1 bits (kernels/low-bit.ts), of softmax at τ = ¼ of its scores (METHODS G.4: temperature):
  *
  *   exp(τ q·k/√D) = exp(|x|²/2) E[2 φ(x) φ(y)] exp(|y|²/2),    x, y = √(τ/√D) q, k,   φ(x) = cos(ω·x + β)
  *
  * The factor of a query cancels, that of a key is its bias. At τ = 1 the features of random inputs of width 64 are noise: the denominator, of
  * either sign, is as good as zero, and errors are in the hundreds. At ¼ and 256 features they follow the kernel, whose own distance from softmax
- * is then most of the error (.61 to .66 of .65 to .69 at N = 256 to 2,048). What the bits add is told apart by `unrounded`.
+ * is then most of the error (.62 to .67 of .68 to .71). What the bits add is told apart by `unrounded`.
  */
 import { streamSeed, uniforms } from '../features/rng.js';
 import type { GpuArray } from '../kernels/array.js';

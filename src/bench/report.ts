@@ -1,6 +1,6 @@
 /** A result as panels and tables, the same on the page and from the command line. */
 import type { Panel } from '../plots/panel.js';
-import type { BackendResult, BenchResult, Measured } from './result.js';
+import type { BackendResult, BenchResult, Machine, Measured } from './result.js';
 
 export interface Quantity {
   readonly title: string;
@@ -96,6 +96,12 @@ export function growthOf(result: BenchResult, backend: BackendResult): { head: s
       ];
     });
   return { head: ['method', 'growth', 'N*', 'longest', 'ended at'], rows };
+}
+
+/** What is to be said of times where the machine had more to do than it has processors; undefined where it had not, or nobody knows. */
+export function busyText({ load, cores }: Machine): string | undefined {
+  if (load === undefined || load <= cores) return undefined;
+  return `The machine was busy with other work (load ${load} on ${cores} processors): times, growth and N* are uncertain.`;
 }
 
 /** What the device reaches, in a line. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import type { LaneJob } from '../../src/bench/lane.js';
-import { growthOf, panelOf, tableOf } from '../../src/bench/report.js';
+import { busyText, growthOf, panelOf, tableOf } from '../../src/bench/report.js';
 import type { BenchResult, Measured } from '../../src/bench/result.js';
 import { type BenchOptions, type LaneEvents, runBench } from '../../src/bench/run.js';
 import { violations } from '../json-schema.js';
@@ -94,6 +94,13 @@ test('methods that do not take the layer are left out, and tables have rows of t
   expect(namesIn(causal)).toEqual([given.methods.slice(0, 2), given.methods.slice(0, 2)]);
   expect(tableOf(full, full.backends[0], 'time')?.rows.map(([name]) => name)).toEqual(['plain', 'kernel-4-bit']);
   expect(tableOf(full, full.backends[0], 'bits')).toBeUndefined();
+});
+
+test('of a machine with more to do than processors it is said that times are uncertain', () => {
+  const machine = { what: 'a machine', cores: 2, versions: {} };
+  expect(busyText({ ...machine, load: 6.1 })).toMatch(/load 6\.1 on 2 processors.*uncertain/);
+  expect(busyText({ ...machine, load: 2 })).toBeUndefined();
+  expect(busyText(machine)).toBeUndefined();
 });
 
 test('the schema refuses another version, a lost field and an unknown one', async () => {

@@ -336,11 +336,14 @@ describe('bench', () => {
 
   test('a saved result is shown with its plots, and a file that is none is refused in words', async () => {
     const path = join(root, 'bench/results/bench-encoder.json');
-    const { title, backends }: BenchResult = JSON.parse(readFileSync(path, 'utf8'));
+    const { title, backends, machine }: BenchResult = JSON.parse(readFileSync(path, 'utf8'));
     await tab.setInputFiles('#saved', path);
     await says(tab, /^bench-encoder\.json is below/);
     expect(await tab.textContent('#result h2')).toBe(title);
     expect(await tab.locator('#result .plots svg').count()).toBe(3 * backends.length);
+    expect(/times, growth and N\* are uncertain/.test((await tab.textContent('#result')) ?? '')).toBe(
+      (machine.load ?? 0) > machine.cores,
+    );
     const given = { schema: 'performers.bench/1', title: '<b>' };
     await tab.setInputFiles('#saved', { name: 'x.json', mimeType: '', buffer: Buffer.from(JSON.stringify(given)) });
     await says(tab, /^PF107 {2}x\.json is no result of a bench: date is no string/);
