@@ -16,8 +16,8 @@ import { drawPanel } from '../../src/plots/panel.js';
 export function renderResult(view: HTMLElement, result: BenchResult): void {
   const busy = busyText(result.machine);
   view.innerHTML = html`<h2>${result.title}</h2>
+${busy && html`<p><span class="badge close">busy machine</span> ${busy}</p>`}
 <p class="actions"><button type="button" id="copy">Copy result</button><button type="button" id="download">Download JSON</button> <span id="said" role="status"></span></p>
-${busy && html`<p>${busy}</p>`}
 ${result.backends.map((backend) => section(result, backend))}
 <details><summary>Methods</summary>${tableHtml(
     ['method', 'kind', 'what it computes'],
