@@ -3,6 +3,7 @@
 import { byId, download } from '../../demo/page/dom.js';
 import type { MethodName } from '../../src/bench/methods.js';
 import { methodNames, methods } from '../../src/bench/methods.js';
+import { readResult } from '../../src/bench/read-result.js';
 import type { BenchResult } from '../../src/bench/result.js';
 import { type BenchBackend, type BenchProgress, runBench } from '../../src/bench/run.js';
 import { type ShapeName, shapeNames, shapes } from '../../src/bench/shape.js';
@@ -49,6 +50,8 @@ places.insertAdjacentHTML(
       }</label>`,
   )}`.text,
 );
+shape.addEventListener('change', offerMethods);
+offerMethods();
 start.disabled = false;
 
 let run: AbortController | undefined;
@@ -58,8 +61,32 @@ form.addEventListener('submit', (event) => {
   if (!run) void measure();
 });
 
+byId('saved', HTMLInputElement).addEventListener('change', async ({ target }) => {
+  const file = target instanceof HTMLInputElement ? target.files?.[0] : undefined;
+  if (!file || run) return;
+  try {
+    present(readResult(await file.text(), file.name));
+    status.textContent = `${file.name} is below.`;
+  } catch (error) {
+    status.textContent = error instanceof Error ? error.message : String(error);
+  }
+});
+
+/** Those that take the chosen layer; the choice of others is kept for when one of theirs is chosen again. */
+function offerMethods(): void {
+  for (const box of form.querySelectorAll<HTMLInputElement>('input[name=method]')) {
+    const { takes, what } = methods[box.value as MethodName];
+    box.disabled = !takes(shapes[shape.value as ShapeName]);
+    const label = box.closest('label');
+    label?.classList.toggle('soft', box.disabled);
+    label?.setAttribute('title', box.disabled ? `${what}; not of such layers` : what);
+  }
+}
+
 function chosen(name: string): string[] {
-  return [...form.querySelectorAll<HTMLInputElement>(`input[name="${name}"]:checked`)].map(({ value }) => value);
+  return [...form.querySelectorAll<HTMLInputElement>(`input[name="${name}"]:checked:enabled`)].map(
+    ({ value }) => value,
+  );
 }
 
 async function measure(): Promise<void> {
@@ -72,6 +99,7 @@ async function measure(): Promise<void> {
   }
   run = new AbortController();
   [start.disabled, cancel.disabled] = [true, false];
+  status.textContent = 'starting';
   try {
     const options = {
       shape: shape.value as ShapeName,

@@ -1,11 +1,22 @@
-import { growthOf, panelOf, type QuantityName, quantities, rooflineText, tableOf } from '../../src/bench/report.js';
+import {
+  busyText,
+  growthOf,
+  panelOf,
+  plotNote,
+  type QuantityName,
+  quantities,
+  rooflineText,
+  tableOf,
+} from '../../src/bench/report.js';
 import type { BackendResult, BenchResult } from '../../src/bench/result.js';
 import { type Html, html } from '../../src/cli/html.js';
 import { drawPanel } from '../../src/plots/panel.js';
 
 /** Fills the section of the result: figures, tables, and what it was measured on. */
 export function renderResult(view: HTMLElement, result: BenchResult): void {
+  const busy = busyText(result.machine);
   view.innerHTML = html`<h2>${result.title}</h2>
+${busy && html`<p><span class="badge close">busy machine</span> ${busy}</p>`}
 <p class="actions"><button type="button" id="copy">Copy result</button><button type="button" id="download">Download JSON</button> <span id="said" role="status"></span></p>
 ${result.backends.map((backend) => section(result, backend))}
 <details><summary>Methods</summary>${tableHtml(
@@ -20,7 +31,9 @@ ${result.backends.map((backend) => section(result, backend))}
     .join(', ')}${result.machine.commit && html`, commit ${result.machine.commit}`}.</p>`.text;
   const names = result.methods.map(({ name }) => name as string);
   for (const backend of result.backends) {
-    const place = view.querySelector(`[data-plots="${backend.name}"]`);
+    const place = [...view.querySelectorAll<HTMLElement>('[data-plots]')].find(
+      ({ dataset }) => dataset.plots === backend.name,
+    );
     for (const name of ['time', 'memory', 'error'] as const) {
       const panel = panelOf(result, backend, name);
       if (!panel) continue;
@@ -41,6 +54,7 @@ function section(result: BenchResult, backend: BackendResult): Html {
 ${backend.adapter?.software && html`<p><span class="badge close">software adapter</span> ${backend.adapter.description}: computed on the processor, so nothing about speed on a GPU follows.</p>`}
 <p class="soft">${rooflineText(backend)}. Memory: ${backend.memory}.</p>
 <div class="plots" data-plots="${backend.name}"></div>
+<p class="soft">${plotNote}</p>
 ${tableHtml(growth.head, growth.rows, 'growth of time with N; N* is from where on it is faster than every exact method', 'figures growth')}
 ${(Object.keys(quantities) as QuantityName[]).map((name) => {
   const found = tableOf(result, backend, name);

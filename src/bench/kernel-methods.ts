@@ -21,28 +21,40 @@ export interface KernelCall {
   readonly q: GpuArray; // [1,H,N,D]
   readonly k: GpuArray;
   readonly v: GpuArray;
-  /** Ω of `features` orthogonal features a head [H,M,D]; of length 0 where the method has none. */
-  readonly omega: GpuArray;
 }
 
-interface About extends Pick<Method, 'what' | 'kind' | 'keyEquivalents'> {
-  /** M, for methods that have random features. */
-  readonly features?: number;
+type About = Pick<Method, 'what' | 'kind' | 'keyEquivalents' | 'unrounded'> & Partial<Pick<Method, 'takes'>>;
+
+/** A method for layers of one shape. */
+interface KernelLayer<Names extends string> {
+  /** What does not depend on the input; put on the device before the clock. Default: nothing. */
+  readonly constants?: Readonly<Record<Names, Float32Array>>;
+  /** Records the work and returns all of its results, the output [1,H,N,D] first. */
+  record(recording: Recording, call: KernelCall, constants: Readonly<Record<Names, GpuArray>>): readonly GpuArray[];
 }
 
-/** `record` records the work and returns all of its results, the output [1,H,N,D] first. */
-export function kernelMethod(
-  { features = 0, ...about }: About,
-  record: (recording: Recording, call: KernelCall) => readonly GpuArray[],
+/** `takes`: all layers where it is left out. */
+export function kernelMethod<Names extends string>(
+  { takes = () => true, ...about }: About,
+  layerFor: (shape: LayerShape, backend: Backend) => KernelLayer<Names> | Promise<KernelLayer<Names>>,
 ): Method {
   return {
     ...about,
+    takes,
     form: 'kernels',
     async open(shape, backend) {
       const gpu = await deviceOf(backend);
+      const layer = await layerFor(shape, backend);
+      const constants = Object.fromEntries(
+        Object.entries<Float32Array>(layer.constants ?? {}).map(([name, data]) => [name, upload(gpu, data)]),
+      ) as Record<Names, GpuArray>;
       return {
-        prepare: async (inputs) => prepare(gpu, shape, inputs, { features, record }),
-        release: async () => gpu.pool.trim(),
+        prepare: async (inputs) =>
+          prepare(gpu, shape, inputs, (recording, call) => layer.record(recording, call, constants)),
+        release: async () => {
+          free(gpu, ...Object.values<GpuArray>(constants));
+          gpu.pool.trim();
+        },
       };
     },
   };
@@ -57,14 +69,13 @@ function prepare(
   gpu: Gpu,
   shape: LayerShape,
   { n, q, k, v }: LayerInputs,
-  { features, record }: { features: number; record: Parameters<typeof kernelMethod>[1] },
+  record: (recording: Recording, call: KernelCall) => readonly GpuArray[],
 ): Runnable {
   const { heads: H, width: D, causal } = shape;
   const arrays = {
     q: upload(gpu, swapped(q, n, shape.heads, shape.width)),
     k: upload(gpu, swapped(k, n, shape.heads, shape.width)),
     v: upload(gpu, swapped(v, n, shape.heads, shape.width)),
-    omega: upload(gpu, frequencies(H, features, D)),
   };
   const call: KernelCall = { ...arrays, B: 1, H, N: n, S: n, D, E: D, scale: D ** -0.5, causal };
   let results: readonly GpuArray[] = [];
@@ -80,9 +91,8 @@ function prepare(
   };
 }
 
-/** [H,M,D]; one number where M is 0, as buffers are never empty. */
-function frequencies(heads: number, m: number, d: number): Float32Array {
-  if (m === 0) return new Float32Array(1);
+/** Ω of m orthogonal features a head, [H,M,D]. */
+export function frequencies({ heads, width: d }: LayerShape, m: number): Float32Array {
   const out = new Float32Array(heads * m * d);
   for (let h = 0; h < heads; h++) out.set(orthogonalGaussian({ m, d, seed: streamSeed(0, h) }), h * m * d);
   return out;

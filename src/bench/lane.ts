@@ -6,7 +6,7 @@ import type { Backend } from './backend.js';
 import { layerInputs } from './inputs.js';
 import { type Method, products } from './method.js';
 import { type MethodName, methods } from './methods.js';
-import { type LayerInputs, rowError } from './reference.js';
+import { type LayerInputs, partError, rowError, sampleRows } from './reference.js';
 import type { Measured, NotMeasured, Roofline } from './result.js';
 import { measureRoofline } from './roofline.js';
 import { type LayerShape, leastBytes, type ShapeName, shapes } from './shape.js';
@@ -93,12 +93,15 @@ async function measure(
     const ms = { median: quantile(times, 0.5), p20: quantile(times, 0.2), p80: quantile(times, 0.8) };
     const peakBytes = backend.peakBytes();
     const { n } = inputs;
+    const output = await work.output();
+    const quantisationError = bitError(method, shape, inputs, output);
     return {
       status: 'ok',
       ms,
       runs: times.length,
       ...(peakBytes !== undefined && { peakBytes }),
-      error: rowError(shape, inputs, await work.output()),
+      error: rowError(shape, inputs, output),
+      ...(quantisationError !== undefined && { quantisationError }),
       ...(roofline && {
         share: {
           matmul: products(method, shape, n) / ms.median / roofline.multiplyAddsPerMs,
@@ -109,6 +112,13 @@ async function measure(
   } finally {
     await work.release();
   }
+}
+
+/** Two heads are enough to tell, and the reference makes all features of all keys. */
+function bitError(method: Method, shape: LayerShape, inputs: LayerInputs, output: Float32Array): number | undefined {
+  const part = { rows: sampleRows(inputs.n), heads: Math.min(2, shape.heads) };
+  const want = method.unrounded?.(shape, inputs, part);
+  return want && partError(shape, output, part, want);
 }
 
 function overTime(expected: number, limit: number): NotMeasured {

@@ -3,10 +3,14 @@ import { attend } from '../kernels/attend.js';
 import { causalAttention } from '../kernels/causal.js';
 import { featureAttention } from '../kernels/double-softmax.js';
 import { sparseAttention } from '../kernels/sparse.js';
-import { kernelMethod } from './kernel-methods.js';
+import { hybridMethod } from './hybrid-method.js';
+import { frequencies, kernelMethod } from './kernel-methods.js';
 import { fusedLayer, int8Layer, plainLayer } from './layer-graph.js';
+import { lowBitMethod } from './low-bit-method.js';
 import { allKeys, type Method } from './method.js';
 import { calibratedMethod, graphMethod, planMethod } from './model-methods.js';
+
+const hybrid = 'hybrid:window=64,globals=32,codes=32';
 
 export const methods = {
   plain: graphMethod(plainLayer, { what: 'MatMul, Softmax, MatMul, as exporters write it', kind: 'exact' }),
@@ -24,26 +28,39 @@ export const methods = {
     { what: 'a window of 64, and the first 32 keys unless the layer is causal', kind: 'linear' },
   ),
   hybrid: calibratedMethod(
-    { full: 'hybrid:window=64,globals=32,codes=32', causal: 'hybrid-causal:window=64,globals=32,codes=16' },
+    { full: hybrid, causal: 'hybrid-causal:window=64,globals=32,codes=16' },
     { what: 'window, scored globals and codebook summaries under one softmax', kind: 'linear' },
   ),
   'int8-scores': graphMethod(int8Layer, { what: 'scores from 8-bit queries and keys', kind: 'low-bit' }),
   'kernel-exact': kernelMethod(
     { what: 'own kernels: exact attention', kind: 'exact', keyEquivalents: allKeys },
-    (recording, { causal, ...call }) => Object.values(attend(recording, { ...call, band: { causal } })),
+    () => ({
+      record: (recording, { causal, ...call }) => Object.values(attend(recording, { ...call, band: { causal } })),
+    }),
   ),
   'kernel-features': kernelMethod(
-    { what: 'own kernels: 128 positive random features', kind: 'linear', features: 128, keyEquivalents: () => 256 },
-    (recording, { causal, ...call }) => {
-      if (!causal) return Object.values(featureAttention(recording, { ...call, M: 128 }));
-      const { out, lse, state } = causalAttention(recording, { ...call, M: 128 });
-      return [out, lse, state.out, state.lse];
+    {
+      what: 'own kernels: 128 positive random features',
+      kind: 'linear',
+      keyEquivalents: () => 256,
     },
+    (shape) => ({
+      constants: { omega: frequencies(shape, 128) },
+      record(recording, { causal, ...call }, { omega }) {
+        if (!causal) return Object.values(featureAttention(recording, { ...call, omega, M: 128 }));
+        const { out, lse, state } = causalAttention(recording, { ...call, omega, M: 128 });
+        return [out, lse, state.out, state.lse];
+      },
+    }),
   ),
+  'kernel-hybrid': hybridMethod(hybrid),
   'kernel-sparse': kernelMethod(
     { what: 'own kernels: exact over the blocks that 4-bit scores keep', kind: 'low-bit', keyEquivalents: allKeys },
-    (recording, call) => Object.values(sparseAttention(recording, { ...call, bits: 4 })),
+    () => ({ record: (recording, call) => Object.values(sparseAttention(recording, { ...call, bits: 4 })) }),
   ),
+  'kernel-8-bit': lowBitMethod(8),
+  'kernel-4-bit': lowBitMethod(4),
+  'kernel-1-bit': lowBitMethod(1),
 } satisfies Record<string, Method>;
 
 export type MethodName = keyof typeof methods;

@@ -3,6 +3,7 @@ import { calibrate } from '../calibrate/calibrate.js';
 import { type LinearizeOptions, linearize } from '../linearize.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { readPlan } from '../rewrite/plan.js';
+import type { SavedPlan } from '../rewrite/saved-plan.js';
 import type { Feeds } from '../session.js';
 import type { Backend } from './backend.js';
 import { layerInputs } from './inputs.js';
@@ -24,6 +25,7 @@ export function graphMethod(build: (shape: LayerShape) => Uint8Array, about: Abo
   return {
     ...about,
     form: 'model',
+    takes: () => true,
     keyEquivalents: allKeys,
     open: (shape, backend) => openModel(build(shape), shape, backend),
   };
@@ -36,17 +38,26 @@ export function planMethod(plans: Plans, about: About): Method {
 
 /** The same, its constants calibrated on a few inputs of the layer's own kind: random ones here. */
 export function calibratedMethod(plans: Plans, about: About): Method {
-  return rewritten(plans, about, async (plan, shape, { createSession }) => {
-    const inputs = layerInputs(shape, calibration.seed)(calibration.tokens * calibration.inputs);
-    const samples = Array.from({ length: calibration.inputs }, (_, i) => feedsOf(shape, piece(shape, inputs, i)));
-    const chosen = await calibrate(plainLayer(shape), samples, createSession, {
-      candidates: () => [readPlan(plan)],
-      budget: Number.MAX_SAFE_INTEGER,
-      keep: 0,
-      heal: false,
-    });
-    return { saved: chosen.plan };
+  return rewritten(plans, about, async (plan, shape, backend) => ({
+    saved: await calibratedPlan(plan, shape, backend),
+  }));
+}
+
+/** One plan for all heads of plain attention, and its constants. */
+export async function calibratedPlan(
+  plan: string,
+  shape: LayerShape,
+  { createSession }: Pick<Backend, 'createSession'>,
+): Promise<SavedPlan> {
+  const inputs = layerInputs(shape, calibration.seed)(calibration.tokens * calibration.inputs);
+  const samples = Array.from({ length: calibration.inputs }, (_, i) => feedsOf(shape, piece(shape, inputs, i)));
+  const chosen = await calibrate(plainLayer(shape), samples, createSession, {
+    candidates: () => [readPlan(plan)],
+    budget: Number.MAX_SAFE_INTEGER,
+    keep: 0,
+    heal: false,
   });
+  return chosen.plan;
 }
 
 /** Inputs that have no part in what is measured; a third of them is held out. */
@@ -61,6 +72,7 @@ function rewritten(
   return {
     ...about,
     form: 'model',
+    takes: () => true,
     keyEquivalents(shape, n) {
       const { name, options } = readPlan(planOf(shape));
       return about.kind === 'exact' ? allKeys(shape, n) : lowerings[name].keyEquivalents(options, n);

@@ -5,6 +5,12 @@
 import { compare } from '../metrics.js';
 import type { LayerShape } from './shape.js';
 
+/** Some of an output [1,N,H·D]: these queries, so many heads from the first. */
+export interface Part {
+  readonly rows: readonly number[];
+  readonly heads: number;
+}
+
 /** q, k, v [1,N,H·D] */
 export interface LayerInputs {
   readonly n: number;
@@ -54,8 +60,18 @@ export function rowError(
   output: Float32Array,
   rows = sampleRows(inputs.n),
 ): number {
-  const stride = shape.heads * shape.width;
-  const got = new Float64Array(rows.length * stride);
-  for (const [r, i] of rows.entries()) got.set(output.subarray(i * stride, (i + 1) * stride), r * stride);
-  return compare(got, exactRows(shape, inputs, rows)).relRMS;
+  return partError(shape, output, { rows, heads: shape.heads }, exactRows(shape, inputs, rows));
+}
+
+/** The same of the first heads alone, against `want` [rows,heads·D]. */
+export function partError(
+  shape: LayerShape,
+  output: Float32Array,
+  { rows, heads }: Part,
+  want: ArrayLike<number>,
+): number {
+  const [stride, width] = [shape.heads * shape.width, heads * shape.width];
+  const got = new Float64Array(rows.length * width);
+  for (const [r, i] of rows.entries()) got.set(output.subarray(i * stride, i * stride + width), r * width);
+  return compare(got, want).relRMS;
 }

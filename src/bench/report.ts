@@ -1,6 +1,6 @@
 /** A result as panels and tables, the same on the page and from the command line. */
 import type { Panel } from '../plots/panel.js';
-import type { BackendResult, BenchResult, Measured } from './result.js';
+import type { BackendResult, BenchResult, Machine, Measured } from './result.js';
 
 export interface Quantity {
   readonly title: string;
@@ -20,9 +20,15 @@ export const quantities = {
     title: 'peak memory',
     unit: 'MB',
     value: ({ peakBytes }) => (peakBytes === undefined ? undefined : peakBytes / 1e6),
-    format: (MB) => MB.toFixed(0),
+    format: (MB) => (MB < 100 ? short(MB) : MB.toFixed(0)),
   },
   error: { title: 'relative error', unit: '', value: ({ error }) => error, format: short },
+  bits: {
+    title: 'the part of the error that few bits make',
+    unit: '',
+    value: ({ quantisationError }) => quantisationError,
+    format: short,
+  },
   matmul: { title: 'share of the matmul rate', unit: '', value: ({ share }) => share?.matmul, format: percent },
   copy: { title: 'share of the copy bandwidth', unit: '', value: ({ share }) => share?.copy, format: percent },
 } satisfies Record<string, Quantity>;
@@ -39,7 +45,7 @@ export function panelOf(result: BenchResult, backend: BackendResult, name: Quant
       const [low, high] = band?.(cell) ?? [y, y];
       return [{ x: cell.n, y, low, high }];
     });
-    return points.length > 0 ? [{ name: method, points }] : [];
+    return points.length > 0 ? [{ name: method, points, look: lookOf(result, method) }] : [];
   });
   const xTicks = [...new Set(curves.flatMap(({ points }) => points.map(({ x }) => x)))].sort((a, b) => a - b);
   if (xTicks.length < 2) return undefined;
@@ -47,7 +53,10 @@ export function panelOf(result: BenchResult, backend: BackendResult, name: Quant
   return { title: `${backend.name}: ${title}`, xLabel: 'N, tokens', yLabel, yScale: 'log', xTicks, curves };
 }
 
-/** Rows of methods, columns of lengths; a cell that was not measured has a dash, and its reason is among `reasons`. */
+export const plotNote =
+  'Solid: models in onnxruntime. Dashed: own kernels, in the colour of their model where there is one. A thin line leads from where a method ended to its name.';
+
+/** Rows of methods that have a number, columns of lengths; why there is a dash, `growthOf` says. */
 export function tableOf(
   result: BenchResult,
   backend: BackendResult,
@@ -57,16 +66,16 @@ export function tableOf(
   const lengths = result.settings.lengths.filter((n) =>
     result.cells.some((cell) => cell.backend === backend.name && cell.n === n && cell.status === 'ok'),
   );
-  const rows = namesOf(result, backend).map((method) => {
+  const rows = namesOf(result, backend).flatMap((method) => {
     const own = cellsOf(result, backend, method);
     const cells = lengths.map((n) => {
       const cell = own.find((one) => one.n === n && one.status === 'ok');
       const y = cell?.status === 'ok' ? value(cell) : undefined;
       return y === undefined ? '–' : format(y);
     });
-    return [method, ...cells];
+    return cells.some((cell) => cell !== '–') ? [[method, ...cells]] : [];
   });
-  if (rows.every(([, ...cells]) => cells.every((cell) => cell === '–'))) return undefined;
+  if (rows.length === 0) return undefined;
   return { head: ['method', ...lengths.map((n) => n.toLocaleString('en'))], rows };
 }
 
@@ -89,6 +98,12 @@ export function growthOf(result: BenchResult, backend: BackendResult): { head: s
   return { head: ['method', 'growth', 'N*', 'longest', 'ended at'], rows };
 }
 
+/** What is to be said of times where the machine had more to do than it has processors; undefined where it had not, or nobody knows. */
+export function busyText({ load, cores }: Machine): string | undefined {
+  if (load === undefined || load <= cores) return undefined;
+  return `The machine was busy with other work (load ${load} on ${cores} processors): times, growth and N* are uncertain.`;
+}
+
 /** What the device reaches, in a line. */
 export function rooflineText({ roofline, adapter }: BackendResult): string {
   if (!roofline)
@@ -98,7 +113,15 @@ export function rooflineText({ roofline, adapter }: BackendResult): string {
   return `measured first: copies ${short(gigabytes)} GB/s, multiplies matrices at ${short(giga)} G multiply-adds/s`;
 }
 
-/** Colour and dash of a method are those of its place among all methods of the result. */
+/** What is measured in the graph and by own kernels has one colour; kernels are dashed. */
+function lookOf({ methods }: BenchResult, method: string): { colour: number; dash: number } {
+  const baseOf = (name: string) => name.replace(/^kernel-/, '');
+  const bases = [...new Set(methods.map(({ name }) => baseOf(name)))];
+  const { form } = methods.find(({ name }) => name === method) ?? {};
+  return { colour: bases.indexOf(baseOf(method)), dash: form === 'kernels' ? 1 : 0 };
+}
+
+/** In the order of the registry. */
 function namesOf(result: BenchResult, backend: BackendResult): string[] {
   const tried = new Set(result.cells.filter((cell) => cell.backend === backend.name).map(({ method }) => method));
   return result.methods.map(({ name }) => name).filter((name) => tried.has(name));

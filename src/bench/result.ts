@@ -89,6 +89,11 @@ export interface Measured {
   readonly peakBytes?: number;
   /** Relative RMS error on 8 queries of all heads, against float64. */
   readonly error: number;
+  /**
+   * Of methods with features in few bits: the part of it that the bits make, relative RMS on the same queries of the first two heads against the
+   * same features unrounded, in float64.
+   */
+  readonly quantisationError?: number;
   /** Shares of the roofline: multiply-adds of the method, and bytes of q, k, v and out, over what the device does in that time. */
   readonly share?: { readonly matmul: number; readonly copy: number };
 }

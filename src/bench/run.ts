@@ -20,7 +20,7 @@ export interface BenchOptions {
   /** Time for the runs of one length. */
   readonly limitMs: number;
   readonly seed: number;
-  /** Default: all that a backend can run. */
+  /** Default: all. Of these, a backend measures what it can run, in layers that they take. */
   readonly methods?: readonly MethodName[];
   readonly backends: readonly BenchBackend[];
   readonly machine: Machine;
@@ -48,7 +48,7 @@ export type StartLane = (job: LaneJob, events: LaneEvents) => () => void;
 
 export async function runBench(options: BenchOptions, startLane: StartLane): Promise<BenchResult> {
   const { shape, lengths, repeats, limitMs, seed, signal } = options;
-  const wanted = options.methods ?? methodNames;
+  const wanted = (options.methods ?? methodNames).filter((name) => methods[name].takes(shapes[shape]));
   const lanes = options.backends.flatMap((backend) =>
     wanted.filter((name) => backend.forms.includes(methods[name].form)).map((method) => ({ backend, method })),
   );

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { type MethodName, methodNames, methods } from '../bench/methods.js';
-import { growthOf, quantities, rooflineText, tableOf } from '../bench/report.js';
+import { busyText, growthOf, quantities, rooflineText, tableOf } from '../bench/report.js';
 import type { BackendResult, BenchResult } from '../bench/result.js';
 import { type ShapeName, shapeNames, shapes } from '../bench/shape.js';
 import { nearest, PerformersError } from '../errors.js';
@@ -97,7 +97,12 @@ async function run({
     await writeText(html, renderBenchPage(result), force);
   }
   if (json) printJson(result);
-  else print([result.title, ...result.backends.flatMap((one) => describe(result, one))].join('\n'));
+  else {
+    const busy = busyText(result.machine);
+    print(
+      [result.title, ...(busy ? [busy] : []), ...result.backends.flatMap((one) => describe(result, one))].join('\n'),
+    );
+  }
 }
 
 function describe(result: BenchResult, backend: BackendResult): string[] {

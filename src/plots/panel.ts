@@ -4,10 +4,13 @@ import * as Plot from '@observablehq/plot';
 /** Of a panel, in pixels. */
 export const size = { width: 460, height: 360, top: 46, right: 118, bottom: 46, left: 56 };
 const lineHeight = 13;
+const inset = 6;
 const dashes = ['none', '6 3', '2 3', '8 3 2 3'];
 
 export interface Curve {
   readonly name: string;
+  /** Colour and dash by number. Default: those of the curve's own number. */
+  readonly look?: { readonly colour: number; readonly dash: number };
   readonly points: readonly CurvePoint[];
 }
 
@@ -43,18 +46,27 @@ export interface Canvas {
 export function drawPanel(panel: Panel, indexOf: (name: string) => number, canvas: Canvas): Element {
   const { title, xLabel, yLabel, yScale, xTicks, curves, rule } = panel;
   const { document, background, ink } = canvas;
-  const last = Math.max(...curves.flatMap(({ points }) => points.map(({ x }) => x)));
+  const all = curves.flatMap(({ points }) => points.map(({ x }) => x));
+  const [first, last] = [Math.min(...all), Math.max(...all)];
+  // So far beyond the axis that a line to it ends just before the labels.
+  const beside = last * (last / first) ** (9 / (size.width - size.left - size.right - 2 * inset));
   const values = curves
     .flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]))
     .concat(rule ? [rule.y] : []);
   const [least, most] = paddedRange(values, yScale);
   const yTicks = yScale === 'log' ? { ticks: logarithmicTicks(least, most) } : { ticks: 7 };
-  const ends = curves.flatMap(({ name, points }) => {
-    const end = points.at(-1);
-    return end ? [{ index: indexOf(name), label: name, x: end.x, y: end.y }] : [];
+  const lookOf = ({ name, look }: Curve) => {
+    const index = indexOf(name);
+    const { colour, dash } = look ?? { colour: index, dash: Math.floor(index / 3) };
+    return { colour: canvas.colour(colour), dash: dashes[dash % dashes.length] };
+  };
+  const ends = curves.flatMap((curve) => {
+    const end = curve.points.at(-1);
+    return end ? [{ colour: lookOf(curve).colour, label: curve.name, x: end.x, y: end.y }] : [];
   });
-  if (rule) ends.push({ index: -1, label: rule.label, x: last, y: rule.y });
-  const colour = (index: number) => (index < 0 ? ink : canvas.colour(index));
+  if (rule) ends.push({ colour: ink, label: rule.label, x: last, y: rule.y });
+  const labels = spread(ends, least, most, yScale);
+  const shown = labelledEvery(xTicks);
   const svg = Plot.plot({
     document,
     width: size.width,
@@ -65,7 +77,7 @@ export function drawPanel(panel: Panel, indexOf: (name: string) => number, canva
     marginLeft: size.left,
     ariaLabel: title,
     style: { fontSize: '12px', background, color: ink },
-    x: { type: 'log', inset: 6 },
+    x: { type: 'log', inset, domain: [first, last] },
     y: {
       type: yScale,
       label: null,
@@ -83,35 +95,29 @@ export function drawPanel(panel: Panel, indexOf: (name: string) => number, canva
       Plot.axisX([...xTicks], {
         label: `${xLabel} →`,
         labelAnchor: 'center',
-        text: (n: number) => n.toLocaleString('en'),
+        text: (n: number, i: number) => (i % shown === 0 ? n.toLocaleString('en') : ''),
       }),
       Plot.text([title], { frameAnchor: 'top-left', dy: -38, dx: 6 - size.left, fontWeight: 700, fontSize: 13 }),
       Plot.text([`↑ ${yLabel}`], { frameAnchor: 'top-left', dy: -18, dx: 6 - size.left }),
       ...(rule ? [Plot.ruleY([rule.y], { stroke: ink, strokeDasharray: '3 3' })] : []),
-      ...curves.flatMap(({ name, points }) => {
-        const index = indexOf(name);
+      ...curves.flatMap((curve) => {
+        const { points } = curve;
+        const { colour, dash } = lookOf(curve);
         return [
-          Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour(index), fillOpacity: 0.15 }),
-          Plot.line(points, {
-            x: 'x',
-            y: 'y',
-            stroke: colour(index),
-            strokeWidth: 1.8,
-            strokeDasharray: dashes[Math.floor(index / 3) % dashes.length],
-          }),
-          Plot.dot(points, { x: 'x', y: 'y', fill: colour(index), r: 2.6 }),
+          Plot.areaY(points, { x: 'x', y1: 'low', y2: 'high', fill: colour, fillOpacity: 0.15 }),
+          Plot.line(points, { x: 'x', y: 'y', stroke: colour, strokeWidth: 1.8, strokeDasharray: dash }),
+          Plot.dot(points, { x: 'x', y: 'y', fill: colour, r: 2.6 }),
         ];
       }),
-      ...spread(ends, least, most, yScale).flatMap(({ end, dy }) => [
+      ...labels.flatMap(({ end, y }) => [
+        // From a curve that ends early, or that others push its label away from.
+        Plot.link([end], {
+          ...{ x1: 'x', y1: 'y', x2: () => beside, y2: () => y },
+          ...{ stroke: end.colour, strokeWidth: 0.8, strokeOpacity: 0.6 },
+        }),
         Plot.text([end], {
-          x: () => last,
-          y: 'y',
-          text: 'label',
-          fill: colour(end.index),
-          textAnchor: 'start',
-          dx: 12,
-          dy,
-          fontWeight: 600,
+          ...{ x: () => last, y: () => y, text: 'label' },
+          ...{ fill: end.colour, textAnchor: 'start', dx: 12, fontWeight: 600 },
         }),
       ]),
     ],
@@ -138,20 +144,21 @@ function logarithmicTicks(least: number, most: number): number[] {
   return sets.filter((set) => set.length <= 9).at(-1) ?? sets[0];
 }
 
+/** Every so many ticks have their number, so that none runs into the next. */
+function labelledEvery(ticks: readonly number[]): number {
+  const widest = Math.max(...ticks.map((n) => n.toLocaleString('en').length));
+  return Math.ceil((ticks.length * (7 * widest + 6)) / (size.width - size.left - size.right));
+}
+
 interface End {
-  readonly index: number;
+  readonly colour: string;
   readonly label: string;
   readonly x: number;
   readonly y: number;
 }
 
-/** Labels at the right edge, pushed apart where they would overlap. */
-function spread(
-  ends: readonly End[],
-  least: number,
-  most: number,
-  scale: 'log' | 'linear',
-): { end: End; dy: number }[] {
+/** Labels at the right edge, pushed apart where they would overlap; `y` is the number beside which one then stands. */
+function spread(ends: readonly End[], least: number, most: number, scale: 'log' | 'linear'): { end: End; y: number }[] {
   const height = size.height - size.top - size.bottom;
   const share = (y: number) =>
     scale === 'log' ? Math.log(y / least) / Math.log(most / least) : (y - least) / (most - least);
@@ -162,5 +169,7 @@ function spread(
   // What hangs over the bottom moves up, pushing what is above it.
   for (let i = placed.length - 1, limit = height; i >= 0; i--, limit -= lineHeight)
     placed[i].to = Math.min(placed[i].to, limit);
-  return placed.map(({ end, at, to }) => ({ end, dy: to - at }));
+  const numberAt = (share: number) =>
+    scale === 'log' ? least * (most / least) ** share : least + share * (most - least);
+  return placed.map(({ end, to }) => ({ end, y: numberAt(1 - to / height) }));
 }

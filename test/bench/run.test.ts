@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import type { LaneJob } from '../../src/bench/lane.js';
-import { growthOf, panelOf, tableOf } from '../../src/bench/report.js';
-import type { Measured } from '../../src/bench/result.js';
+import { busyText, growthOf, panelOf, tableOf } from '../../src/bench/report.js';
+import type { BenchResult, Measured } from '../../src/bench/result.js';
 import { type BenchOptions, type LaneEvents, runBench } from '../../src/bench/run.js';
 import { violations } from '../json-schema.js';
 
@@ -62,6 +62,45 @@ test('a run is all its lanes, failures among them, and fits its schema', async (
   expect(growthOf(result, where).rows[2].at(-1)).toBe('128: bad_alloc');
   expect(panelOf(result, where, 'time')?.curves.map(({ name }) => name)).toEqual(['plain', 'features']);
   expect(panelOf(result, where, 'memory')).toBeUndefined();
+});
+
+test('a method has one colour in the graph and by own kernels, which are dashed', async () => {
+  const forms = ['model', 'kernels'] as const;
+  const methods = ['plain', 'features', 'kernel-exact', 'kernel-features'] as const;
+  const result = await runBench({ ...options, methods, backends: [{ ...backend, forms }] }, play);
+  const looks = panelOf(result, result.backends[0], 'time')?.curves.map(({ name, look }) => [name, look]);
+  expect(looks).toEqual([
+    ['plain', { colour: 0, dash: 0 }],
+    ['features', { colour: 1, dash: 0 }],
+    ['kernel-exact', { colour: 2, dash: 1 }],
+    ['kernel-features', { colour: 1, dash: 1 }],
+  ]);
+});
+
+test('methods that do not take the layer are left out, and tables have rows of those that were measured', async () => {
+  const forms = ['model', 'kernels'] as const;
+  const given = {
+    ...options,
+    methods: ['plain', 'window', 'kernel-4-bit'] as const,
+    backends: [{ ...backend, forms }],
+  };
+  const namesIn = ({ methods, cells }: BenchResult) => [
+    methods.map(({ name }) => name),
+    [...new Set(cells.map(({ method }) => method))],
+  ];
+  const full = await runBench(given, play);
+  const causal = await runBench({ ...given, shape: 'decoder' }, play);
+  expect(namesIn(full)).toEqual([given.methods, given.methods]);
+  expect(namesIn(causal)).toEqual([given.methods.slice(0, 2), given.methods.slice(0, 2)]);
+  expect(tableOf(full, full.backends[0], 'time')?.rows.map(([name]) => name)).toEqual(['plain', 'kernel-4-bit']);
+  expect(tableOf(full, full.backends[0], 'bits')).toBeUndefined();
+});
+
+test('of a machine with more to do than processors it is said that times are uncertain', () => {
+  const machine = { what: 'a machine', cores: 2, versions: {} };
+  expect(busyText({ ...machine, load: 6.1 })).toMatch(/load 6\.1 on 2 processors.*uncertain/);
+  expect(busyText({ ...machine, load: 2 })).toBeUndefined();
+  expect(busyText(machine)).toBeUndefined();
 });
 
 test('the schema refuses another version, a lost field and an unknown one', async () => {

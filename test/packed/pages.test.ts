@@ -1,6 +1,6 @@
 /** The pages demo/ and bench/, built as they are deployed and driven in Chromium. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page as Tab } from 'playwright-core';
@@ -32,7 +32,7 @@ afterAll(async () => {
   rmSync(out, { recursive: true, force: true });
 });
 
-async function openTab(page: PageName): Promise<{ tab: Tab; faults: string[] }> {
+async function openTab(page: PageName, { origin } = served): Promise<{ tab: Tab; faults: string[] }> {
   const tab = await browser.newPage();
   const faults: string[] = [];
   tab.on('pageerror', (error) => faults.push(error.message));
@@ -40,7 +40,7 @@ async function openTab(page: PageName): Promise<{ tab: Tab; faults: string[] }> 
     const { hostname, protocol } = new URL(request.url());
     if (protocol.startsWith('http') && hostname !== '127.0.0.1') faults.push(`asked ${hostname}`);
   });
-  await tab.goto(`${served.origin}/${page}/index.html`);
+  await tab.goto(`${origin}/${page}/index.html`);
   return { tab, faults };
 }
 
@@ -261,29 +261,107 @@ describe('demo, cancelled and calibrated', () => {
   });
 });
 
-test('bench: two methods to the end, a result that fits its schema', async () => {
-  const { tab, faults } = await openTab('bench');
-  await tab.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#start')?.disabled, undefined, patience);
-  await tab.selectOption('#shape', 'vit');
-  await tab.selectOption('#longest', '256');
-  for (const box of await tab.locator('input[name=method]').all()) {
-    await box.setChecked(['plain', 'features'].includes((await box.inputValue()) ?? ''));
+const benchReady = (tab: Tab) =>
+  tab.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#start')?.disabled, undefined, patience);
+
+/** Runs the bench page to its end; its result. */
+async function measure(
+  tab: Tab,
+  { backend, methods, longest }: { backend: string; methods: readonly string[]; longest: string },
+): Promise<BenchResult> {
+  await tab.selectOption('#longest', longest);
+  for (const [name, chosen] of Object.entries({ backend: [backend], method: methods })) {
+    for (const box of await tab.locator(`input[name=${name}]`).all())
+      await box.setChecked(chosen.includes((await box.inputValue()) ?? ''));
   }
   await tab.click('#start');
   await says(tab, /^Done/);
   const result: BenchResult = JSON.parse((await tab.textContent('#json')) ?? '');
   const schema = JSON.parse(readFileSync(join(root, 'docs/bench.schema.json'), 'utf8'));
   expect(violations(result, schema)).toEqual([]);
-  expect(new Set(result.cells.map(({ backend, method }) => `${backend} ${method}`))).toEqual(
-    new Set(['wasm-1 plain', 'wasm-1 features']),
-  );
-  const plain = result.cells.find(({ method, n }) => method === 'plain' && n === 128);
-  expect(plain).toMatchObject({ status: 'ok' });
+  const lanes = methods.map((method) => `${backend} ${method}`);
+  expect([...new Set(result.cells.map(({ backend, method }) => `${backend} ${method}`))]).toEqual(lanes);
+  return result;
+}
+
+test('bench in an isolated page: wasm has threads, and gives the answer with them', async () => {
+  const isolated = await serve({ '/': out });
+  const { tab, faults } = await openTab('bench', isolated);
+  await benchReady(tab);
+  await tab.selectOption('#shape', 'vit');
+  const { backends, cells } = await measure(tab, { backend: 'wasm', methods: ['plain', 'features'], longest: '256' });
+  expect(backends.map(({ name, threads }) => [name, threads])).toEqual([['wasm', cpus().length]]);
+  expect(cells.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok', 'ok']);
+  const [plain, features] = ['plain', 'features'].map((name) => cells.find(({ method }) => method === name));
   if (plain?.status === 'ok') expect(plain.error).toBeLessThan(5e-6);
-  expect(result.backends[0].roofline?.multiplyAddsPerMs).toBeGreaterThan(0);
-  expect(await tab.locator('.plots svg').count()).toBeGreaterThan(0);
-  await tab.setViewportSize({ width: 390, height: 844 });
-  expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  if (features?.status === 'ok') expect(features.error).toBeGreaterThan(1e-3);
   expect(faults).toEqual([]);
   await tab.close();
+  isolated.close();
+});
+
+describe('bench', () => {
+  let tab: Tab;
+  let faults: string[];
+
+  beforeAll(async () => {
+    ({ tab, faults } = await openTab('bench'));
+    await benchReady(tab);
+  });
+
+  test('two methods on wasm to the end, a result that fits its schema', async () => {
+    await tab.selectOption('#shape', 'vit');
+    const result = await measure(tab, { backend: 'wasm-1', methods: ['plain', 'features'], longest: '256' });
+    const plain = result.cells.find(({ method, n }) => method === 'plain' && n === 128);
+    expect(plain).toMatchObject({ status: 'ok' });
+    if (plain?.status === 'ok') expect(plain.error).toBeLessThan(5e-6);
+    expect(result.backends[0].roofline?.multiplyAddsPerMs).toBeGreaterThan(0);
+    expect(await tab.locator('.plots svg').count()).toBeGreaterThan(0);
+  });
+
+  test('own kernels on WebGPU, a hybrid and low bits, with what the bits add', async () => {
+    await tab.selectOption('#limit', '500');
+    const methods = ['kernel-hybrid', 'kernel-4-bit'];
+    const { title, cells } = await measure(tab, { backend: 'webgpu', methods, longest: '128' });
+    expect(title).toMatch(/software adapter/);
+    expect(cells.map(({ status }) => status)).toEqual(['ok', 'ok']);
+    const [hybrid, fewBits] = cells.flatMap((cell) => (cell.status === 'ok' ? [cell] : []));
+    expect(hybrid.error).toBeLessThan(1);
+    expect(hybrid.quantisationError).toBeUndefined();
+    // Twice what was measured (test/bench/kernel-methods.test.ts), and more than 8 bits have.
+    expect(fewBits.quantisationError).toBeLessThan(0.047);
+    expect(fewBits.quantisationError).toBeGreaterThan(0.0145);
+    expect(fewBits.error).toBeLessThan(1);
+  });
+
+  test('a saved result is shown with its plots, and a file that is none is refused in words', async () => {
+    const path = join(root, 'bench/results/bench-encoder.json');
+    const { title, backends, machine }: BenchResult = JSON.parse(readFileSync(path, 'utf8'));
+    await tab.setInputFiles('#saved', path);
+    await says(tab, /^bench-encoder\.json is below/);
+    expect(await tab.textContent('#result h2')).toBe(title);
+    expect(await tab.locator('#result .plots svg').count()).toBe(3 * backends.length);
+    expect(/times, growth and N\* are uncertain/.test((await tab.textContent('#result')) ?? '')).toBe(
+      (machine.load ?? 0) > machine.cores,
+    );
+    const given = { schema: 'performers.bench/1', title: '<b>' };
+    await tab.setInputFiles('#saved', { name: 'x.json', mimeType: '', buffer: Buffer.from(JSON.stringify(given)) });
+    await says(tab, /^PF107 {2}x\.json is no result of a bench: date is no string/);
+    expect(await tab.textContent('#result h2')).toBe(title);
+  });
+
+  test('methods that do not take a causal layer are not offered for it', async () => {
+    const offered = () => tab.locator('input[name=method]:enabled').count();
+    expect(await offered()).toBe(14);
+    await tab.selectOption('#shape', 'decoder');
+    expect(await offered()).toBe(10);
+    expect(await tab.isDisabled('input[value=kernel-4-bit]')).toBe(true);
+  });
+
+  test('a phone needs no sideways scrolling; nothing went wrong unseen, and nobody else was asked', async () => {
+    await tab.setViewportSize({ width: 390, height: 844 });
+    expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
 });
