@@ -67,7 +67,7 @@ export function attendKept(build: Builder, inputs: Inputs, { kept, heads, past, 
   const [keys, values] = [kept.keys, kept.values].map((value) => wide(pick(value, keyHeads, heads.length), 2));
   const hidden = wide(kept.hidden, 1);
   const queries = pick(rounding ? inputs.q : scaledQueries(build, inputs), from, inputs.heads.length);
-  // Every query sees itself, if it be padding: no row of weights is without a number, as it may be in the original.
+  // What hides a key is finite here: no row of weights is without a number, as rows of the original may be.
   const unguarded = { ...site, operands: { ...site.operands, guarded: false } };
   const rest = { site: unguarded, gain: rounding ? inputs.gain : 1, bias: biasOf(inputs, { hidden, past }) };
   const last = size > 1 ? 4 : 3;

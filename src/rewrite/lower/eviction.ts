@@ -123,9 +123,9 @@ function tablesOf(build: Builder, stream: Stream, { inputs, options, state, widt
     Float32Array.from({ length: width }, (_, i) => (i === width - 2 ? nothing : 0)),
     [width],
   );
-  const [none, zero] = [build.float([nothing], [1]), build.int64([0])];
+  const none = () => build.float([nothing], [1]);
   const row = build.int64([1, chosen]);
-  const missing = [stream.count, build.int64([Math.max(0, chosen - queryBlock)])];
+  const missing = () => [stream.count, build.int64([chosen - queryBlock])];
   const places = Array.from({ length: chosen }, (_, i) => (state ? i + 1 : 0));
   // Candidates before the evicted ones: the free row, and what was best before the call.
   const ahead = build.int64([state ? chosen + 1 : 1]);
@@ -137,11 +137,11 @@ function tablesOf(build: Builder, stream: Stream, { inputs, options, state, widt
     weight: once('weight', () => build.op('Cast', [stream.present], { to: float32 })),
     free: sized('free', () => shaped(score, build.int64([1, width]))),
     first: sized('first', () => build.op('Mul', [stream.begins, score])),
-    noScores: sized('no scores', () => shaped(none, row)),
+    noScores: sized('no scores', () => shaped(none(), row)),
     noSums: sized('no sums', () => shaped(build.float([0], [1]), build.int64([1, codes, width]))),
     firstItems: sized('first items', () => items(shaped(build.int64(places), row))),
-    missingScores: sized('missing scores', () => shaped(none, ...missing)),
-    missingItems: sized('missing items', () => items(shaped(zero, ...missing))),
+    missingScores: sized('missing scores', () => shaped(none(), ...missing())),
+    missingItems: sized('missing items', () => items(shaped(build.int64([0]), ...missing()))),
     // The candidates that each block evicts [n,b].
     evicted: sized('evicted', () => {
       const all = counting(build, build.op('Mul', [stream.count, build.int64([queryBlock])]));

@@ -1,7 +1,7 @@
 /**
  * An associative join over every prefix of a list of n groups, all prefixes at once: prefix j joins groups 0 … j.
  *
- * In two levels (Blelloch 1990), neighbours in runs of r = min(n, 16) groups:
+ * In two levels (Blelloch 1990), neighbours in R = ⌈n/16⌉ runs of r = ⌈n/R⌉ groups:
  *
  *   total    of every run, what its groups are together
  *   before   every run, what the totals of the runs before it are together
@@ -56,11 +56,11 @@ export interface Runs {
 export function runsOf(build: Builder, once: MadeOnce, count: string): Runs {
   const [zero, one] = [build.int64([0]), build.int64([1])];
   const op = (type: string, ...values: string[]) => build.op(type, values);
-  const lesser = (a: string, b: string) => op('Where', op('Less', a, b), a, b);
-  const size = lesser(count, build.int64([mostInRun]));
-  const runs = ceilDivide(build, count, size);
+  const runs = ceilDivide(build, count, build.int64([mostInRun]));
+  const size = ceilDivide(build, count, runs);
   const column = (value: string) => build.op('Reshape', [value, build.int64([-1, 1])]);
   const [own, all] = [counting(build, size), counting(build, runs)];
+  const group = op('Add', op('Mul', column(all), size), own);
   const last = op('Sub', count, one);
   const places = (name: string, distance: string): Places => ({
     hidden: op('Where', op('Less', distance, zero), build.float([behind], []), build.float([0], [])),
@@ -69,7 +69,7 @@ export function runsOf(build: Builder, once: MadeOnce, count: string): Runs {
   const ahead = counting(build, op('Add', size, one));
   return {
     count,
-    groups: lesser(op('Add', op('Mul', column(all), size), own), last),
+    groups: op('Where', op('Less', last, group), last, group),
     // One place a run: [r] is [1,r].
     total: places('total', build.op('Reshape', [op('Sub', op('Sub', size, one), own), build.int64([1, -1])])),
     before: places('before', op('Mul', op('Sub', op('Sub', column(all), one), all), size)),
