@@ -15,13 +15,8 @@ struct Shape {
   units: u32,
   keys: u32, // S
   heads: u32, // H
-  firstUnit: u32,
   count: u32,
   sinks: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
-  orderBase: u32,
-  chosenBase: u32,
-  restBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> k: array<elem>;
@@ -51,10 +46,10 @@ fn rising(x: f32) -> u32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let unit = group.x + group.y * groups.x;
   if (unit >= shape.units) { return; }
-  let at = shape.orderBase + unit * shape.keys;
-  let kAt = shape.kBase + unit * shape.keys * D;
-  let queryAt = (shape.firstUnit + unit) % shape.heads * D;
-  let biasAt = (shape.firstUnit + unit) / shape.heads * shape.keys;
+  let at = unit * shape.keys;
+  let kAt = unit * shape.keys * D;
+  let queryAt = unit % shape.heads * D;
+  let biasAt = unit / shape.heads * shape.keys;
   // Whole keys a thread, in their order, so that of equals the earlier is chosen. A thread reads back only what it wrote.
   let share = (shape.keys + WG - 1u) / WG;
   let begin = min(thread * share, shape.keys);
@@ -123,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     higherAll += above[t];
     sameAll += level[t];
   }
-  let list = shape.chosenBase + unit * shape.count * 2u;
+  let list = unit * shape.count * 2u;
   for (var j = begin; j < end; j++) {
     let rank = order[at + j];
     var given = 0.0;
@@ -141,7 +136,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       chosen[list + 2u * slot] = j;
       chosen[list + 2u * slot + 1u] = bitcast<u32>(given);
     }
-    rest[shape.restBase + unit * shape.keys + j] = select(given, NOTHING, taken);
+    rest[unit * shape.keys + j] = select(given, NOTHING, taken);
   }
   for (var slot = higherAll + min(sameAll, equals) + thread; slot < shape.count; slot += WG) {
     chosen[list + 2u * slot] = shape.keys;
