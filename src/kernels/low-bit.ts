@@ -14,7 +14,7 @@
  */
 
 import { addParts } from './add-parts.js';
-import type { GpuArray } from './array.js';
+import { bytesOf, type GpuArray } from './array.js';
 import { blockCodesKernel } from './gen/block-codes.js';
 import { codeProductKernel } from './gen/code-product.js';
 import { cosineCodesKernel } from './gen/cosine-codes.js';
@@ -34,10 +34,10 @@ export interface LowBitInput {
   readonly E: number;
   /** Features a head. */
   readonly M: number;
-  readonly q: GpuArray; // f32 [B,H,N,D]
-  readonly k: GpuArray; // f32 [B,G,S,D]
-  readonly v: GpuArray; // f32 [B,G,S,E]
-  readonly omega: GpuArray; // f32 [G,M,D]
+  readonly q: GpuArray; // [B,H,N,D]; f32 or f16
+  readonly k: GpuArray; // [B,G,S,D]
+  readonly v: GpuArray; // [B,G,S,E]
+  readonly omega: GpuArray; // [G,M,D], of q's type
   /** β, f32 [G,M]. */
   readonly phase: GpuArray;
   /** w, f32 [G,M], of either sign. */
@@ -60,14 +60,14 @@ const COLUMNS = 32;
 const PART = 16;
 
 /**
- * Records it; the caller frees what it returns, f32 [B,H,N,E]. A query that sees no key gets zeros.
+ * Records it; the caller frees what it returns, [B,H,N,E] of q's type. A query that sees no key gets zeros.
  *
  * @throws PerformersError PF706 naming every array or option that is wrong
  */
 export function lowBitAttention(recording: Recording, input: LowBitInput): GpuArray {
   check(input);
-  const { B, H, N, E, bits = 8, queryBits = 8 } = input;
-  const out = recording.result('f32', B * H * N * E);
+  const { B, H, N, E, q, bits = 8, queryBits = 8 } = input;
+  const out = recording.result(q.type, B * H * N * E);
   lowBitInto(recording, { ...input, bits, queryBits }, out);
   return out;
 }
@@ -86,8 +86,9 @@ function lowBitInto(recording: Recording, input: Given, out: GpuArray): void {
   const perPart = Math.ceil(blocks / Math.ceil(blocks / PART));
   const partKeys = perPart * BLOCK;
   // Of a key and of a query, in the array that has most: as they are, in codes, and a key's share of sums.
-  const keyBytes = Math.max(4 * Math.max(D, E), (M * bits) / 8, columns, (4 * M * columns) / partKeys);
-  const queryBytes = Math.max(4 * Math.max(D, E), (Math.ceil(M / BLOCK) * BLOCK * queryBits) / 8);
+  const rowBytes = Math.max(D, E) * bytesOf[q.type];
+  const keyBytes = Math.max(rowBytes, (M * bits) / 8, columns, (4 * M * columns) / partKeys);
+  const queryBytes = Math.max(rowBytes, (Math.ceil(M / BLOCK) * BLOCK * queryBits) / 8);
   const stateBytes = 4 * M * Math.max(columns, D);
   const whole = [B * G * (S + partKeys) * keyBytes, B * H * N * queryBytes, B * G * stateBytes];
   if (B * G > 1 && !fits(recording, ...whole)) {
@@ -116,14 +117,14 @@ function lowBitInto(recording: Recording, input: Given, out: GpuArray): void {
 }
 
 const shapes = {
-  q: 'f32 B,H,N,D',
-  k: 'f32 B,G,S,D',
-  v: 'f32 B,G,S,E',
-  omega: 'f32 G,M,D',
+  q: 'elem B,H,N,D',
+  k: 'elem B,G,S,D',
+  v: 'elem B,G,S,E',
+  omega: 'elem G,M,D',
   phase: 'f32 G,M',
   weight: 'f32 G,M',
   keyBias: 'f32 B,S B,G,S',
-  out: 'f32 B,H,N,E',
+  out: 'elem B,H,N,E',
 };
 
 /** What features have of keys and values, [B,G,M,E+1]; with `more` beside what `state` has. */
@@ -177,7 +178,7 @@ function featureCodes(
   const words = recording.scratch('u32', units * lines * Math.ceil(length / BLOCK) * 2 * bits);
   recording.dispatch({
     kernel: cosineCodesKernel,
-    parameters: { D, BITS: bits, WG, ALONG_ROWS: alongRows },
+    parameters: { elem: x.type, D, BITS: bits, WG, ALONG_ROWS: alongRows },
     bindings: { x, omega, phase, words },
     uniform: { units, heads, span: heads / G, rows, features: M, gain: Math.sqrt(scale) },
     groups: Math.ceil(words.length / WG),
@@ -209,7 +210,7 @@ function codesOfColumns(
   const scales = recording.scratch('f32', items);
   recording.dispatch({
     kernel: blockCodesKernel,
-    parameters: { WG, BIAS: keyBias !== undefined, ONES: ones, PLANES: planes },
+    parameters: { elem: x.type, WG, BIAS: keyBias !== undefined, ONES: ones, PLANES: planes },
     bindings: { x, bias: keyBias, words, scales },
     uniform: { units, rows, width, biasSpan: keyBias ? (units * rows) / keyBias.length : 1 },
     groups: Math.ceil(items / WG),
@@ -234,7 +235,7 @@ function product(
   const columns = uniform.columns - Number(normal);
   recording.dispatch({
     kernel: codeProductKernel,
-    parameters: { BITS: bits, NORMAL: normal },
+    parameters: { result: out.type, BITS: bits, NORMAL: normal },
     bindings: { a, b, scales, weight, out },
     uniform,
     groups: uniform.units * uniform.parts * Math.ceil(uniform.rows / ROWS) * Math.ceil(columns / COLUMNS),

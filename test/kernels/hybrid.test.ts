@@ -151,7 +151,9 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
 
   it('refuses a head that is larger than a binding, and says what is wrong with options', async () => {
     const small = await open({ device: gpu.device, limits: { bindingBytes: 2048 } });
-    await expect(onDevice(small, cases['batch 2, padding'])).rejects.toThrow(/PF706 {2}one head is larger than a binding/);
+    await expect(onDevice(small, cases['batch 2, padding'])).rejects.toThrow(
+      /PF706 {2}one head is larger than a binding/,
+    );
     small.destroy();
     const { input, hybrid } = draw({ N: 40 }, 16, { ...parts, block: 12, window: 17 });
     await expect(onDevice(gpu, { input, hybrid })).rejects.toThrowErrorMatchingInlineSnapshot(`
