@@ -81,11 +81,12 @@ function halves(data: ArrayLike<number>): Uint16Array {
 }
 
 function widened(data: Uint16Array): Float32Array {
+  const single = new Float32Array(1);
+  const bits = new Uint32Array(single.buffer);
   return Float32Array.from(data, (half) => {
-    const sign = half & 0x8000 ? -1 : 1;
-    const exponent = (half >> 10) & 31;
-    const fraction = half & 1023;
-    if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
-    return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+    // The same bits in the places of float32, whose exponents count from 112 more; those of infinity and NaN are none.
+    const size = (half & 0x7fff) << 13;
+    bits[0] = ((half & 0x8000) << 16) | (size < 0xf800000 ? size : size + 0x70000000);
+    return size < 0xf800000 ? single[0] * 2 ** 112 : single[0];
   });
 }

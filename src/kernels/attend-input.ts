@@ -79,14 +79,14 @@ export function withList<Input extends AttendInput>(input: Input) {
 
 /** @throws PerformersError PF706 */
 export function checkAttend(input: AttendInput): void {
-  const { scale, band, list } = input;
+  const { scale, band = {}, list } = input;
   refuse('attend', [
     ...layerFaults(withList(input), attendShapes),
     Number.isFinite(scale) ? undefined : `scale must be a number, got ${scale}`,
-    band && wholeFault('band.block', band.block ?? 1, 1, UNBOUNDED),
-    band && wholeFault('band.before', band.before ?? 0, 0, UNBOUNDED),
-    band && wholeFault('band.after', band.after ?? 0, 0, UNBOUNDED),
-    band && wholeFault('band.offset', band.offset ?? 0, -UNBOUNDED, UNBOUNDED),
+    wholeFault('band.block', band.block ?? 1, 1, UNBOUNDED),
+    wholeFault('band.before', band.before ?? 0, 0, UNBOUNDED),
+    wholeFault('band.after', band.after ?? 0, 0, UNBOUNDED),
+    wholeFault('band.offset', band.offset ?? 0, -UNBOUNDED, UNBOUNDED),
     list && ![1, 2, 4, 8, 16, 32, 64].includes(list.queryBlock)
       ? 'list.queryBlock must be a power of two up to 64'
       : undefined,

@@ -24,7 +24,7 @@ import type { Gpu } from './gpu.js';
 import { type AttendResult, mergeInto } from './merge.js';
 import { eachPiece, headsApart, layerFits, mustFit, part, partsInto, roomOf, rowsWithin } from './pieces.js';
 import type { Recording } from './record.js';
-import { lanesOf, layerFaults, refuse } from './shape.js';
+import { lanesOf } from './shape.js';
 
 /** N = S: queries and keys are of the same tokens. */
 export interface CausalInput extends Omit<FeatureAttentionInput, 'S' | 'keyScale'> {
@@ -47,9 +47,8 @@ const WG = 64;
  */
 export function causalAttention(recording: Recording, input: CausalInput): CausalResult {
   const { B, H, G = H, N, E, M, q } = input;
-  checkFeatureAttention({ ...input, S: N });
+  checkFeatureAttention(withState({ ...input, S: N }), shapes);
   const rows = B * G * M;
-  refuse('causalAttention', layerFaults(withState(input), shapes));
   const result = { out: recording.result(q.type, B * H * N * E), lse: recording.result('f32', B * H * N) };
   const last = { out: recording.result('f32', rows * E), lse: recording.result('f32', rows) };
   causalInto(recording, input, { ...result, lastOut: last.out, lastLse: last.lse });
@@ -143,8 +142,7 @@ export function decodeStep(
 ): GpuArray {
   const { B, H, E, q, state } = input;
   const given = { ...input, N: 1, S: 1 };
-  checkFeatureAttention(given);
-  refuse('decodeStep', layerFaults(withState(given), shapes));
+  checkFeatureAttention(withState(given), shapes);
   const out = recording.result(q.type, B * H * E);
   featureState(recording, given, { goOn: state });
   readFeatures(recording, given, state, { out, lse: recording.scratch('f32', B * H) });

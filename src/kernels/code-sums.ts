@@ -2,7 +2,7 @@
 import { addParts } from './add-parts.js';
 import { bytesOf, type GpuArray } from './array.js';
 import { codeSumsKernel } from './gen/code-sums.js';
-import { eachPiece, fits, part, roomOf, rowsWithin } from './pieces.js';
+import { eachPiece, part, roomOf, rowsWithin } from './pieces.js';
 import type { Recording } from './record.js';
 
 export interface CodeSumsInput {
@@ -28,12 +28,10 @@ const PART = 1024;
 /** Records sums [U,C,D+E+4] into `out`. Keys beyond a binding are those of one unit, and come in pieces. */
 export function codeSums(recording: Recording, input: CodeSumsInput, out: GpuArray): void {
   const { units, S, D, E, k, v, bias, code, from = 0 } = input;
-  const step = fits(recording, ...[k, v].map(({ length, type }) => length * bytesOf[type]))
-    ? S
-    : rowsWithin(recording, Math.max(D, E) * bytesOf[k.type], 64);
+  const step = units > 1 ? S : rowsWithin(recording, Math.max(D, E) * bytesOf[k.type], 64);
   eachPiece(recording, S, step, (first, rows) => {
     const own = (array: GpuArray, width: number) =>
-      step === S ? array : part(recording, array, first * width, rows * width);
+      units > 1 ? array : part(recording, array, first * width, rows * width);
     const given = { k: own(k, D), v: own(v, E), bias: bias && own(bias, 1), code: code && own(code, 1) };
     const skipped = Math.min(rows, Math.max(0, from - first));
     sumPiece(recording, { ...input, ...given, units, S: rows, from: skipped }, out, first > 0);

@@ -12,7 +12,7 @@ import { keyBiasKernel } from './gen/key-bias.js';
 import type { AttendResult } from './merge.js';
 import { eachPiece, headsApart, layerFits, part, partsInto, rowsWithin } from './pieces.js';
 import type { Recording } from './record.js';
-import { lanesOf, layerFaults, refuse } from './shape.js';
+import { lanesOf, layerFaults, refuse, type Shapes } from './shape.js';
 
 export interface FeatureAttentionInput {
   readonly B: number;
@@ -171,10 +171,10 @@ function sumBias(recording: Recording, terms: BiasTerms, out: GpuArray): void {
 }
 
 /** @throws PerformersError PF706 */
-export function checkFeatureAttention(input: FeatureAttentionInput): void {
+export function checkFeatureAttention(input: FeatureAttentionInput, shapes: Shapes = featureShapes): void {
   const { scale, keyScale = scale } = input;
   refuse('featureAttention', [
-    ...layerFaults(input, featureShapes),
+    ...layerFaults(input, shapes),
     ...Object.entries({ scale, keyScale }).map(([name, value]) =>
       value > 0 && Number.isFinite(value) ? undefined : `${name} must be positive, got ${value}`,
     ),

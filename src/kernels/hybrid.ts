@@ -38,6 +38,8 @@ export interface HybridInput {
   readonly sinks?: number;
   /** f32 [H,D], in the units of scale·q; needed for globals. */
   readonly query?: GpuArray;
+  /** f32 [L], distinct tokens that all queries attend exactly, instead of globals and sinks; those that are hidden or behind the last are none. */
+  readonly listed?: GpuArray;
   /** Default: no summaries. */
   readonly codebook?: HybridCodebook;
 }
@@ -78,16 +80,16 @@ export function hybridAttention(recording: Recording, input: HybridInput): GpuAr
 }
 
 function hybridInto(recording: Recording, input: HybridInput, out: GpuArray): void {
-  const { B, H, N, D, E, k, v, keyBias, codebook, grid, globals = 0 } = input;
+  const { B, H, N, D, E, k, v, keyBias, codebook, grid, listed, globals = 0 } = input;
   const front = grid?.front ?? 0;
   // Every query attends what is before the patches: first keys are what the kernels call that.
   const sinks = front + (input.sinks ?? 0);
-  const count = globals + sinks;
+  const count = listed?.length ?? globals + sinks;
   const units = B * H;
   const F = D + E + 4;
   const codes = codebook?.codes ?? 0;
   if (!layerFits(recording, { ...withCodebook(input), out }, shapes, 4 * units * N, 4 * units * codes * F)) {
-    refuse('hybridAttention', [units === 1 ? 'one head is larger than a binding of this device' : undefined]);
+    refuse('hybridAttention', [units === 1 ? 'one head is larger than a binding' : undefined]);
     headsApart(recording, withCodebook(input), { shapes, results: { out } }, (own, written) => {
       const { 'codebook.weights': weights, 'codebook.offsets': offsets } = own;
       hybridInto(recording, { ...own, codebook: weights && offsets && { codes, weights, offsets } }, written.out);
@@ -96,7 +98,7 @@ function hybridInto(recording: Recording, input: HybridInput, out: GpuArray): vo
   }
   const chosen = recording.scratch('u32', Math.max(1, units * count * 2));
   const rest = recording.scratch('f32', units * N);
-  chooseKeys(recording, { ...input, sinks }, { chosen, rest });
+  chooseKeys(recording, { ...input, sinks }, { count, chosen, rest });
   const code = recording.scratch('u32', units * N);
   const totals = recording.scratch('f32', Math.max(1, units * codes * F));
   if (codebook) {
@@ -116,32 +118,46 @@ const shapes = {
   out: 'elem B,H,N,E',
   keyBias: 'f32 B,N',
   query: 'f32 H,D',
+  listed: 'f32 L',
   'codebook.weights': 'f32 H,D,C H,D+E,C',
   'codebook.offsets': 'f32 H,C',
 };
 
 /** What the shapes are of. */
 function withCodebook(input: HybridInput) {
-  const { D, E, codebook } = input;
+  const { D, E, codebook, listed } = input;
   const arrays = { 'codebook.weights': codebook?.weights, 'codebook.offsets': codebook?.offsets };
-  return { ...input, ...arrays, 'D+E': D + E, ...(codebook && { C: codebook.codes }) };
+  return {
+    ...input,
+    ...arrays,
+    'D+E': D + E,
+    ...(codebook && { C: codebook.codes }),
+    ...(listed && { L: listed.length }),
+  };
 }
 
 type Made<Names extends string> = Readonly<Record<Names, GpuArray>>;
 
 function chooseKeys(
   recording: Recording,
-  { B, H, N, D, k, keyBias, query, globals = 0, sinks = 0 }: HybridInput,
-  { chosen, rest }: Made<'chosen' | 'rest'>,
+  { B, H, N, D, k, keyBias, query, listed, sinks = 0 }: HybridInput,
+  { count, chosen, rest }: Made<'chosen' | 'rest'> & { readonly count: number },
 ): void {
   const units = B * H;
   const order = recording.scratch('u32', units * N);
   const threads = Math.min(256, recording.gpu.limits.threads);
   recording.dispatch({
     kernel: topKeysKernel,
-    parameters: { elem: k.type, D, WG: threads, BIAS: keyBias !== undefined, SCORED: query !== undefined },
-    bindings: { k, query, bias: keyBias, order, chosen, rest },
-    uniform: { units, keys: N, heads: H, count: globals + sinks, sinks },
+    parameters: {
+      elem: k.type,
+      D,
+      WG: threads,
+      BIAS: keyBias !== undefined,
+      SCORED: query !== undefined,
+      LISTED: listed !== undefined,
+    },
+    bindings: { k, query: listed ?? query, bias: keyBias, order, chosen, rest },
+    uniform: { units, keys: N, heads: H, count, sinks },
     groups: units,
   });
 }
@@ -187,7 +203,7 @@ function attendGathered(
 }
 
 function check(input: HybridInput): void {
-  const { N, scale, block = 32, grid, globals = 0, sinks = 0, query, codebook } = input;
+  const { N, scale, block = 32, grid, globals = 0, sinks = 0, query, listed, codebook } = input;
   const { window = grid && block } = input;
   refuse('hybridAttention', [
     ...layerFaults(withCodebook(input), shapes),
@@ -199,6 +215,7 @@ function check(input: HybridInput): void {
       : `window must be block + 2·halo, got ${window} for ${block}`,
     ...(grid ? gridFaults(grid, N) : []),
     globals > 0 && !query ? 'globals need a query' : undefined,
+    listed && (globals || sinks || query || grid) ? 'listed is for a window alone' : undefined,
     codebook && wholeFault('codebook.codes', codebook.codes, 1, 1024),
   ]);
 }

@@ -38,7 +38,7 @@ export function merge(recording: Recording, a: AttendResult, b: AttendResult): A
   const single = [a, b].flatMap(({ out, lse }) => [out, lse]).every(({ type }) => type === 'f32');
   refuse('merge', [
     rows > 0 && Number.isInteger(E) && E > 0 ? undefined : 'a.out must hold [R,E] for an a.lse of [R]',
-    same ? undefined : `b must hold as many numbers as a: out ${a.out.length}, lse ${rows}`,
+    same ? undefined : 'b must hold as many numbers as a',
     single ? undefined : 'all arrays must be f32',
   ]);
   const pieces = recording.scratch('f32', 2 * rows * E);

@@ -1,6 +1,7 @@
-// top_keys.wgsl: the keys every query attends exactly: the first `sinks`, and those with the highest static score   (rewrite/lower/scored-globals.ts)
+// top_keys.wgsl: the keys every query attends exactly: the first `sinks`, and those with the highest static score; or those of a list
 //   chosen = the `count` visible keys highest in (j < sinks, k_j·q₀ + bias_j), the earlier of equals; rest = bias with the chosen hidden
-// in   k [U,S,D]  query [H,D]  bias [B,S]    scratch  order [U,S]    out  chosen [U,count,2]  rest [U,S]
+//   (rewrite/lower/scored-globals.ts, window.ts)
+// in   k [U,S,D]  query [H,D], with LISTED the list [count] in its place  bias [B,S]    scratch  order [U,S]    out  chosen [U,count,2]  rest [U,S]
 //      U = B·H units. A chosen key is its index and the bits of its bias; where there are too few, the index is S.
 // grid one workgroup a unit: radix selection, 8 bits at a time; exact, and the same in every run
 // bound: the choice is exact but for rounding of the scores; test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
@@ -10,6 +11,7 @@ const D = 64u;
 const WG = 256u;
 const BIAS = false;
 const SCORED = false; // else the static score is 0
+const LISTED = false; // no others than those of the list
 // ---- end
 struct Shape {
   units: u32,
@@ -61,6 +63,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var d = 0u; SCORED && d < D; d++) { score += f32(k[kAt + j * D + d]) * query[queryAt + d]; }
     var rank = max(1u, rising(score));
     if (j < shape.sinks) { rank = 0xffffffffu - j; }
+    if (LISTED) {
+      rank = 0u;
+      for (var s = 0u; s < shape.count; s++) { rank |= u32(u32(query[s]) == j); }
+    }
     order[at + j] = select(rank, 0u, given <= HIDDEN);
   }
   if (thread == 0u) {

@@ -8,6 +8,7 @@ import { download, type ElementType, type GpuArray, upload } from '../../src/ker
 import { attend } from '../../src/kernels/attend.js';
 import { causalAttention } from '../../src/kernels/causal.js';
 import { featureAttention } from '../../src/kernels/double-softmax.js';
+import { moveKernel } from '../../src/kernels/gen/move.js';
 import type { Gpu } from '../../src/kernels/gpu.js';
 import { lowBitAttention } from '../../src/kernels/low-bit.js';
 import { eachPiece, part, partsInto } from '../../src/kernels/pieces.js';
@@ -202,7 +203,16 @@ describe.skipIf(noDevice)('arrays beyond a binding', () => {
         const into = recording.result(type, numbers.length);
         eachPiece(recording, numbers.length, 77, (first, length) => {
           const piece = part(recording, from, first, length);
-          partsInto(recording, [[into, first, length]], (own) => recording.copy(piece, own));
+          // Not by `copy`, which takes whole words.
+          partsInto(recording, [[into, first, length]], (own) =>
+            recording.dispatch({
+              kernel: moveKernel,
+              parameters: { elem: type },
+              bindings: { given: piece, out: own },
+              uniform: { length, givenBase: 0, outBase: 0 },
+              groups: 2,
+            }),
+          );
         });
         return into;
       });

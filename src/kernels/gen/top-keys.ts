@@ -9,12 +9,14 @@ export const topKeysKernel: Kernel = {
 
 
 
+
 // ---- parameters
 alias elem = f32;
 const D = 64u;
 const WG = 256u;
 const BIAS = false;
 const SCORED = false;
+const LISTED = false;
 // ---- end
 struct Shape {
 units: u32,
@@ -66,6 +68,10 @@ var score=given;
 for(var d=0u;SCORED&&d<D;d++){score+=f32(k[kAt+j*D+d])*query[queryAt+d];}
 var rank=max(1u,rising(score));
 if(j<shape.sinks){rank=0xffffffffu - j;}
+if(LISTED){
+rank=0u;
+for(var s=0u;s<shape.count;s++){rank|=u32(u32(query[s])==j);}
+}
 order[at+j]=select(rank,0u,given<=HIDDEN);
 }
 if(thread==0u){
