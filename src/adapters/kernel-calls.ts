@@ -114,11 +114,11 @@ function record(
     const { out, lse } = featureAttention(recording, given);
     return { context: context(out), unread: [lse] };
   }
-  const [query, weights, offsets] = constants;
+  const [query, weights, offsets, listed] = constants;
   const { block, window, tile, halo, front, globals, sinks, codes } = attributes;
   const codebook = weights && offsets ? { codes, weights, offsets } : undefined;
   const near = gridDims ? { grid: { rows: gridDims[2], columns: gridDims[3], tile, halo, front } } : { block, window };
-  const given = { ...{ B, H, N, D, E }, ...arrays, scale, keyBias, ...near, globals, sinks, query, codebook };
+  const given = { ...{ B, H, N, D, E }, ...arrays, scale, keyBias, ...near, globals, sinks, query, listed, codebook };
   return { context: context(hybridAttention(recording, given)), unread: [] };
 }
 

@@ -64,36 +64,29 @@ function settled(): Promise<undefined> {
 
 /** IEEE 754 binary16, to nearest, ties to even. */
 function halves(data: ArrayLike<number>): Uint16Array {
-  const bits = new Uint32Array(1);
-  const single = new Float32Array(bits.buffer);
+  const single = new Float32Array(1);
+  const bits = new Uint32Array(single.buffer);
   return Uint16Array.from({ length: data.length }, (_, i) => {
     single[0] = data[i];
     const sign = (bits[0] >>> 16) & 0x8000;
-    const size = Math.abs(single[0]);
-    if (Number.isNaN(size)) return sign | 0x7e00;
-    if (size >= 65520) return sign | 0x7c00;
-    // The step of binary16 at this size; below 2⁻¹⁴ all numbers share one.
-    const exponent = Math.max(-14, Math.floor(Math.log2(size)));
-    const step = 2 ** (exponent - 10);
-    const steps = roundToEven(size / step);
-    // 1024 steps carry into the exponent, which counts from −15: one formula with and without a leading one.
-    return sign | (((exponent + 14) << 10) + steps);
+    const size = bits[0] & 0x7fffffff;
+    if (size > 0x7f800000) return sign | 0x7e00;
+    if (size >= 0x477ff000) return sign | 0x7c00;
+    // Below 2⁻¹⁴ all numbers share a step, that of float32 beside one half: the sum is rounded to it.
+    single[0] = Math.abs(single[0]) + 0.5;
+    if (size < 0x38800000) return sign | (bits[0] - 0x3f000000);
+    // Exponents count from 112 less; half a step and the carry of an odd number round to even.
+    return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
   });
 }
 
-function roundToEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
-}
-
 function widened(data: Uint16Array): Float32Array {
+  const single = new Float32Array(1);
+  const bits = new Uint32Array(single.buffer);
   return Float32Array.from(data, (half) => {
-    const sign = half & 0x8000 ? -1 : 1;
-    const exponent = (half >> 10) & 31;
-    const fraction = half & 1023;
-    if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
-    return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+    // The same bits in the places of float32, whose exponents count from 112 more; those of infinity and NaN are none.
+    const size = (half & 0x7fff) << 13;
+    bits[0] = ((half & 0x8000) << 16) | (size < 0xf800000 ? size : size + 0x70000000);
+    return size < 0xf800000 ? single[0] * 2 ** 112 : single[0];
   });
 }

@@ -16,11 +16,6 @@ struct Shape {
   units: u32, // U
   keys: u32, // S
   heads: u32, // H
-  firstUnit: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
-  vBase: u32,
-  meanBase: u32,
-  codeBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> k: array<elem>;
@@ -37,14 +32,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (group.x + group.y * groups.x) * WG + thread;
   if (row >= shape.units * shape.keys) { return; }
   let unit = row / shape.keys;
-  let head = (shape.firstUnit + unit) % shape.heads;
-  let meanAt = shape.meanBase + unit * (D + E + 4u);
+  let head = unit % shape.heads;
+  let meanAt = unit * (D + E + 4u);
   // Where every key is hidden there is nothing to divide, and no code matters.
   let inverse = 1.0 / max(means[meanAt + D + E], 1e-9);
   var x: array<f32, F>;
-  for (var f = 0u; f < D; f++) { x[f] = f32(k[shape.kBase + row * D + f]) - inverse * means[meanAt + f]; }
+  for (var f = 0u; f < D; f++) { x[f] = f32(k[row * D + f]) - inverse * means[meanAt + f]; }
   if (VALUES) {
-    for (var f = D; f < F; f++) { x[f] = f32(v[shape.vBase + row * E + f - D]) - inverse * means[meanAt + f]; }
+    for (var f = D; f < F; f++) { x[f] = f32(v[row * E + f - D]) - inverse * means[meanAt + f]; }
   }
   var best = 0u;
   var most = -3e38;
@@ -56,5 +51,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       best = c;
     }
   }
-  code[shape.codeBase + row] = best;
+  code[row] = best;
 }

@@ -1,6 +1,6 @@
 /** What `attend` is asked, and whether it can be answered. */
 import type { GpuArray } from './array.js';
-import { arrayFault, refuse, wholeFault } from './shape.js';
+import { layerFaults, refuse, wholeFault } from './shape.js';
 
 interface AttendShape {
   readonly B: number;
@@ -61,35 +61,37 @@ export interface BlockList {
 /** More than any sequence is long, and far from overflow when added to. */
 export const UNBOUNDED = 2 ** 29;
 
+export const attendShapes = {
+  q: 'elem B,H,N,D H,N,D',
+  k: 'elem B,G,S,D G,S,D',
+  v: 'elem B,G,S,E',
+  bias: 'f32 B,S B,G,S',
+  blocks: 'u32 B,H,⌈N/queryBlock⌉,stride',
+  out: 'elem B,H,N,E',
+  lse: 'f32 B,H,N',
+};
+
+/** What the shapes are of: with the arrays and sizes of the list. */
+export function withList<Input extends AttendInput>(input: Input) {
+  const { N, list } = input;
+  return { ...input, ...list, '⌈N/queryBlock⌉': Math.ceil(N / (list?.queryBlock ?? N)) };
+}
+
 /** @throws PerformersError PF706 */
-export function checkAttend({ B, H, G = H, N, S, D, E, q, k, v, scale, bias, band, list }: AttendInput): void {
-  const stored = [q.type] as const;
-  const tiles = list ? Math.ceil(N / list.queryBlock) : 0;
+export function checkAttend(input: AttendInput): void {
+  const { scale, band = {}, list } = input;
   refuse('attend', [
-    ...Object.entries({ B, H, G, N, S }).map(([name, value]) => wholeFault(name, value, 1, 2 ** 31)),
-    ...Object.entries({ D, E }).map(([name, value]) => wholeFault(name, value, 1, 256)),
-    H % G === 0 ? undefined : `H must be a multiple of G, got ${H} and ${G}`,
+    ...layerFaults(withList(input), attendShapes),
     Number.isFinite(scale) ? undefined : `scale must be a number, got ${scale}`,
-    arrayFault('q', q, ['f32', 'f16'], { axes: '[B,H,N,D]', size: [B, H, N, D] }, { axes: '[H,N,D]', size: [H, N, D] }),
-    arrayFault('k', k, stored, { axes: '[B,G,S,D]', size: [B, G, S, D] }, { axes: '[G,S,D]', size: [G, S, D] }),
-    arrayFault('v', v, stored, { axes: '[B,G,S,E]', size: [B, G, S, E] }),
-    bias && arrayFault('bias', bias, ['f32'], { axes: '[B,S]', size: [B, S] }, { axes: '[B,G,S]', size: [B, G, S] }),
-    band && wholeFault('band.block', band.block ?? 1, 1, UNBOUNDED),
-    band && wholeFault('band.before', band.before ?? 0, 0, UNBOUNDED),
-    band && wholeFault('band.after', band.after ?? 0, 0, UNBOUNDED),
-    band && wholeFault('band.offset', band.offset ?? 0, -UNBOUNDED, UNBOUNDED),
-    list &&
-      (![1, 2, 4, 8, 16, 32, 64].includes(list.queryBlock)
-        ? 'list.queryBlock must be a power of two up to 64'
-        : undefined),
-    list &&
-      (list.keyBlock < 4 || Math.log2(list.keyBlock) % 1 !== 0
-        ? 'list.keyBlock must be a power of two from 4'
-        : undefined),
-    list &&
-      arrayFault('list.blocks', list.blocks, ['u32'], {
-        axes: '[B,H,⌈N/queryBlock⌉,stride]',
-        size: [B, H, tiles, list.stride],
-      }),
+    wholeFault('band.block', band.block ?? 1, 1, UNBOUNDED),
+    wholeFault('band.before', band.before ?? 0, 0, UNBOUNDED),
+    wholeFault('band.after', band.after ?? 0, 0, UNBOUNDED),
+    wholeFault('band.offset', band.offset ?? 0, -UNBOUNDED, UNBOUNDED),
+    list && ![1, 2, 4, 8, 16, 32, 64].includes(list.queryBlock)
+      ? 'list.queryBlock must be a power of two up to 64'
+      : undefined,
+    list && (list.keyBlock < 4 || Math.log2(list.keyBlock) % 1 !== 0)
+      ? 'list.keyBlock must be a power of two from 4'
+      : undefined,
   ]);
 }

@@ -4,15 +4,16 @@
  *   attend(q, k, v, bias) → out_i = Σ_j softmax_j(scale q_i·k_j + bias_j) v_j,  lse_i = log Σ_j exp(scale q_i·k_j + bias_j)
  *
  * Few queries over many keys (a decode step, the features of linear attention) leave most of a GPU idle, so keys are then cut into parts that
- * are attended side by side and merged. Arrays beyond a binding's size are bound piece by piece: rows in pieces of their own, keys
- * one piece after another, each beginning with what the one before left.
+ * are attended side by side and merged. Where arrays are beyond a binding's size, heads come apart; rows of one head in pieces of their own, its
+ * keys one piece after another, each beginning with what the one before left.
  */
 import { bytesOf, type GpuArray } from './array.js';
-import { type AttendInput, checkAttend, UNBOUNDED } from './attend-input.js';
+import { type AttendInput, attendShapes, checkAttend, UNBOUNDED, withList } from './attend-input.js';
 import { attendKernel } from './gen/attend.js';
 import { type AttendResult, mergeInto } from './merge.js';
-import { type Recording, type Slice, slice, whole } from './record.js';
-import { lanesOf, refuse, tileOf, unread } from './shape.js';
+import { eachPiece, headsApart, layerFits, mustFit, part, partsInto, rowsWithin } from './pieces.js';
+import type { Recording } from './record.js';
+import { lanesOf, tileOf } from './shape.js';
 
 /** Enough to fill a large GPU a few times over; a guess, as WebGPU does not tell how large it is. */
 const BUSY = 256;
@@ -41,6 +42,8 @@ export interface AttendOptions {
   readonly split?: { readonly parts: number; readonly perPart: number };
   /** So many queries (a power of two up to 64) share a set of values and biases: v [sets,B,G,S,E], bias [sets,B,G,S]. */
   readonly setRows?: number;
+  /** Go on from what the results hold: attention to other keys. Default: false. */
+  readonly resume?: boolean;
 }
 
 /** The same into arrays that are there already. */
@@ -50,56 +53,50 @@ export function attendInto(
   { out, lse }: AttendResult,
   options: AttendOptions = {},
 ): void {
-  const { B, H, G = H, N, S, D, E, q, k, v, bias, list } = input;
-  const { setRows } = options;
-  // A tile of queries has one list and one set: it must not hold those of two heads.
-  const heads = list || setRows ? H : G;
-  const units = B * heads;
-  const rows = (H / heads) * N;
-  const layout: Layout = {
-    units,
-    rows,
-    qUnits: q.length === H * N * D ? heads : units,
-    kUnits: k.length === G * S * D ? G : B * G,
-    kSpan: heads / G,
-    vUnits: B * G,
-    biasUnits: bias?.length === B * S ? B : B * G,
-    biasSpan: bias?.length === B * S ? heads : heads / G,
-    setRows: setRows ?? 2 ** 31,
-    ...workgroup(recording, input, setRows ?? rows),
-  };
-  const most = recording.gpu.limits.bindingBytes - 512;
-  const fits = [q, k, v, out, lse, ...(bias ? [bias] : [])].every(({ length, type }) => length * bytesOf[type] <= most);
-  if (!fits) {
-    attendInPieces(recording, input, layout, { out, lse }, options);
+  const { B, H, E, list } = input;
+  if (!layerFits(recording, { ...input, out, lse }, attendShapes)) {
+    if (B * H === 1) {
+      attendInPieces(recording, input, { out, lse }, options);
+      return;
+    }
+    const given = { shapes: attendShapes, results: { out, lse }, goOn: options.resume };
+    headsApart(recording, withList(input), given, ({ blocks, ...own }, result) =>
+      attendInto(recording, { ...own, list: list && blocks && { ...list, blocks } }, result, options),
+    );
     return;
   }
-  const all = { q: whole(q), k: whole(k), v: whole(v), bias: bias && whole(bias), firstRow: 0, firstKey: 0, keys: S };
+  const layout = layoutOf(recording, input, options.setRows);
+  const { units, rows } = layout;
   const cut = options.split ?? cutKeys(recording, input, layout, options.parts);
   if (cut.parts === 1 || options.split) {
-    dispatchAttend(recording, input, layout, { ...all, ...cut, out: whole(out), lse: whole(lse) });
+    dispatchAttend(recording, input, layout, { out, lse }, { ...cut, resume: options.resume });
     return;
   }
   const pieces = recording.scratch('f32', cut.parts * units * rows * E);
   const masses = recording.scratch('f32', cut.parts * units * rows);
-  dispatchAttend(recording, input, layout, { ...all, ...cut, out: whole(pieces), lse: whole(masses) });
+  dispatchAttend(recording, input, layout, { out: pieces, lse: masses }, cut);
   mergeInto(recording, { parts: cut.parts, rows: units * rows, E, pieces, masses }, { out, lse });
 }
 
 /** How the arrays lie and how workgroups are cut from them. */
-interface Layout {
-  readonly units: number;
-  readonly rows: number;
-  readonly qUnits: number;
-  readonly kUnits: number;
-  readonly kSpan: number;
-  readonly vUnits: number;
-  readonly biasUnits: number;
-  readonly biasSpan: number;
-  readonly setRows: number;
-  readonly ROWS: number;
-  readonly SPLIT: number;
-  readonly TILE: number;
+type Layout = ReturnType<typeof layoutOf>;
+
+function layoutOf(recording: Recording, input: AttendInput, setRows: number | undefined) {
+  const { B, H, G = H, N, S, D, q, k, bias, list } = input;
+  // A tile of queries has one list and one set: it must not hold those of two heads.
+  const heads = list || setRows ? H : G;
+  const units = B * heads;
+  const rows = (H / heads) * N;
+  const shared = bias?.length === B * S;
+  return {
+    ...{ units, rows, kSpan: heads / G, vUnits: B * G },
+    qUnits: q.length === H * N * D ? heads : units,
+    kUnits: k.length === G * S * D ? G : B * G,
+    biasUnits: shared ? B : B * G,
+    biasSpan: shared ? heads : heads / G,
+    setRows: setRows ?? 2 ** 31,
+    ...workgroup(recording, input, setRows ?? rows),
+  };
 }
 
 /** Rows × threads a row make 64 threads: a thread a row where there are rows enough, more where there are few. */
@@ -127,122 +124,87 @@ function cutKeys(
   return { parts: Math.ceil(S / perPart), perPart };
 }
 
-interface Piece {
-  readonly q: Slice;
-  readonly k: Slice;
-  readonly v: Slice;
-  readonly bias?: Slice;
-  readonly out: Slice;
-  readonly lse: Slice;
-  readonly firstRow: number;
-  readonly firstKey: number;
-  readonly keys: number;
+interface Keys extends Pick<AttendOptions, 'resume'> {
   readonly parts: number;
   readonly perPart: number;
-  readonly resume?: boolean;
+  /** Of all keys that the band is of. Default: 0. */
+  readonly firstKey?: number;
 }
 
-function dispatchAttend(recording: Recording, input: AttendInput, layout: Layout, piece: Piece): void {
-  const { N, S, D, E, band, list, scale } = input;
-  const { q, k, v, bias, out, lse } = piece;
-  const { units, rows, ROWS, SPLIT, TILE, ...spans } = layout;
+function dispatchAttend(
+  recording: Recording,
+  input: AttendInput,
+  layout: Layout,
+  { out, lse }: AttendResult,
+  { parts, perPart, firstKey = 0, resume = false }: Keys,
+): void {
+  const { N, S, D, E, q, k, v, bias, band, list, scale } = input;
+  const { ROWS, SPLIT, TILE, ...spans } = layout;
   const { block = 1, before = UNBOUNDED, after = UNBOUNDED, causal = false, offset = S - N } = band ?? {};
+  const { units, rows } = spans;
+  const tiles = units * Math.ceil(rows / ROWS);
+  const stride = list?.stride ?? 0;
   recording.dispatch({
     kernel: attendKernel,
     parameters: {
-      ...lanesOf([D, E], q.array.type, out.array.type),
-      quadV: lanesOf([D, E], v.array.type, out.array.type).quad,
+      ...lanesOf([D, E], q.type, out.type),
+      quadV: lanesOf([D, E], v.type, out.type).quad,
       ...{ D, E, ROWS, SPLIT, TILE },
       BIAS: bias !== undefined,
       BAND: band !== undefined,
       LIST: list !== undefined,
       LISTED: list?.keyBlock ?? TILE,
       QUEUE: list?.queue !== undefined,
-      RESUME: piece.resume ?? false,
+      RESUME: resume,
     },
-    bindings: { q, k, v, bias: bias ?? unread(k), blocks: list ? whole(list.blocks) : unread(k), out, lse },
+    bindings: { q, k, v, bias, blocks: list?.blocks, out, lse },
     uniform: {
-      ...{ units, rows, keys: piece.keys, parts: piece.parts, perPart: piece.perPart, tokens: N },
-      ...{ firstRow: piece.firstRow, firstKey: piece.firstKey, ...spans },
-      ...{
-        qBase: q.base,
-        kBase: k.base,
-        vBase: v.base,
-        biasBase: bias?.base ?? 0,
-        outBase: out.base,
-        lseBase: lse.base,
-      },
-      ...{
-        listStride: list?.stride ?? 0,
-        queueAt: (list?.stride ?? 0) * units * Math.ceil(rows / ROWS),
-        block,
-        before,
-        after,
-        offset,
-        causal: Number(causal),
-        scale,
-      },
+      ...{ ...spans, keys: S, parts, perPart, tokens: N, firstKey, listStride: stride, queueAt: stride * tiles },
+      ...{ block, before, after, offset, causal: Number(causal), scale },
     },
-    groups: list?.queue ? { indirect: list.queue.groups } : units * Math.ceil(rows / ROWS) * piece.parts,
+    groups: list?.queue ? { indirect: list.queue.groups } : tiles * parts,
   });
 }
 
-/** A unit, a range of rows and a range of keys at a time, so that every binding is within its limit. */
+/** One head: a range of rows and a range of keys at a time, so that every binding is within its limit. */
 function attendInPieces(
   recording: Recording,
   input: AttendInput,
-  layout: Layout,
   { out, lse }: AttendResult,
-  options: AttendOptions,
+  { resume = false }: AttendOptions,
 ): void {
-  const { S, D, E, q, k, v, bias, list } = input;
-  const { units, rows, qUnits, kUnits, kSpan, vUnits, biasUnits, biasSpan, ROWS, TILE } = layout;
-  const most = recording.gpu.limits.bindingBytes - 512;
-  const within = (bytes: number, whole: number) => Math.max(whole, Math.floor(most / bytes / whole) * whole);
-  const rowStep = within(Math.max(D, E) * bytesOf[q.type], ROWS);
-  const keyStep = within(Math.max(D, E) * Math.max(bytesOf[k.type], bias ? bytesOf.f32 / E : 0), TILE);
-  refuse('attend', [
-    options.split || options.setRows
-      ? `an array of linear attention is larger than a binding of ${most + 512} bytes`
-      : undefined,
-    list && (rows > rowStep || S > keyStep)
-      ? 'a list of blocks needs the rows and keys of a head in one binding'
-      : undefined,
-    rowStep * Math.max(D, E) * bytesOf[q.type] > most
-      ? `a binding of ${most + 512} bytes holds no ${ROWS} rows`
-      : undefined,
-  ]);
-  const alone = { ...layout, units: 1, qUnits: 1, kUnits: 1, kSpan: 1, vUnits: 1, biasUnits: 1, biasSpan: 1 };
-  for (let unit = 0; unit < units; unit++) {
-    const of = (
-      array: GpuArray,
-      count: number,
-      span: number,
-      length: number,
-      from: number,
-      to: number,
-      width: number,
-    ) => slice(array, ((Math.floor(unit / span) % count) * length + from) * width, (to - from) * width);
-    for (let row = 0; row < rows; row += rowStep) {
-      const end = Math.min(rows, row + rowStep);
-      for (let key = 0; key < S; key += keyStep) {
-        const last = Math.min(S, key + keyStep);
-        const keys = last - key;
-        dispatchAttend(
-          recording,
-          input,
-          { ...alone, rows: end - row },
-          {
-            q: of(q, qUnits, 1, rows, row, end, D),
-            k: of(k, kUnits, kSpan, S, key, last, D),
-            v: of(v, vUnits, kSpan, S, key, last, E),
-            bias: bias && of(bias, biasUnits, biasSpan, S, key, last, 1),
-            out: of(out, units, 1, rows, row, end, E),
-            lse: of(lse, units, 1, rows, row, end, 1),
-            ...{ firstRow: row, firstKey: key, keys, parts: 1, perPart: keys, resume: key > 0 },
-          },
-        );
-      }
-    }
-  }
+  const { N, S, D, E, q, k, v, bias, band, list } = input;
+  const widest = Math.max(D, E) * Math.max(bytesOf[q.type], bytesOf[v.type]);
+  // Blocks of lists are tiles of rows.
+  const rowStep = rowsWithin(recording, Math.max(widest, E * bytesOf[out.type]), list?.queryBlock ?? 64);
+  const keyStep = rowsWithin(recording, widest, 64);
+  // A list is of all keys.
+  mustFit(recording, 'attend', (list ? S : 64) * widest);
+  const rowPiece = (row: number, rows: number) => {
+    const first = row / (list?.queryBlock ?? 1);
+    const tiles = Math.ceil(rows / (list?.queryBlock ?? 1));
+    const ofRows = {
+      ...input,
+      N: rows,
+      q: part(recording, q, row * D, rows * D),
+      band: band && { ...band, offset: (band.offset ?? S - N) + row },
+      list: list && { ...list, blocks: part(recording, list.blocks, first * list.stride, tiles * list.stride) },
+    };
+    const results = [[out, row * E, rows * E] as const, [lse, row, rows] as const];
+    const write = (ownOut: GpuArray, ownLse: GpuArray) => {
+      eachPiece(recording, S, keyStep, (firstKey, keys) => {
+        const piece = {
+          ...{ ...ofRows, S: keys },
+          k: part(recording, k, firstKey * D, keys * D),
+          v: part(recording, v, firstKey * E, keys * E),
+          bias: bias && part(recording, bias, firstKey, keys),
+        };
+        const reached = { parts: 1, perPart: keys, firstKey, resume: resume || firstKey > 0 };
+        const layout = layoutOf(recording, piece, undefined);
+        dispatchAttend(recording, piece, layout, { out: ownOut, lse: ownLse }, reached);
+      });
+    };
+    partsInto(recording, results, write, resume);
+  };
+  eachPiece(recording, N, rowStep, rowPiece);
 }

@@ -33,8 +33,7 @@ struct Shape {
   parts: u32, // P
   perPart: u32, // keys a part
   tokens: u32, // N
-  firstRow: u32, // of these rows in their unit
-  firstKey: u32,
+  firstKey: u32, // of these keys among all
   qUnits: u32,
   kUnits: u32,
   kSpan: u32,
@@ -42,12 +41,6 @@ struct Shape {
   biasUnits: u32,
   biasSpan: u32,
   setRows: u32, // so many rows of a unit share v and bias; [sets,…] before their units
-  qBase: u32, // where the arrays begin in their bindings, in elements
-  kBase: u32,
-  vBase: u32,
-  biasBase: u32,
-  outBase: u32,
-  lseBase: u32,
   listStride: u32, // numbers of a tile in blocks
   queueAt: u32,
   block: u32, // a band is that of a block of so many positions
@@ -120,14 +113,14 @@ fn main(
   var most = NOTHING;
   var total = 0.0;
   if (inside) {
-    let at = shape.qBase / LANES + (unit % shape.qUnits * shape.rows + row) * DL;
+    let at = (unit % shape.qUnits * shape.rows + row) * DL;
     for (var d = 0u; d < DL; d++) { x[d] = shape.scale * sums(q[at + d]); }
     if (RESUME && lane == 0u) {
-      let before = lse[shape.lseBase + place];
+      let before = lse[place];
       if (before > HIDDEN) {
         most = before;
         total = 1.0;
-        for (var e = 0u; e < EL; e++) { acc[e] = sums(out[shape.outBase / LANES + place * EL + e]); }
+        for (var e = 0u; e < EL; e++) { acc[e] = sums(out[place * EL + e]); }
       }
     }
   }
@@ -137,23 +130,23 @@ fn main(
   var mine = vec2<i32>(begin, end);
   if (BAND) {
     // Of all rows of the tile; a tile that holds the end of one head and the beginning of the next sees what either sees.
-    let first = shape.firstRow + tile * ROWS;
-    let last = shape.firstRow + min(tile * ROWS + ROWS, shape.rows) - 1u;
+    let first = tile * ROWS;
+    let last = min(tile * ROWS + ROWS, shape.rows) - 1u;
     let across = first / shape.tokens != last / shape.tokens;
     let low = band(select(first % shape.tokens, 0u, across));
     let high = band(select(last % shape.tokens, shape.tokens - 1u, across));
     begin = max(begin, low.x);
     end = min(end, high.y);
-    mine = band((shape.firstRow + row) % shape.tokens);
+    mine = band(row % shape.tokens);
   }
   let list = (unit * tiles + tile) * shape.listStride;
   var steps = max(0, end - begin + i32(TILE) - 1) / i32(TILE);
   if (LIST) { steps = i32(blocks[list] * (LISTED / TILE)); }
 
   let chunk = tile * ROWS / shape.setRows;
-  let kAt = shape.kBase / LANES + unit / shape.kSpan % shape.kUnits * shape.keys * DL;
-  let vAt = shape.vBase / LANES + (chunk * shape.vUnits + unit / shape.kSpan % shape.vUnits) * shape.keys * EL;
-  let biasAt = shape.biasBase + (chunk * shape.biasUnits + unit / shape.biasSpan % shape.biasUnits) * shape.keys;
+  let kAt = unit / shape.kSpan % shape.kUnits * shape.keys * DL;
+  let vAt = (chunk * shape.vUnits + unit / shape.kSpan % shape.vUnits) * shape.keys * EL;
+  let biasAt = (chunk * shape.biasUnits + unit / shape.biasSpan % shape.biasUnits) * shape.keys;
   for (var step = 0; step < steps; step++) {
     var start = begin + step * i32(TILE);
     if (LIST) {
@@ -219,6 +212,6 @@ fn main(
   if (!inside || lane != 0u) { return; }
   let found = total > 0.0;
   let inverse = select(0.0, 1.0 / total, found);
-  for (var e = 0u; e < EL; e++) { out[shape.outBase / LANES + place * EL + e] = result(inverse * acc[e]); }
-  lse[shape.lseBase + place] = select(NOTHING, most + log(total), found);
+  for (var e = 0u; e < EL; e++) { out[place * EL + e] = result(inverse * acc[e]); }
+  lse[place] = select(NOTHING, most + log(total), found);
 }

@@ -7,6 +7,7 @@
 // grid one thread a (unit, block, column), WG threads a workgroup, in rows of num_workgroups.x
 // bound: equal but where y / scale is within rounding of a half; test/kernels/low-bit-features.test.ts. Its speed on a GPU is unmeasured.
 // ---- parameters
+alias elem = f32; // what x is stored as
 const WG = 64u;
 const BIAS = false;
 const ONES = false;
@@ -19,7 +20,7 @@ struct Shape {
   biasSpan: u32, // units that share a row of bias
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> words: array<u32>;
 @group(0) @binding(4) var<storage, read_write> scales: array<f32>;
@@ -48,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       weight = exp(given);
     }
     y[e] = weight;
-    if (column < shape.width) { y[e] = weight * x[(unit * shape.rows + row) * shape.width + column]; }
+    if (column < shape.width) { y[e] = weight * f32(x[(unit * shape.rows + row) * shape.width + column]); }
     most = max(most, abs(y[e]));
   }
   // A block of zeros has no scale of its own; any will do.

@@ -6,6 +6,7 @@
 //      sign: place p of b counts 2^p (all − 2 negative) by popcount. Where c[r,last] is 0 the row is zeros.
 // bound 1e-5, integers are exact; test/kernels/low-bit-features.test.ts. Its speed on a GPU is unmeasured.
 // ---- parameters
+alias result = f32; // what out is stored as
 const BITS = 8u; // of a
 const NORMAL = false;
 // ---- end
@@ -24,7 +25,7 @@ struct Shape {
 @group(0) @binding(2) var<storage, read> b: array<u32>;
 @group(0) @binding(3) var<storage, read> scales: array<f32>;
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<result>;
 
 const WG = 64u;
 const ROWS = 32u;
@@ -114,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       } else {
         value *= weight[unit % shape.heads * shape.rows + row];
       }
-      out[((part * shape.units + unit) * shape.rows + row) * written + column] = value;
+      out[((part * shape.units + unit) * shape.rows + row) * written + column] = result(value);
     }
   }
 }

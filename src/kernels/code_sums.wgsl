@@ -19,13 +19,7 @@ struct Shape {
   parts: u32, // P
   perPart: u32,
   skipped: u32, // keys before it are left out
-  firstUnit: u32,
   biasSpan: u32, // units that share a row of bias
-  kBase: u32, // where the arrays begin in their bindings, in elements
-  vBase: u32,
-  biasBase: u32,
-  codeBase: u32,
-  outBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> k: array<elem>;
@@ -52,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var c = 0u; c < CODES; c++) { own[c * WG + thread] = 0.0; }
   let begin = shape.skipped + part * shape.perPart;
   let end = min(begin + shape.perPart, shape.keys);
-  let biasAt = shape.biasBase + ((shape.firstUnit + unit) / shape.biasSpan - shape.firstUnit / shape.biasSpan) * shape.keys;
+  let biasAt = unit / shape.biasSpan * shape.keys;
   for (var j = begin; j < end; j++) {
     var weight = 1.0;
     if (BIAS) {
@@ -62,16 +56,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       weight = exp(given);
     }
     var c = 0u;
-    if (CODED) { c = code[shape.codeBase + unit * shape.keys + j]; }
+    if (CODED) { c = code[unit * shape.keys + j]; }
     let row = unit * shape.keys + j;
     var x = f32(u32(f == D + E));
     if (f < D) {
-      x = f32(k[shape.kBase + row * D + f]);
+      x = f32(k[row * D + f]);
     } else if (f < D + E) {
-      x = f32(v[shape.vBase + row * E + f - D]);
+      x = f32(v[row * E + f - D]);
     }
     own[c * WG + thread] += weight * x;
   }
-  let place = shape.outBase + (part * shape.units + unit) * CODES * F + f;
+  let place = (part * shape.units + unit) * CODES * F + f;
   for (var c = 0u; c < CODES; c++) { sums[place + c * F] = own[c * WG + thread]; }
 }

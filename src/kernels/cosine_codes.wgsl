@@ -6,6 +6,7 @@
 // grid one thread a word, WG threads a workgroup, in rows of num_workgroups.x
 // bound: equal but where 127 f is within rounding of a half; test/kernels/low-bit-features.test.ts. Its speed on a GPU is unmeasured.
 // ---- parameters
+alias elem = f32; // what x and omega are stored as
 const D = 64u;
 const BITS = 8u;
 const WG = 64u;
@@ -20,8 +21,8 @@ struct Shape {
   gain: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> omega: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read> omega: array<elem>;
 @group(0) @binding(3) var<storage, read> phase: array<f32>;
 @group(0) @binding(4) var<storage, read_write> words: array<u32>;
 
@@ -52,9 +53,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var own: array<f32, D>;
   for (var d = 0u; d < D; d++) {
     if (ALONG_ROWS) {
-      own[d] = omega[(head * shape.features + line) * D + d];
+      own[d] = f32(omega[(head * shape.features + line) * D + d]);
     } else {
-      own[d] = x[(unit * shape.rows + line) * D + d];
+      own[d] = f32(x[(unit * shape.rows + line) * D + d]);
     }
   }
   var word = 0u;
@@ -66,9 +67,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var product = 0.0;
     for (var d = 0u; d < D; d++) {
       if (ALONG_ROWS) {
-        product += own[d] * x[row * D + d];
+        product += own[d] * f32(x[row * D + d]);
       } else {
-        product += own[d] * omega[feature * D + d];
+        product += own[d] * f32(omega[feature * D + d]);
       }
     }
     let value = cosine(shape.gain * product + phase[feature]);

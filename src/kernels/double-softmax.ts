@@ -7,11 +7,12 @@
  * Neither N × M features nor N × S scores are ever in memory. Cost 2M(D + E) multiply-adds and 2 M exponentials a token.
  */
 import type { GpuArray } from './array.js';
-import { attendInto } from './attend.js';
+import { type AttendOptions, attendInto } from './attend.js';
 import { keyBiasKernel } from './gen/key-bias.js';
 import type { AttendResult } from './merge.js';
-import { type Recording, slice, whole } from './record.js';
-import { arrayFault, lanesOf, refuse, unread, wholeFault } from './shape.js';
+import { eachPiece, headsApart, layerFits, part, partsInto, rowsWithin } from './pieces.js';
+import type { Recording } from './record.js';
+import { lanesOf, layerFaults, refuse, type Shapes } from './shape.js';
 
 export interface FeatureAttentionInput {
   readonly B: number;
@@ -62,27 +63,53 @@ export function featureAttention(recording: Recording, input: FeatureAttentionIn
   const { B, H, N, E, q } = input;
   checkFeatureAttention(input);
   const result = { out: recording.result(q.type, B * H * N * E), lse: recording.result('f32', B * H * N) };
-  readFeatures(recording, input, featureState(recording, input), result);
+  featureAttentionInto(recording, input, result);
   return result;
 }
 
-/** What features have of the keys, in scratch arrays. With `split`, of each range of keys alone: [parts,B,G,M,·]. */
+function featureAttentionInto(recording: Recording, input: FeatureAttentionInput, results: AttendResult): void {
+  const { B, H, G = H, E, M } = input;
+  // Queries of one key head, and its keys, come apart in attendInto.
+  if (B * G > 1 && !layerFits(recording, { ...input, ...results }, featureShapes, 4 * B * G * M * E)) {
+    headsApart(recording, input, { shapes: featureShapes, results }, (own, into) =>
+      featureAttentionInto(recording, own, into),
+    );
+    return;
+  }
+  readFeatures(recording, input, featureState(recording, input), results);
+}
+
+export const featureShapes = {
+  q: 'elem B,H,N,D',
+  k: 'elem B,G,S,D',
+  v: 'elem B,G,S,E',
+  omega: 'elem G,M,D',
+  featureBias: 'f32 G,M',
+  keyBias: 'f32 B,S',
+  out: 'elem B,H,N,E',
+  lse: 'f32 B,H,N',
+};
+
+/** What features have of the keys, in scratch arrays. With `split`, of each range of keys alone: [parts,B,G,M,·]; or of these keys beside `goOn`, in it. */
 export function featureState(
   recording: Recording,
   input: FeatureAttentionInput,
-  split?: { readonly parts: number; readonly perPart: number },
+  { split, goOn }: Pick<AttendOptions, 'split'> & { readonly goOn?: FeatureState } = {},
 ): StateOfKeys {
   const { B, H, G = H, S, D, E, M, k, v, omega, keyBias, scale, keyScale = scale } = input;
   const bias = recording.scratch('f32', B * G * S);
   sumBias(recording, { units: B * G, keys: S, base: keyBias, baseUnits: B, k, D, half: keyScale / 2 }, bias);
   const parts = split?.parts ?? 1;
   // In f32 whatever v is: sums of thousands of values.
-  const state = {
+  const state = goOn ?? {
     out: recording.scratch('f32', parts * B * G * M * E),
     lse: recording.scratch('f32', parts * B * G * M),
   };
   const shape = { B, H: G, G, N: M, S, D, E };
-  attendInto(recording, { ...shape, q: omega, k, v, bias, scale: Math.sqrt(keyScale) }, state, { split });
+  attendInto(recording, { ...shape, q: omega, k, v, bias, scale: Math.sqrt(keyScale) }, state, {
+    split,
+    resume: goOn !== undefined,
+  });
   return { ...state, bias };
 }
 
@@ -114,62 +141,42 @@ interface BiasTerms {
   readonly half?: number;
 }
 
-/** See key_bias.wgsl. */
+/** See key_bias.wgsl. Arrays beyond a binding are those of one head. */
 function sumBias(recording: Recording, terms: BiasTerms, out: GpuArray): void {
-  const { units, keys, base, baseUnits, more, gain = 0, k, D = 4, half = 0 } = terms;
+  const { units, keys, base, baseUnits, more, gain = 0, k, D = 1, half = 0 } = terms;
+  const step = rowsWithin(recording, 4 * D, 64);
+  if (units === 1 && keys > step) {
+    eachPiece(recording, keys, step, (first, rows) => {
+      const own = (array: GpuArray | undefined) => array && part(recording, array, first, rows);
+      const given = { base: own(base), more: own(more), k: k && part(recording, k, first * D, rows * D) };
+      partsInto(recording, [[out, first, rows]], (piece) =>
+        sumBias(recording, { ...terms, keys: rows, ...given }, piece),
+      );
+    });
+    return;
+  }
   const { LANES, quad, sums } = lanesOf([D], k?.type ?? 'f32', 'f32');
   const WG = 64;
-  const most = Math.floor((recording.gpu.limits.bindingBytes - 512) / (4 * D));
-  for (let row = 0; row < units * keys; row += most) {
-    const rows = Math.min(most, units * keys - row);
-    const read = k && slice(k, row * D, rows * D);
-    const written = slice(out, row, rows);
-    const any = read ?? whole(base ?? more ?? out);
-    recording.dispatch({
-      kernel: keyBiasKernel,
-      parameters: {
-        LANES,
-        quad,
-        sums,
-        D,
-        WG,
-        BASE: base !== undefined,
-        MORE: more !== undefined,
-        SQUARE: k !== undefined,
-      },
-      bindings: { base: base ?? unread(any), more: more ?? unread(any), k: read ?? unread(any), out: written },
-      uniform: {
-        ...{
-          rows,
-          firstRow: row,
-          keys,
-          baseUnits,
-          baseSpan: units / baseUnits,
-          moreUnits: (more?.length ?? keys) / keys,
-        },
-        ...{ kBase: read?.base ?? 0, outBase: written.base, gain, half },
-      },
-      groups: Math.ceil(rows / WG),
-    });
-  }
+  const [BASE, MORE, SQUARE] = [base, more, k].map((array) => array !== undefined);
+  recording.dispatch({
+    kernel: keyBiasKernel,
+    parameters: { LANES, quad, sums, D, WG, BASE, MORE, SQUARE },
+    bindings: { base, more, k, out },
+    uniform: {
+      ...{ rows: units * keys, keys, baseUnits, baseSpan: units / baseUnits, gain, half },
+      moreUnits: (more?.length ?? keys) / keys,
+    },
+    groups: Math.ceil((units * keys) / WG),
+  });
 }
 
 /** @throws PerformersError PF706 */
-export function checkFeatureAttention(input: FeatureAttentionInput): void {
-  const { B, H, G = H, N, S, D, E, M, q, k, v, omega, featureBias, keyBias, scale, keyScale = scale } = input;
-  const stored = [q.type] as const;
+export function checkFeatureAttention(input: FeatureAttentionInput, shapes: Shapes = featureShapes): void {
+  const { scale, keyScale = scale } = input;
   refuse('featureAttention', [
-    ...Object.entries({ B, H, G, N, S, M }).map(([name, value]) => wholeFault(name, value, 1, 2 ** 31)),
-    ...Object.entries({ D, E }).map(([name, value]) => wholeFault(name, value, 1, 256)),
-    H % G === 0 ? undefined : `H must be a multiple of G, got ${H} and ${G}`,
+    ...layerFaults(input, shapes),
     ...Object.entries({ scale, keyScale }).map(([name, value]) =>
       value > 0 && Number.isFinite(value) ? undefined : `${name} must be positive, got ${value}`,
     ),
-    arrayFault('q', q, ['f32', 'f16'], { axes: '[B,H,N,D]', size: [B, H, N, D] }),
-    arrayFault('k', k, stored, { axes: '[B,G,S,D]', size: [B, G, S, D] }),
-    arrayFault('v', v, stored, { axes: '[B,G,S,E]', size: [B, G, S, E] }),
-    arrayFault('omega', omega, stored, { axes: '[G,M,D]', size: [G, M, D] }),
-    featureBias && arrayFault('featureBias', featureBias, ['f32'], { axes: '[G,M]', size: [G, M] }),
-    keyBias && arrayFault('keyBias', keyBias, ['f32'], { axes: '[B,S]', size: [B, S] }),
   ]);
 }

@@ -9,8 +9,9 @@ import { codeSums } from './code-sums.js';
 import { assignKernel } from './gen/assign.js';
 import { hybridKernel } from './gen/hybrid.js';
 import { topKeysKernel } from './gen/top-keys.js';
-import { type Recording, slice } from './record.js';
-import { arrayFault, eachUnit, lanesOf, refuse, tileOf, unread, wholeFault } from './shape.js';
+import { headsApart, layerFits } from './pieces.js';
+import type { Recording } from './record.js';
+import { lanesOf, layerFaults, refuse, tileOf, wholeFault } from './shape.js';
 
 export interface HybridInput {
   readonly B: number;
@@ -37,6 +38,8 @@ export interface HybridInput {
   readonly sinks?: number;
   /** f32 [H,D], in the units of scale·q; needed for globals. */
   readonly query?: GpuArray;
+  /** f32 [L], distinct tokens that all queries attend exactly, instead of globals and sinks; those that are hidden or behind the last are none. */
+  readonly listed?: GpuArray;
   /** Default: no summaries. */
   readonly codebook?: HybridCodebook;
 }
@@ -70,103 +73,115 @@ const WG = 64;
  */
 export function hybridAttention(recording: Recording, input: HybridInput): GpuArray {
   check(input);
-  const { B, H, N, D, E, q, k, v, keyBias, codebook, grid, globals = 0 } = input;
-  const front = grid?.front ?? 0;
-  // Every query attends what is before the patches: first keys are what the kernels call that.
-  const sinks = front + (input.sinks ?? 0);
-  const count = globals + sinks;
-  const units = B * H;
-  const F = D + E + 4;
-  const codes = codebook?.codes ?? 0;
-  const out = recording.result(q.type, units * N * E);
-  const rest = recording.scratch('f32', units * N);
-  const chosen = recording.scratch('u32', Math.max(1, units * count * 2));
-  const order = recording.scratch('u32', units * N);
-  const means = recording.scratch('f32', units * F);
-  const code = recording.scratch('u32', units * N);
-  const totals = recording.scratch('f32', Math.max(1, units * codes * F));
-  const arrays = [q, k, v, out, rest, order, code, totals];
-  eachUnit(recording, 'hybridAttention', units, arrays, (first, some) => {
-    const of = (array: GpuArray, width: number) => slice(array, first * width, some * width);
-    const part = { first, units: some, k: of(k, N * D), v: of(v, N * E), rest: of(rest, N), code: of(code, N) };
-    chooseKeys(recording, { ...input, sinks }, { ...part, order: of(order, N), chosen: of(chosen, 2 * count) });
-    if (codebook) {
-      const sizes = { units: some, first, S: N, D, E, k: part.k, v: part.v };
-      const bias =
-        keyBias &&
-        slice(keyBias, Math.floor(first / H) * N, Math.ceil((first + some) / H) * N - Math.floor(first / H) * N);
-      codeSums(recording, { ...sizes, codes: 1, bias, biasSpan: H, from: front }, of(means, F));
-      assignCodes(recording, input, codebook, { ...part, means: of(means, F) });
-      codeSums(recording, { ...sizes, codes, bias: part.rest, biasSpan: 1, code: part.code }, of(totals, codes * F));
-    }
-    attendGathered(recording, input, {
-      ...part,
-      count,
-      q: of(q, N * D),
-      chosen: of(chosen, 2 * count),
-      totals: of(totals, codes * F),
-      out: of(out, N * E),
-    });
-  });
+  const { B, H, N, E, q } = input;
+  const out = recording.result(q.type, B * H * N * E);
+  hybridInto(recording, input, out);
   return out;
 }
 
-type Slices<Names extends string> = { readonly first: number; readonly units: number } & Readonly<
-  Record<Names, ReturnType<typeof slice>>
->;
+function hybridInto(recording: Recording, input: HybridInput, out: GpuArray): void {
+  const { B, H, N, D, E, k, v, keyBias, codebook, grid, listed, globals = 0 } = input;
+  const front = grid?.front ?? 0;
+  // Every query attends what is before the patches: first keys are what the kernels call that.
+  const sinks = front + (input.sinks ?? 0);
+  const count = listed?.length ?? globals + sinks;
+  const units = B * H;
+  const F = D + E + 4;
+  const codes = codebook?.codes ?? 0;
+  if (!layerFits(recording, { ...withCodebook(input), out }, shapes, 4 * units * N, 4 * units * codes * F)) {
+    refuse('hybridAttention', [units === 1 ? 'one head is larger than a binding' : undefined]);
+    headsApart(recording, withCodebook(input), { shapes, results: { out } }, (own, written) => {
+      const { 'codebook.weights': weights, 'codebook.offsets': offsets } = own;
+      hybridInto(recording, { ...own, codebook: weights && offsets && { codes, weights, offsets } }, written.out);
+    });
+    return;
+  }
+  const chosen = recording.scratch('u32', Math.max(1, units * count * 2));
+  const rest = recording.scratch('f32', units * N);
+  chooseKeys(recording, { ...input, sinks }, { count, chosen, rest });
+  const code = recording.scratch('u32', units * N);
+  const totals = recording.scratch('f32', Math.max(1, units * codes * F));
+  if (codebook) {
+    const means = recording.scratch('f32', units * F);
+    const sizes = { units, S: N, D, E, k, v };
+    codeSums(recording, { ...sizes, codes: 1, bias: keyBias, biasSpan: H, from: front }, means);
+    assignCodes(recording, input, codebook, { means, code });
+    codeSums(recording, { ...sizes, codes, bias: rest, biasSpan: 1, code }, totals);
+  }
+  attendGathered(recording, input, { count, rest, chosen, code, totals, out });
+}
+
+const shapes = {
+  q: 'elem B,H,N,D',
+  k: 'elem B,H,N,D',
+  v: 'elem B,H,N,E',
+  out: 'elem B,H,N,E',
+  keyBias: 'f32 B,N',
+  query: 'f32 H,D',
+  listed: 'f32 L',
+  'codebook.weights': 'f32 H,D,C H,D+E,C',
+  'codebook.offsets': 'f32 H,C',
+};
+
+/** What the shapes are of. */
+function withCodebook(input: HybridInput) {
+  const { D, E, codebook, listed } = input;
+  const arrays = { 'codebook.weights': codebook?.weights, 'codebook.offsets': codebook?.offsets };
+  return {
+    ...input,
+    ...arrays,
+    'D+E': D + E,
+    ...(codebook && { C: codebook.codes }),
+    ...(listed && { L: listed.length }),
+  };
+}
+
+type Made<Names extends string> = Readonly<Record<Names, GpuArray>>;
 
 function chooseKeys(
   recording: Recording,
-  { H, N, D, keyBias, query, globals = 0, sinks = 0 }: HybridInput,
-  { first, units, k, order, chosen, rest }: Slices<'k' | 'order' | 'chosen' | 'rest'>,
+  { B, H, N, D, k, keyBias, query, listed, sinks = 0 }: HybridInput,
+  { count, chosen, rest }: Made<'chosen' | 'rest'> & { readonly count: number },
 ): void {
+  const units = B * H;
+  const order = recording.scratch('u32', units * N);
   const threads = Math.min(256, recording.gpu.limits.threads);
   recording.dispatch({
     kernel: topKeysKernel,
-    parameters: { elem: k.array.type, D, WG: threads, BIAS: keyBias !== undefined, SCORED: query !== undefined },
-    bindings: { k, query: query ?? unread(k), bias: keyBias ?? unread(k), order, chosen, rest },
-    uniform: {
-      ...{ units, keys: N, heads: H, firstUnit: first, count: globals + sinks, sinks },
-      ...{ kBase: k.base, orderBase: order.base, chosenBase: chosen.base, restBase: rest.base },
+    parameters: {
+      elem: k.type,
+      D,
+      WG: threads,
+      BIAS: keyBias !== undefined,
+      SCORED: query !== undefined,
+      LISTED: listed !== undefined,
     },
+    bindings: { k, query: listed ?? query, bias: keyBias, order, chosen, rest },
+    uniform: { units, keys: N, heads: H, count, sinks },
     groups: units,
   });
 }
 
 function assignCodes(
   recording: Recording,
-  { H, N, D, E }: HybridInput,
+  { B, H, N, D, E, k, v }: HybridInput,
   { codes, weights, offsets }: HybridCodebook,
-  { first, units, k, v, means, code }: Slices<'k' | 'v' | 'means' | 'code'>,
+  { means, code }: Made<'means' | 'code'>,
 ): void {
   const VALUES = weights.length === H * (D + E) * codes;
   recording.dispatch({
     kernel: assignKernel,
-    parameters: { elem: k.array.type, D, E, CODES: codes, WG, VALUES },
+    parameters: { elem: k.type, D, E, CODES: codes, WG, VALUES },
     bindings: { k, v, means, weights, offsets, code },
-    uniform: {
-      ...{ units, keys: N, heads: H, firstUnit: first },
-      ...{ kBase: k.base, vBase: v.base, meanBase: means.base, codeBase: code.base },
-    },
-    groups: Math.ceil((units * N) / WG),
+    uniform: { units: B * H, keys: N, heads: H },
+    groups: Math.ceil((B * H * N) / WG),
   });
 }
 
 function attendGathered(
   recording: Recording,
-  { N, D, E, block = 32, window = block, grid, codebook, scale }: HybridInput,
-  {
-    units,
-    count,
-    q,
-    k,
-    v,
-    rest,
-    chosen,
-    code,
-    totals,
-    out,
-  }: Slices<'q' | 'k' | 'v' | 'rest' | 'chosen' | 'code' | 'totals' | 'out'> & { readonly count: number },
+  { B, H, N, D, E, q, k, v, block = 32, window = block, grid, codebook, scale }: HybridInput,
+  { count, out, ...made }: Made<'rest' | 'chosen' | 'code' | 'totals' | 'out'> & { readonly count: number },
 ): void {
   const SIDE = grid?.tile ?? 0;
   const ROWS = grid ? SIDE ** 2 : block;
@@ -175,28 +190,23 @@ function attendGathered(
   recording.dispatch({
     kernel: hybridKernel,
     parameters: {
-      ...lanesOf([D, E], q.array.type, out.array.type),
+      ...lanesOf([D, E], q.type, out.type),
       ...{ D, E, CODES: codebook?.codes ?? 0, ROWS, SIDE, SPLIT, TILE: tileOf(recording.gpu, 4 * (D + E + 1), 16) },
     },
-    bindings: { q, k, v, rest, chosen, code, totals, out },
+    bindings: { q, k, v, ...made, out },
     uniform: {
-      ...{ units, tokens: N, keys: N, halo: grid?.halo ?? (window - block) / 2, count },
+      ...{ units: B * H, tokens: N, keys: N, halo: grid?.halo ?? (window - block) / 2, count, scale },
       ...{ front: grid?.front ?? 0, down: grid?.rows ?? 0, across: grid?.columns ?? 0 },
-      ...{ qBase: q.base, kBase: k.base, vBase: v.base, restBase: rest.base, chosenBase: chosen.base },
-      ...{ codeBase: code.base, totalBase: totals.base, outBase: out.base, scale },
     },
-    groups: units * (tiles + Math.ceil((grid?.front ?? N) / ROWS)),
+    groups: B * H * (tiles + Math.ceil((grid?.front ?? N) / ROWS)),
   });
 }
 
 function check(input: HybridInput): void {
-  const { B, H, N, D, E, q, k, v, keyBias, scale, block = 32, grid, globals = 0, sinks = 0, query, codebook } = input;
+  const { N, scale, block = 32, grid, globals = 0, sinks = 0, query, listed, codebook } = input;
   const { window = grid && block } = input;
-  const stored = [q.type] as const;
-  const codes = codebook?.codes ?? 0;
   refuse('hybridAttention', [
-    ...Object.entries({ B, H, N }).map(([name, value]) => wholeFault(name, value, 1, 2 ** 31)),
-    ...Object.entries({ D, E }).map(([name, value]) => wholeFault(name, value, 1, 256)),
+    ...layerFaults(withCodebook(input), shapes),
     ...Object.entries({ globals, sinks }).map(([name, value]) => wholeFault(name, value, 0, 4096)),
     Number.isFinite(scale) ? undefined : `scale must be a number, got ${scale}`,
     [4, 8, 16, 32, 64].includes(block) ? undefined : `block must be 4, 8, 16, 32 or 64, got ${block}`,
@@ -205,21 +215,8 @@ function check(input: HybridInput): void {
       : `window must be block + 2·halo, got ${window} for ${block}`,
     ...(grid ? gridFaults(grid, N) : []),
     globals > 0 && !query ? 'globals need a query' : undefined,
-    arrayFault('q', q, ['f32', 'f16'], { axes: '[B,H,N,D]', size: [B, H, N, D] }),
-    arrayFault('k', k, stored, { axes: '[B,H,N,D]', size: [B, H, N, D] }),
-    arrayFault('v', v, stored, { axes: '[B,H,N,E]', size: [B, H, N, E] }),
-    keyBias && arrayFault('keyBias', keyBias, ['f32'], { axes: '[B,N]', size: [B, N] }),
-    query && arrayFault('query', query, ['f32'], { axes: '[H,D]', size: [H, D] }),
-    codebook && wholeFault('codebook.codes', codes, 1, 1024),
-    codebook &&
-      arrayFault(
-        'codebook.weights',
-        codebook.weights,
-        ['f32'],
-        { axes: '[H,D,C]', size: [H, D, codes] },
-        { axes: '[H,D+E,C]', size: [H, D + E, codes] },
-      ),
-    codebook && arrayFault('codebook.offsets', codebook.offsets, ['f32'], { axes: '[H,C]', size: [H, codes] }),
+    listed && (globals || sinks || query || grid) ? 'listed is for a window alone' : undefined,
+    codebook && wholeFault('codebook.codes', codebook.codes, 1, 1024),
   ]);
 }
 

@@ -14,14 +14,11 @@ const MORE = false;
 const SQUARE = false;
 // ---- end
 struct Shape {
-  rows: u32, // of these
-  firstRow: u32,
+  rows: u32, // U·S
   keys: u32, // S
   baseUnits: u32,
   baseSpan: u32,
   moreUnits: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
-  outBase: u32,
   gain: f32,
   half: f32,
 }
@@ -43,13 +40,13 @@ fn main(
 ) {
   let row = (group.x + group.y * groups.x) * WG + thread;
   if (row >= shape.rows) { return; }
-  let unit = (shape.firstRow + row) / shape.keys;
-  let key = (shape.firstRow + row) % shape.keys;
+  let unit = row / shape.keys;
+  let key = row % shape.keys;
   var sum = 0.0;
   if (SQUARE) {
     var squares = sums(0.0);
     for (var d = 0u; d < DL; d++) {
-      let x = sums(k[shape.kBase / LANES + row * DL + d]);
+      let x = sums(k[row * DL + d]);
       squares += x * x;
     }
     sum -= shape.half * dot(vec4f(squares), FOLD);
@@ -57,5 +54,5 @@ fn main(
   if (MORE) { sum += shape.gain * more[unit % shape.moreUnits * shape.keys + key]; }
   // The largest first term that is no number like the others: infinity is not to be computed with.
   if (BASE) { sum += max(base[unit / shape.baseSpan % shape.baseUnits * shape.keys + key], NOTHING); }
-  out[shape.outBase + row] = max(sum, NOTHING);
+  out[row] = max(sum, NOTHING);
 }

@@ -12,13 +12,15 @@
  *
  * Cost in multiply-adds a token: 2 M D for angles, M E / 4 packed for keys and as much for queries.
  */
-import type { GpuArray } from './array.js';
-import { addPartsKernel } from './gen/add-parts.js';
+
+import { addParts } from './add-parts.js';
+import { bytesOf, type GpuArray } from './array.js';
 import { blockCodesKernel } from './gen/block-codes.js';
 import { codeProductKernel } from './gen/code-product.js';
 import { cosineCodesKernel } from './gen/cosine-codes.js';
-import { type Recording, whole } from './record.js';
-import { arrayFault, refuse, unread, wholeFault } from './shape.js';
+import { eachPiece, fits, headsApart, mustFit, part, partsInto, rowsWithin } from './pieces.js';
+import type { Recording } from './record.js';
+import { layerFaults, refuse } from './shape.js';
 
 export interface LowBitInput {
   readonly B: number;
@@ -32,10 +34,10 @@ export interface LowBitInput {
   readonly E: number;
   /** Features a head. */
   readonly M: number;
-  readonly q: GpuArray; // f32 [B,H,N,D]
-  readonly k: GpuArray; // f32 [B,G,S,D]
-  readonly v: GpuArray; // f32 [B,G,S,E]
-  readonly omega: GpuArray; // f32 [G,M,D]
+  readonly q: GpuArray; // [B,H,N,D]; f32 or f16
+  readonly k: GpuArray; // [B,G,S,D]
+  readonly v: GpuArray; // [B,G,S,E]
+  readonly omega: GpuArray; // [G,M,D], of q's type
   /** β, f32 [G,M]. */
   readonly phase: GpuArray;
   /** w, f32 [G,M], of either sign. */
@@ -58,73 +60,104 @@ const COLUMNS = 32;
 const PART = 16;
 
 /**
- * Records it; the caller frees what it returns, f32 [B,H,N,E]. A query that sees no key gets zeros.
+ * Records it; the caller frees what it returns, [B,H,N,E] of q's type. A query that sees no key gets zeros.
  *
- * @throws PerformersError PF706 naming every array or option that is wrong, and arrays larger than a binding
+ * @throws PerformersError PF706 naming every array or option that is wrong
  */
 export function lowBitAttention(recording: Recording, input: LowBitInput): GpuArray {
   check(input);
-  const { B, H, G = H, N, S, E, M, q, k, v, weight, keyBias, bits = 8, queryBits = 8 } = input;
-  const [blocks, columns] = [Math.ceil(S / BLOCK), E + 1];
-  const parts = Math.ceil(blocks / PART);
-  refuse('lowBitAttention', [
-    bindingFault(recording, {
-      ...{ q: 4 * q.length, k: 4 * k.length, v: 4 * v.length },
-      'features of keys': B * G * M * blocks * 8 * bits,
-      'features of queries': B * H * N * Math.ceil(M / BLOCK) * 8 * queryBits,
-      'codes of values': B * G * columns * blocks * BLOCK,
-      'sums of features': parts * B * G * M * columns * 4,
-    }),
-  ]);
-  const ones = codesOfColumns(recording, v, {
-    units: B * G,
-    rows: S,
-    width: E,
-    ones: true,
-    planes: bits === 1,
-    keyBias,
-  });
-  const keys = featureCodes(recording, input, { of: k, units: B * G, heads: G, rows: S, bits, alongRows: true });
-  const sums = recording.scratch('f32', parts * B * G * M * columns);
-  const none = unread(whole(v));
-  product(recording, {
-    ...{ a: keys, bits, ...ones, weight, out: sums, normal: false },
-    uniform: { units: B * G, span: 1, heads: G, rows: M, columns, blocks, parts, perPart: Math.ceil(blocks / parts) },
-  });
-  const state = parts === 1 ? sums : addParts(recording, sums, parts);
-  const codes = codesOfColumns(recording, state, {
-    units: B * G,
-    rows: M,
-    width: columns,
-    ones: false,
-    planes: false,
-  });
-  const queries = featureCodes(recording, input, {
-    of: q,
-    units: B * H,
-    heads: H,
-    rows: N,
-    bits: queryBits,
-    alongRows: false,
-  });
-  const out = recording.result('f32', B * H * N * E);
-  const featureBlocks = Math.ceil(M / BLOCK);
-  product(recording, {
-    ...{ a: queries, bits: queryBits, ...codes, weight: none, out, normal: true },
-    uniform: {
-      ...{
-        units: B * H,
-        span: H / G,
-        heads: 1,
-        rows: N,
-        columns,
-        blocks: featureBlocks,
-        parts: 1,
-        perPart: featureBlocks,
-      },
-    },
-  });
+  const { B, H, N, E, q, bits = 8, queryBits = 8 } = input;
+  const out = recording.result(q.type, B * H * N * E);
+  lowBitInto(recording, { ...input, bits, queryBits }, out);
   return out;
+}
+
+type Given = LowBitInput & Required<Pick<LowBitInput, 'bits' | 'queryBits'>>;
+
+/** Heads apart where an array is beyond a binding; then ranges of keys, whose sums are added up, and ranges of queries. */
+function lowBitInto(recording: Recording, input: Given, out: GpuArray): void {
+  const { B, H, G = H, N, S, D, E, M, q, k, v, keyBias, bits, queryBits } = input;
+  // Queries of one key head are all of one kind.
+  if (B * G === 1 && H > 1) {
+    lowBitInto(recording, { ...input, H: 1, N: H * N }, out);
+    return;
+  }
+  const [blocks, columns] = [Math.ceil(S / BLOCK), E + 1];
+  const perPart = Math.ceil(blocks / Math.ceil(blocks / PART));
+  const partKeys = perPart * BLOCK;
+  // Of a key and of a query, in the array that has most: as they are, in codes, and a key's share of sums.
+  const rowBytes = Math.max(D, E) * bytesOf[q.type];
+  const keyBytes = Math.max(rowBytes, (M * bits) / 8, columns, (4 * M * columns) / partKeys);
+  const queryBytes = Math.max(rowBytes, (Math.ceil(M / BLOCK) * BLOCK * queryBits) / 8);
+  const stateBytes = 4 * M * Math.max(columns, D);
+  const whole = [B * G * (S + partKeys) * keyBytes, B * H * N * queryBytes, B * G * stateBytes];
+  if (B * G > 1 && !fits(recording, ...whole)) {
+    headsApart(recording, input, { shapes, results: { out } }, (own, written) =>
+      lowBitInto(recording, own, written.out),
+    );
+    return;
+  }
+  mustFit(recording, 'lowBitAttention', B * G * stateBytes, B * G * partKeys * keyBytes, BLOCK * queryBytes);
+  const state = recording.scratch('f32', B * G * M * columns);
+  // Whole arrays of several heads are one piece.
+  const keyStep = B * H > 1 ? S : rowsWithin(recording, keyBytes, partKeys);
+  eachPiece(recording, S, keyStep, (first, keys) => {
+    const own = (array: GpuArray, width: number) =>
+      keys === S ? array : part(recording, array, first * width, keys * width);
+    const given = { ...input, S: keys, k: own(k, D), v: own(v, E), keyBias: keyBias && own(keyBias, 1) };
+    addKeys(recording, given, { state, perPart, more: first > 0 });
+  });
+  const ofState = { units: B * G, rows: M, width: columns, ones: false, planes: false };
+  const codes = codesOfColumns(recording, state, ofState);
+  const rowStep = B * H > 1 ? N : rowsWithin(recording, queryBytes, BLOCK);
+  eachPiece(recording, N, rowStep, (row, rows) => {
+    const given = { ...input, N: rows, q: part(recording, q, row * D, B * H * rows * D) };
+    partsInto(recording, [[out, row * E, B * H * rows * E]], (ownOut) => readCodes(recording, given, codes, ownOut));
+  });
+}
+
+const shapes = {
+  q: 'elem B,H,N,D',
+  k: 'elem B,G,S,D',
+  v: 'elem B,G,S,E',
+  omega: 'elem G,M,D',
+  phase: 'f32 G,M',
+  weight: 'f32 G,M',
+  keyBias: 'f32 B,S B,G,S',
+  out: 'elem B,H,N,E',
+};
+
+/** What features have of keys and values, [B,G,M,E+1]; with `more` beside what `state` has. */
+function addKeys(
+  recording: Recording,
+  input: Given,
+  { state, perPart, more }: { readonly state: GpuArray; readonly perPart: number; readonly more: boolean },
+): void {
+  const { B, H, G = H, S, E, M, k, v, weight, keyBias, bits } = input;
+  const blocks = Math.ceil(S / BLOCK);
+  const parts = Math.ceil(blocks / perPart);
+  const ofValues = { units: B * G, rows: S, width: E, ones: true, planes: bits === 1, keyBias };
+  const values = codesOfColumns(recording, v, ofValues);
+  const keys = featureCodes(recording, input, { of: k, units: B * G, heads: G, rows: S, bits, alongRows: true });
+  const direct = parts === 1 && !more;
+  const sums = direct ? state : recording.scratch('f32', parts * state.length);
+  product(recording, {
+    ...{ a: keys, bits, ...values, weight, out: sums, normal: false },
+    uniform: { units: B * G, span: 1, heads: G, rows: M, columns: E + 1, blocks, parts, perPart },
+  });
+  if (!direct) addParts(recording, sums, state, more);
+}
+
+/** What queries have of the features. */
+function readCodes(recording: Recording, input: Given, codes: Codes, out: GpuArray): void {
+  const { B, H, G = H, N, E, M, q, queryBits: bits } = input;
+  const queries = featureCodes(recording, input, { of: q, units: B * H, heads: H, rows: N, bits, alongRows: false });
+  const blocks = Math.ceil(M / BLOCK);
+  const all = { blocks, parts: 1, perPart: blocks };
+  product(recording, {
+    ...{ a: queries, bits, ...codes, weight: undefined, out, normal: true },
+    uniform: { units: B * H, span: H / G, heads: 1, rows: N, columns: E + 1, ...all },
+  });
 }
 
 /** See cosine_codes.wgsl. */
@@ -145,7 +178,7 @@ function featureCodes(
   const words = recording.scratch('u32', units * lines * Math.ceil(length / BLOCK) * 2 * bits);
   recording.dispatch({
     kernel: cosineCodesKernel,
-    parameters: { D, BITS: bits, WG, ALONG_ROWS: alongRows },
+    parameters: { elem: x.type, D, BITS: bits, WG, ALONG_ROWS: alongRows },
     bindings: { x, omega, phase, words },
     uniform: { units, heads, span: heads / G, rows, features: M, gain: Math.sqrt(scale) },
     groups: Math.ceil(words.length / WG),
@@ -177,8 +210,8 @@ function codesOfColumns(
   const scales = recording.scratch('f32', items);
   recording.dispatch({
     kernel: blockCodesKernel,
-    parameters: { WG, BIAS: keyBias !== undefined, ONES: ones, PLANES: planes },
-    bindings: { x, bias: keyBias ?? unread(whole(x)), words, scales },
+    parameters: { elem: x.type, WG, BIAS: keyBias !== undefined, ONES: ones, PLANES: planes },
+    bindings: { x, bias: keyBias, words, scales },
     uniform: { units, rows, width, biasSpan: keyBias ? (units * rows) / keyBias.length : 1 },
     groups: Math.ceil(items / WG),
   });
@@ -191,7 +224,7 @@ function product(
   given: Codes & {
     readonly a: GpuArray;
     readonly bits: number;
-    readonly weight: GpuArray | ReturnType<typeof unread>;
+    readonly weight: GpuArray | undefined;
     readonly out: GpuArray;
     readonly normal: boolean;
     readonly uniform: Readonly<Record<'units' | 'rows' | 'columns' | 'parts', number>> &
@@ -202,49 +235,19 @@ function product(
   const columns = uniform.columns - Number(normal);
   recording.dispatch({
     kernel: codeProductKernel,
-    parameters: { BITS: bits, NORMAL: normal },
+    parameters: { result: out.type, BITS: bits, NORMAL: normal },
     bindings: { a, b, scales, weight, out },
     uniform,
     groups: uniform.units * uniform.parts * Math.ceil(uniform.rows / ROWS) * Math.ceil(columns / COLUMNS),
   });
 }
 
-function addParts(recording: Recording, sums: GpuArray, parts: number): GpuArray {
-  const length = sums.length / parts;
-  const out = recording.scratch('f32', length);
-  recording.dispatch({
-    kernel: addPartsKernel,
-    parameters: { WG },
-    bindings: { parts: sums, out },
-    uniform: { length, parts, outBase: 0 },
-    groups: Math.ceil(length / WG),
-  });
-  return out;
-}
-
-function bindingFault({ gpu }: Recording, bytes: Readonly<Record<string, number>>): string | undefined {
-  const most = gpu.limits.bindingBytes - 512;
-  const beyond = Object.keys(bytes).filter((name) => bytes[name] > most);
-  return beyond.length > 0 ? `${beyond.join(', ')}: larger than a binding of this device, ${most} bytes` : undefined;
-}
-
 function check(input: LowBitInput): void {
-  const { B, H, G = H, N, S, D, E, M, q, k, v, omega, phase, weight, scale, keyBias, bits = 8, queryBits = 8 } = input;
-  const perFeature = { axes: '[G,M]', size: [G, M] };
+  const { scale, bits = 8, queryBits = 8 } = input;
   refuse('lowBitAttention', [
-    ...Object.entries({ B, H, G, N, S, M }).map(([name, value]) => wholeFault(name, value, 1, 2 ** 31)),
-    ...Object.entries({ D, E }).map(([name, value]) => wholeFault(name, value, 1, 256)),
-    H % G === 0 ? undefined : `H must be a multiple of G, got ${H} and ${G}`,
+    ...layerFaults(input, shapes),
     scale > 0 && Number.isFinite(scale) ? undefined : `scale must be positive, got ${scale}`,
     [1, 4, 8].includes(bits) ? undefined : `bits must be 1, 4 or 8, got ${bits}`,
     [4, 8].includes(queryBits) ? undefined : `queryBits must be 4 or 8, got ${queryBits}`,
-    arrayFault('q', q, ['f32'], { axes: '[B,H,N,D]', size: [B, H, N, D] }),
-    arrayFault('k', k, ['f32'], { axes: '[B,G,S,D]', size: [B, G, S, D] }),
-    arrayFault('v', v, ['f32'], { axes: '[B,G,S,E]', size: [B, G, S, E] }),
-    arrayFault('omega', omega, ['f32'], { axes: '[G,M,D]', size: [G, M, D] }),
-    arrayFault('phase', phase, ['f32'], perFeature),
-    arrayFault('weight', weight, ['f32'], perFeature),
-    keyBias &&
-      arrayFault('keyBias', keyBias, ['f32'], { axes: '[B,S]', size: [B, S] }, { axes: '[B,G,S]', size: [B, G, S] }),
   ]);
 }

@@ -1,8 +1,8 @@
 /** Attention over a set of keys from that over its parts: the monoid that makes attention a sum. See merge.wgsl. */
 import type { GpuArray } from './array.js';
 import { mergeKernel } from './gen/merge.js';
-import { type Recording, whole } from './record.js';
-import { arrayFault, lanesOf, refuse } from './shape.js';
+import type { Recording } from './record.js';
+import { lanesOf, refuse } from './shape.js';
 
 /** What `attend` gives. */
 export interface AttendResult {
@@ -18,6 +18,10 @@ export interface MergeInput {
   readonly E: number;
   readonly pieces: GpuArray; // f32 [P,R,E]
   readonly masses: GpuArray; // f32 [P,R]
+  /** One set more, before the others. */
+  readonly first?: AttendResult;
+  /** Also of no part, of the first part, and so on: out [P+1,R,E], lse [P+1,R]. Default: false. */
+  readonly every?: boolean;
 }
 
 const WG = 64;
@@ -30,14 +34,12 @@ const WG = 64;
 export function merge(recording: Recording, a: AttendResult, b: AttendResult): AttendResult {
   const rows = a.lse.length;
   const E = a.out.length / Math.max(1, rows);
-  const sized = (name: string, { out, lse }: AttendResult) => [
-    arrayFault(`${name}.out`, out, ['f32'], { axes: '[R,E]', size: [rows, E] }),
-    arrayFault(`${name}.lse`, lse, ['f32'], { axes: '[R]', size: [rows] }),
-  ];
+  const same = a.out.length === b.out.length && rows === b.lse.length;
+  const single = [a, b].flatMap(({ out, lse }) => [out, lse]).every(({ type }) => type === 'f32');
   refuse('merge', [
     rows > 0 && Number.isInteger(E) && E > 0 ? undefined : 'a.out must hold [R,E] for an a.lse of [R]',
-    ...sized('a', a),
-    ...sized('b', b),
+    same ? undefined : 'b must hold as many numbers as a',
+    single ? undefined : 'all arrays must be f32',
   ]);
   const pieces = recording.scratch('f32', 2 * rows * E);
   const masses = recording.scratch('f32', 2 * rows);
@@ -52,13 +54,13 @@ export function merge(recording: Recording, a: AttendResult, b: AttendResult): A
 
 /** The same for any number of parts, into arrays that are there already. */
 export function mergeInto(recording: Recording, input: MergeInput, { out, lse }: AttendResult): void {
-  const { parts, rows, E, pieces, masses } = input;
+  const { parts, rows, E, pieces, masses, first, every = false } = input;
   const { LANES, sums, result } = lanesOf([E], 'f32', out.type);
   recording.dispatch({
     kernel: mergeKernel,
-    parameters: { LANES, sums, result, E, WG },
-    bindings: { parts: pieces, masses, out, lse },
-    uniform: { rows, parts, outBase: whole(out).base, lseBase: whole(lse).base },
+    parameters: { LANES, sums, result, E, WG, FIRST: first !== undefined, EVERY: every },
+    bindings: { parts: pieces, masses, first: first?.out, firstMass: first?.lse, out, lse },
+    uniform: { rows, parts },
     groups: Math.ceil((rows * E) / LANES / WG),
   });
 }

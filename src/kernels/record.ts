@@ -9,19 +9,11 @@ import { checkNames, type Kernel, type Parameters, packUniform } from './kernel.
 import { dropPipelines, pipelineOf } from './pipeline.js';
 import { bufferUsage } from './pool.js';
 
-/** A range of an array's elements. A binding begins at a multiple of 256 bytes; `base` elements behind it the range begins. */
-export interface Slice {
-  readonly array: GpuArray;
-  readonly offset: number;
-  readonly bytes: number;
-  readonly base: number;
-}
-
 export interface Dispatch {
   readonly kernel: Kernel;
   readonly parameters: Parameters;
-  /** Every storage binding of the file by name. */
-  readonly bindings: Readonly<Record<string, GpuArray | Slice>>;
+  /** Every storage binding of the file by name; undefined where these parameters leave it unread. */
+  readonly bindings: Readonly<Record<string, GpuArray | undefined>>;
   /** Every field of the uniform by name. */
   readonly uniform: Readonly<Record<string, number>>;
   /** So many workgroups, or as many as three u32 of an array say. */
@@ -34,10 +26,12 @@ export interface Recording {
   result(type: ElementType, length: number): GpuArray;
   /** An array that goes back to the pool when the work is submitted. */
   scratch(type: ElementType, length: number): GpuArray;
+  /** Scratch arrays that `build` takes are had again by those that follow: what uses them then runs behind it. */
+  scoped(build: () => void): void;
   dispatch(dispatch: Dispatch): void;
   /** Copies all of `from` to `into`, from element `at` on; both whole numbers of 4 bytes. */
   copy(from: GpuArray, into: GpuArray, at?: number): void;
-  /** Fills an array of `scratch` or `result` with zeros. */
+  /** Fills an array with zeros, to the end of its last whole word. */
   clear(array: GpuArray): void;
 }
 
@@ -58,7 +52,7 @@ export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Prom
     await accepted;
     return value;
   } catch (error) {
-    for (const { buffer } of results) gpu.pool.drop(buffer);
+    for (const buffer of results) gpu.pool.drop(buffer);
     throw error;
   }
 }
@@ -67,8 +61,8 @@ export async function run<T>(gpu: Gpu, build: (recording: Recording) => T): Prom
 export interface Submission<T> {
   /** May be used by what is submitted later. */
   readonly value: T;
-  /** Every array of `result`; where `accepted` rejects, dropping them is left to the caller. */
-  readonly results: readonly GpuArray[];
+  /** Of every array of `result`; where `accepted` rejects, dropping them is left to the caller. */
+  readonly results: readonly GPUBuffer[];
   /** @throws PerformersError PF703, PF704, PF707 as `run` does */
   readonly accepted: Promise<void>;
 }
@@ -82,13 +76,17 @@ export function submitNow<T>(gpu: Gpu, build: (recording: Recording) => T): Subm
   const before = gpu.lost();
   if (before) throw deviceLost(before);
   const { device, pool } = gpu;
-  const results: GpuArray[] = [];
-  const scratch: GpuArray[] = [];
+  const results: GPUBuffer[] = [];
+  const scratch: GPUBuffer[] = [];
   const steps: Step[] = [];
-  const taking = (into: GpuArray[]) => (type: ElementType, length: number) => {
-    const array = { buffer: pool.take(length * bytesOf[type]), type, length };
-    into.push(array);
-    return array;
+  // Scratch arrays that are through. Not the pool's yet: what the host writes into one of those is there before all steps.
+  const spare: GPUBuffer[] = [];
+  const take = (into: GPUBuffer[], type: ElementType, length: number) => {
+    const bytes = length * bytesOf[type];
+    const again = into === scratch ? spare.findIndex(({ size }) => size >= bytes && size - bytes < 256) : -1;
+    const buffer = again < 0 ? pool.take(bytes) : spare.splice(again, 1)[0];
+    into.push(buffer);
+    return { buffer, type, length };
   };
   const scopes = ['internal', 'out-of-memory', 'validation'] as const;
   for (const scope of scopes) device.pushErrorScope(scope);
@@ -97,20 +95,25 @@ export function submitNow<T>(gpu: Gpu, build: (recording: Recording) => T): Subm
   try {
     value = build({
       gpu,
-      result: taking(results),
-      scratch: taking(scratch),
+      result: (type, length) => take(results, type, length),
+      scratch: (type, length) => take(scratch, type, length),
+      scoped(inner) {
+        const before = scratch.length;
+        inner();
+        spare.push(...scratch.splice(before));
+      },
       dispatch: (dispatch) => steps.push(dispatch),
       copy: (from, into, at = 0) => steps.push({ from, into, at }),
       clear: (cleared) => steps.push({ cleared }),
     });
     submit(gpu, steps);
   } catch (error) {
-    for (const { buffer } of [...results, ...scratch]) pool.drop(buffer);
+    for (const buffer of [...results, ...scratch, ...spare]) pool.drop(buffer);
     answers().catch(() => undefined);
     throw error;
   }
   // What is recorded next may have them at once: the device runs it behind this.
-  for (const { buffer } of scratch) pool.give(buffer);
+  for (const buffer of [...scratch, ...spare]) pool.give(buffer);
   return { value, results, accepted: accept(gpu, answers()) };
 }
 
@@ -131,28 +134,6 @@ async function accept(gpu: Gpu, answers: Promise<(GPUError | null)[]>): Promise<
   pool.trim();
   dropPipelines(device);
   throw lost ? deviceLost(lost) : refusal(errors);
-}
-
-/** Elements [from, from + length) of an array, as a binding. */
-export function slice(array: GpuArray, from: number, length: number): Slice {
-  const size = bytesOf[array.type];
-  const start = from * size;
-  const aligned = start - (start % 256);
-  return {
-    array,
-    offset: (array.offset ?? 0) + aligned,
-    // Bindings are whole numbers of 4 bytes, and of 16 where the elements are vectors.
-    bytes: Math.min(
-      Math.ceil((start - aligned + Math.max(1, length * size)) / 16) * 16,
-      array.buffer.size - (array.offset ?? 0) - aligned,
-    ),
-    base: (start - aligned) / size,
-  };
-}
-
-/** All of an array, as a binding. */
-export function whole(array: GpuArray): Slice {
-  return slice(array, 0, array.length);
 }
 
 /** Workgroups in a grid whose sides are at most `limit`. Kernels count row by row and leave what is too much. */
@@ -190,7 +171,8 @@ function submit(gpu: Gpu, steps: readonly Step[]): void {
       pass?.end();
       pass = undefined;
       if ('cleared' in step) {
-        encoder.clearBuffer(step.cleared.buffer);
+        const { buffer, type, length, offset = 0 } = step.cleared;
+        encoder.clearBuffer(buffer, offset, Math.ceil((length * bytesOf[type]) / 4) * 4);
         continue;
       }
       const { from, into, at } = step;
@@ -210,11 +192,16 @@ function encode(gpu: Gpu, pass: GPUComputePassEncoder, dispatch: Dispatch, unifo
   const { pipeline, names } = pipelineOf(gpu, kernel, parameters);
   const storage = names.filter((name) => name !== 'shape');
   checkNames(kernel, 'binding', storage, Object.keys(bindings));
+  // Something must be bound where nothing is read: what is given first, which kernels read.
+  const any = Object.values(bindings).find((array) => array !== undefined);
   const entries = names.map((name, binding) => {
     if (name === 'shape') return { binding, resource: uniform };
-    const given = bindings[name];
-    const { array, offset, bytes } = 'array' in given ? given : whole(given);
-    return { binding, resource: { buffer: array.buffer, offset, size: bytes } };
+    const array = bindings[name] ?? any;
+    if (!array) throw new TypeError(`${kernel.name} is bound to nothing`);
+    const { buffer, type, length, offset = 0 } = array;
+    // Whole numbers of 16 bytes, as the elements may be vectors.
+    const size = Math.min(Math.ceil(Math.max(1, length * bytesOf[type]) / 16) * 16, buffer.size - offset);
+    return { binding, resource: { buffer, offset, size } };
   });
   pass.setPipeline(pipeline);
   pass.setBindGroup(

@@ -8,28 +8,26 @@ import { codeProductKernel } from './gen/code-product.js';
 import { codeSumsKernel } from './gen/code-sums.js';
 import { compactKernel } from './gen/compact.js';
 import { cosineCodesKernel } from './gen/cosine-codes.js';
-import { decodeKernel } from './gen/decode.js';
 import { estimateKernel } from './gen/estimate.js';
 import { hybridKernel } from './gen/hybrid.js';
 import { keyBiasKernel } from './gen/key-bias.js';
 import { mergeKernel } from './gen/merge.js';
+import { moveKernel } from './gen/move.js';
 import { quantizeKernel } from './gen/quantize.js';
-import { scanKernel } from './gen/scan.js';
 import { topKeysKernel } from './gen/top-keys.js';
 import type { Kernel } from './kernel.js';
 
 export const kernels = {
   attend: attendKernel,
   merge: mergeKernel,
+  move: moveKernel,
   key_bias: keyBiasKernel,
   hybrid: hybridKernel,
   top_keys: topKeysKernel,
   assign: assignKernel,
   code_sums: codeSumsKernel,
   add_parts: addPartsKernel,
-  scan: scanKernel,
   causal_pairs: causalPairsKernel,
-  decode: decodeKernel,
   quantize: quantizeKernel,
   estimate: estimateKernel,
   compact: compactKernel,

@@ -1,6 +1,7 @@
-// top_keys.wgsl: the keys every query attends exactly: the first `sinks`, and those with the highest static score   (rewrite/lower/scored-globals.ts)
+// top_keys.wgsl: the keys every query attends exactly: the first `sinks`, and those with the highest static score; or those of a list
 //   chosen = the `count` visible keys highest in (j < sinks, k_j·q₀ + bias_j), the earlier of equals; rest = bias with the chosen hidden
-// in   k [U,S,D]  query [H,D]  bias [B,S]    scratch  order [U,S]    out  chosen [U,count,2]  rest [U,S]
+//   (rewrite/lower/scored-globals.ts, window.ts)
+// in   k [U,S,D]  query [H,D], with LISTED the list [count] in its place  bias [B,S]    scratch  order [U,S]    out  chosen [U,count,2]  rest [U,S]
 //      U = B·H units. A chosen key is its index and the bits of its bias; where there are too few, the index is S.
 // grid one workgroup a unit: radix selection, 8 bits at a time; exact, and the same in every run
 // bound: the choice is exact but for rounding of the scores; test/kernels/hybrid.test.ts. Its speed on a GPU is unmeasured.
@@ -10,18 +11,14 @@ const D = 64u;
 const WG = 256u;
 const BIAS = false;
 const SCORED = false; // else the static score is 0
+const LISTED = false; // no others than those of the list
 // ---- end
 struct Shape {
   units: u32,
   keys: u32, // S
   heads: u32, // H
-  firstUnit: u32,
   count: u32,
   sinks: u32,
-  kBase: u32, // where the arrays begin in their bindings, in elements
-  orderBase: u32,
-  chosenBase: u32,
-  restBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> k: array<elem>;
@@ -51,10 +48,10 @@ fn rising(x: f32) -> u32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let unit = group.x + group.y * groups.x;
   if (unit >= shape.units) { return; }
-  let at = shape.orderBase + unit * shape.keys;
-  let kAt = shape.kBase + unit * shape.keys * D;
-  let queryAt = (shape.firstUnit + unit) % shape.heads * D;
-  let biasAt = (shape.firstUnit + unit) / shape.heads * shape.keys;
+  let at = unit * shape.keys;
+  let kAt = unit * shape.keys * D;
+  let queryAt = unit % shape.heads * D;
+  let biasAt = unit / shape.heads * shape.keys;
   // Whole keys a thread, in their order, so that of equals the earlier is chosen. A thread reads back only what it wrote.
   let share = (shape.keys + WG - 1u) / WG;
   let begin = min(thread * share, shape.keys);
@@ -66,6 +63,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var d = 0u; SCORED && d < D; d++) { score += f32(k[kAt + j * D + d]) * query[queryAt + d]; }
     var rank = max(1u, rising(score));
     if (j < shape.sinks) { rank = 0xffffffffu - j; }
+    if (LISTED) {
+      rank = 0u;
+      for (var s = 0u; s < shape.count; s++) { rank |= u32(u32(query[s]) == j); }
+    }
     order[at + j] = select(rank, 0u, given <= HIDDEN);
   }
   if (thread == 0u) {
@@ -123,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     higherAll += above[t];
     sameAll += level[t];
   }
-  let list = shape.chosenBase + unit * shape.count * 2u;
+  let list = unit * shape.count * 2u;
   for (var j = begin; j < end; j++) {
     let rank = order[at + j];
     var given = 0.0;
@@ -141,7 +142,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       chosen[list + 2u * slot] = j;
       chosen[list + 2u * slot + 1u] = bitcast<u32>(given);
     }
-    rest[shape.restBase + unit * shape.keys + j] = select(given, NOTHING, taken);
+    rest[unit * shape.keys + j] = select(given, NOTHING, taken);
   }
   for (var slot = higherAll + min(sameAll, equals) + thread; slot < shape.count; slot += WG) {
     chosen[list + 2u * slot] = shape.keys;

@@ -4,7 +4,8 @@
  *
  *   Attend            q [B,H,N,D], k [B,G,S,D], v [B,G,S,E], keyBias? [B or 1,1,1,S]                 the plans exact, exact-blocked
  *   FeatureAttention  q, k, v, keyBias?, omega [H,M,D], featureBias? [H,M,1]       G = H             features
- *   HybridAttention   q, k, v, keyBias?, query? [H,D,1], weights? [H,F,C], offsets? [H,1,C]          hybrid, window
+ *   HybridAttention   q, k, v, keyBias?, query? [H,D,1], weights? [H,F,C], offsets? [H,1,C]          hybrid
+ *                    …, listed [L]: tokens that all queries attend                                    window
  *   TileAttention     q, k, v, keyBias?, grid [1,1,rows,columns], query?, weights?, offsets?         hybrid-2d; of the grid its sizes alone
  *   → [B,H,N,E], all float32; what begins at omega or query are initializers
  *
@@ -156,22 +157,17 @@ function farField(options: Options, constants: Constants) {
   };
 }
 
-/** A hybrid without summaries, whose chosen keys are the first. */
+/** A hybrid without summaries, whose chosen keys are listed. */
 const window: KernelForm = {
-  declines: (_, { globals }) =>
-    Array.isArray(globals) && globals.some((token, i) => token !== i)
-      ? 'kernels take the first keys as globals, and no others'
-      : undefined,
-  node: (_, { options }) => ({
-    operator: 'HybridAttention',
-    attributes: {
-      block: queryBlock,
-      window: numberOption(options, 'window'),
-      globals: 0,
-      sinks: Array.isArray(options.globals) ? options.globals.length : numberOption(options, 'globals'),
-      codes: 0,
-    },
-  }),
+  declines: () => undefined,
+  node(build, { options }) {
+    const listed = Array.isArray(options.globals) ? options.globals : range(numberOption(options, 'globals'));
+    return {
+      operator: 'HybridAttention',
+      own: listed.length > 0 ? ['', '', '', build.float(listed, [listed.length])] : [],
+      attributes: { block: queryBlock, window: numberOption(options, 'window'), globals: 0, sinks: 0, codes: 0 },
+    };
+  },
 };
 
 const forms: Partial<Record<PlanName, KernelForm>> = {

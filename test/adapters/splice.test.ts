@@ -52,6 +52,7 @@ describe.skipIf(noDevice)('spliced', () => {
     exact: { plan: 'exact' },
     'features:m=16': { plan: 'features:m=16' },
     window: { plan: 'window:window=32,globals=3' },
+    'window, a list of globals': { plan: { name: 'window', window: 32, globals: [50, 3, 1000] } },
     hybrid: { saved: drawnPlan(model, hybrid, sizes) },
     'hybrid, exact on short inputs': { saved: drawnPlan(model, hybrid, sizes, 200) },
     'exact and features by head': { plan: 'exact', rules: [{ layers: 0, heads: [1], plan: 'features:m=16' }] },

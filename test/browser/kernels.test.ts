@@ -8,3 +8,4 @@ import '../kernels/hybrid.test.js';
 import '../kernels/low-bit.test.js';
 import '../kernels/low-bit-features.test.js';
 import '../kernels/merge.test.js';
+import '../kernels/pieces.test.js';

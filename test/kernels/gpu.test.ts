@@ -76,7 +76,7 @@ describe.skipIf(noDevice)('a device', () => {
     const dispatch = {
       kernel: addPartsKernel,
       parameters: {},
-      uniform: { length: 4, parts: 2, outBase: 0 },
+      uniform: { length: 4, parts: 2 },
       groups: 1,
     };
     await expect(
@@ -108,7 +108,7 @@ describe.skipIf(noDevice)('a device', () => {
     const dispatch = {
       parameters: { WG: 32 },
       bindings: { parts, out },
-      uniform: { length: 4, parts: 2, outBase: 0 },
+      uniform: { length: 4, parts: 2 },
       groups: 1,
     };
     const before = gpu.pool.counts().used;

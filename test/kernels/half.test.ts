@@ -10,6 +10,7 @@ import { causalAttention } from '../../src/kernels/causal.js';
 import { featureAttention } from '../../src/kernels/double-softmax.js';
 import type { Gpu } from '../../src/kernels/gpu.js';
 import { hybridAttention } from '../../src/kernels/hybrid.js';
+import { lowBitAttention } from '../../src/kernels/low-bit.js';
 import { run } from '../../src/kernels/record.js';
 import { sparseAttention } from '../../src/kernels/sparse.js';
 import { expectMutantFails, relRMS } from '../close.js';
@@ -17,8 +18,9 @@ import { halfBits } from '../half.js';
 import { causalFeatureAttention } from '../oracle/causal-features.js';
 import { hybridAttention as hybridOracle } from '../oracle/hybrid.js';
 import { attendOverKeys } from '../oracle/key-sets.js';
+import { lowBitAttention as lowBitOracle } from '../oracle/low-bit-attention.js';
 import { positiveAttention } from '../oracle/positive-attention.js';
-import { hasF16, open } from './device.js';
+import { hasF16, open, uploadAll } from './device.js';
 
 const shape = { B: 1, H: 2, N: 40, S: 40, D: 32, E: 32, scale: 32 ** -0.5 };
 const { H, N, D, E, scale } = shape;
@@ -122,5 +124,32 @@ describe.skipIf(!hasF16)('float16 on a device', () => {
   it('is within twice naive float16: kept blocks', async () => {
     const sparse = await run(gpu, (recording) => sparseAttention(recording, { ...narrow, ...arrays(8), threshold: 0 }));
     check(await download(gpu, sparse.out), attendOverKeys({ ...narrow, ...rows, G: H }).out);
+  });
+
+  /** Drawn again until no code is so near to another that float32 may decide otherwise (low-bit-features.test.ts). */
+  function lowBitCase(bits: 8 | 4 | 1) {
+    const sizes = { B: 1, H: 1, G: 1, N: 24, S: 24, D: 8, E: 8, M: 8, scale: 8 ** -0.5 };
+    for (let seed = 1; seed < 500; seed++) {
+      const own = gaussians(seed);
+      const halved = (length: number) => Float64Array.from({ length }, () => half(own()));
+      const single = (from: (x: number) => number) => Float64Array.from({ length: 8 }, () => Math.fround(from(own())));
+      const stored = { q: halved(192), k: halved(192), v: halved(192), omega: halved(64).map((x) => x / 2) };
+      const input = { ...sizes, ...stored, phase: single((x) => 3 * x), weight: single((x) => 1 + x * x), bits };
+      const { out, margins } = lowBitOracle({ ...input, queryBits: 8, block: 64 });
+      if (margins.features > 2e-4 && margins.values > 4e-5 && margins.sums > 2e-4) return { input, stored, want: out };
+    }
+    throw new Error('no seed keeps all codes apart');
+  }
+
+  it.each([8, 4, 1] as const)('is within twice naive float16: features in %d bits', async (bits) => {
+    const { input, stored, want } = lowBitCase(bits);
+    const { phase, weight } = uploadAll(gpu, { phase: input.phase, weight: input.weight });
+    const given = { ...input, ...uploadAll(gpu, stored, 'f16'), phase, weight };
+    const out = await run(gpu, (recording) => lowBitAttention(recording, given));
+    expect(out.type).toBe('f16');
+    const got = await download(gpu, out);
+    check(got, want);
+    const scaled = { ...input, scale: 1.02 * input.scale, queryBits: 8, block: 64 };
+    expectMutantFails(() => check(got, lowBitOracle(scaled).out));
   });
 });

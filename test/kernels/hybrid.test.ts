@@ -6,6 +6,7 @@ import { normalInput } from '../attention/cases.js';
 import { close, expectMutantFails } from '../close.js';
 import type { Attention } from '../oracle/attention.js';
 import { type Hybrid, hybridAttention as oracle } from '../oracle/hybrid.js';
+import { attendOverKeys } from '../oracle/key-sets.js';
 import { noDevice, open, outputs, uploadAll } from './device.js';
 
 const bound = 1e-5;
@@ -151,7 +152,9 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
 
   it('refuses a head that is larger than a binding, and says what is wrong with options', async () => {
     const small = await open({ device: gpu.device, limits: { bindingBytes: 2048 } });
-    await expect(onDevice(small, cases['batch 2, padding'])).rejects.toThrow(/PF706 {2}one head takes \d+ bytes/);
+    await expect(onDevice(small, cases['batch 2, padding'])).rejects.toThrow(
+      /PF706 {2}one head is larger than a binding/,
+    );
     small.destroy();
     const { input, hybrid } = draw({ N: 40 }, 16, { ...parts, block: 12, window: 17 });
     await expect(onDevice(gpu, { input, hybrid })).rejects.toThrowErrorMatchingInlineSnapshot(`
@@ -172,6 +175,33 @@ describe.skipIf(noDevice)('the hybrid on a device', () => {
     const neither = { ...hybrid, grid: undefined, window: undefined as unknown as number };
     await expect(onDevice(gpu, { input, hybrid: neither })).rejects.toThrow(
       /window must be block \+ 2·halo, got undefined/,
+    );
+  });
+
+  it('attends the keys of a list, those of them that are there and not hidden', async () => {
+    const { input } = draw({ B: 2, N: 70 }, 17, { masked: [0, 5] });
+    const { N, q, k, v, keyBias } = input;
+    const halo = 8;
+    const want = (list: readonly number[]) =>
+      attendOverKeys({
+        ...{ ...input, G: input.H },
+        bias({ b, i, j }) {
+          const start = i - (i % 8);
+          const near = j >= start - halo && j < start + 8 + halo;
+          return near || list.includes(j) ? (keyBias?.[b * N + j] ?? 0) : -Infinity;
+        },
+      }).out;
+    const list = [50, 3, 1000];
+    const arrays = uploadAll(gpu, { q, k, v, ...(keyBias && { keyBias }), listed: list });
+    const { keyBias: _, ...sizes } = input;
+    const { out } = await outputs(gpu, (recording) => ({
+      out: hybridAttention(recording, { ...sizes, ...arrays, block: 8, window: 8 + 2 * halo }),
+    }));
+    close(out, want(list), bound);
+    for (const wrong of [[50], [50, 4], [51, 3]]) expectMutantFails(() => close(out, want(wrong), bound));
+    const scored = { ...sizes, ...arrays, window: 32, globals: 3, query: arrays.q };
+    await expect(outputs(gpu, (recording) => ({ out: hybridAttention(recording, scored) }))).rejects.toThrow(
+      /listed is for a window alone/,
     );
   });
 

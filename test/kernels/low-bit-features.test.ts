@@ -154,17 +154,17 @@ describe.skipIf(noDevice)('linear attention by features in few bits', () => {
     expect(error).toBeGreaterThan(budget / 4);
   });
 
-  it('says what is wrong with arrays and options, and refuses what is larger than a binding', async () => {
+  it('says what is wrong with arrays and options, and refuses features of a head that are larger than a binding', async () => {
     const input = drawOnce({}, 1);
     const wrong = { ...input, bits: 2, scale: 0, weight: input.weight.subarray(1) };
     await expect(onDevice(gpu, wrong)).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [PerformersError: PF706  scale must be positive, got 0; bits must be 1, 4 or 8, got 2; weight must hold [G,M] = [2,10], has 19 numbers
+      [PerformersError: PF706  weight must hold [G,M] = [2,10], has 19 numbers; scale must be positive, got 0; bits must be 1, 4 or 8, got 2
         at   lowBitAttention
         mend pass row-major arrays of these shapes, and options within these ranges]
     `);
-    const small = await open({ device: gpu.device, limits: { bindingBytes: 2048 } });
+    const small = await open({ device: gpu.device, limits: { bindingBytes: 1024 } });
     await expect(onDevice(small, input)).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [PerformersError: PF706  features of queries: larger than a binding of this device, 1536 bytes
+      [PerformersError: PF706  what does not come apart is larger than a binding, 512 bytes
         at   lowBitAttention
         mend pass row-major arrays of these shapes, and options within these ranges]
     `);

@@ -50,10 +50,14 @@ describe('a bundle', () => {
 
   it('carries the kernels of what it imports, and no others', async () => {
     expect(await carried("import { merge } from './index.js'; console.log(merge);")).toEqual(['merge']);
-    expect(await carried("import { attend } from './index.js'; console.log(attend);")).toEqual(['attend', 'merge']);
+    expect(await carried("import { attend } from './index.js'; console.log(attend);")).toEqual([
+      'attend',
+      'merge',
+      'move',
+    ]);
     expect(await carried("import { openGpu, run } from './index.js'; console.log(openGpu, run);")).toEqual([]);
     const hybrid = await carried("import { hybridAttention } from './index.js'; console.log(hybridAttention);");
-    expect(hybrid).toEqual(['add_parts', 'assign', 'code_sums', 'hybrid', 'top_keys']);
+    expect(hybrid).toEqual(['add_parts', 'assign', 'code_sums', 'hybrid', 'move', 'top_keys']);
   });
 
   it('carries all of them where all is imported', async () => {

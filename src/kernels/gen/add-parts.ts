@@ -9,11 +9,11 @@ export const addPartsKernel: Kernel = {
 
 // ---- parameters
 const WG = 64u;
+const MORE = false;
 // ---- end
 struct Shape {
 length: u32,
 parts: u32,
-outBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
@@ -24,8 +24,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 let i=(group.x+group.y*groups.x)*WG+thread;
 if(i>=shape.length){return;}
 var sum=0.0;
+if(MORE){sum=out[i];}
 for(var p=0u;p<shape.parts;p++){sum+=parts[p*shape.length+i];}
-out[shape.outBase+i]=sum;
+out[i]=sum;
 }
 `,
 };

@@ -12,6 +12,7 @@ export const blockCodesKernel: Kernel = {
 
 
 // ---- parameters
+alias elem = f32;
 const WG = 64u;
 const BIAS = false;
 const ONES = false;
@@ -24,7 +25,7 @@ width: u32,
 biasSpan: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> words: array<u32>;
 @group(0) @binding(4) var<storage, read_write> scales: array<f32>;
@@ -53,7 +54,7 @@ if(given<=HIDDEN){continue;}
 weight=exp(given);
 }
 y[e]=weight;
-if(column<shape.width){y[e]=weight*x[(unit*shape.rows+row)*shape.width+column];}
+if(column<shape.width){y[e]=weight*f32(x[(unit*shape.rows+row)*shape.width+column]);}
 most=max(most,abs(y[e]));
 }
 

@@ -11,6 +11,7 @@ export const codeProductKernel: Kernel = {
 
 
 // ---- parameters
+alias result = f32;
 const BITS = 8u;
 const NORMAL = false;
 // ---- end
@@ -29,7 +30,7 @@ perPart: u32,
 @group(0) @binding(2) var<storage, read> b: array<u32>;
 @group(0) @binding(3) var<storage, read> scales: array<f32>;
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<result>;
 
 const WG = 64u;
 const ROWS = 32u;
@@ -119,7 +120,7 @@ value=select(0.0,value/select(1.0,total,total!=0.0),total!=0.0);
 }else{
 value*=weight[unit%shape.heads*shape.rows+row];
 }
-out[((part*shape.units+unit)*shape.rows+row)*written+column]=value;
+out[((part*shape.units+unit)*shape.rows+row)*written+column]=result(value);
 }
 }
 }

@@ -24,13 +24,7 @@ keys: u32,
 parts: u32,
 perPart: u32,
 skipped: u32,
-firstUnit: u32,
 biasSpan: u32,
-kBase: u32,
-vBase: u32,
-biasBase: u32,
-codeBase: u32,
-outBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> k: array<elem>;
@@ -57,7 +51,7 @@ if(f>=F){return;}
 for(var c=0u;c<CODES;c++){own[c*WG+thread]=0.0;}
 let begin=shape.skipped+part*shape.perPart;
 let end=min(begin+shape.perPart,shape.keys);
-let biasAt=shape.biasBase+((shape.firstUnit+unit)/shape.biasSpan - shape.firstUnit/shape.biasSpan)*shape.keys;
+let biasAt=unit/shape.biasSpan*shape.keys;
 for(var j=begin;j<end;j++){
 var weight=1.0;
 if(BIAS){
@@ -67,17 +61,17 @@ if(given<=HIDDEN){continue;}
 weight=exp(given);
 }
 var c=0u;
-if(CODED){c=code[shape.codeBase+unit*shape.keys+j];}
+if(CODED){c=code[unit*shape.keys+j];}
 let row=unit*shape.keys+j;
 var x=f32(u32(f==D+E));
 if(f<D){
-x=f32(k[shape.kBase+row*D+f]);
+x=f32(k[row*D+f]);
 }else if(f<D+E){
-x=f32(v[shape.vBase+row*E+f - D]);
+x=f32(v[row*E+f - D]);
 }
 own[c*WG+thread]+=weight*x;
 }
-let place=shape.outBase+(part*shape.units+unit)*CODES*F+f;
+let place=(part*shape.units+unit)*CODES*F+f;
 for(var c=0u;c<CODES;c++){sums[place+c*F]=own[c*WG+thread];}
 }
 `,

@@ -11,6 +11,7 @@ export const cosineCodesKernel: Kernel = {
 
 
 // ---- parameters
+alias elem = f32;
 const D = 64u;
 const BITS = 8u;
 const WG = 64u;
@@ -25,8 +26,8 @@ features: u32,
 gain: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> omega: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read> omega: array<elem>;
 @group(0) @binding(3) var<storage, read> phase: array<f32>;
 @group(0) @binding(4) var<storage, read_write> words: array<u32>;
 
@@ -57,9 +58,9 @@ let head=unit%shape.heads/shape.span;
 var own: array<f32,D>;
 for(var d=0u;d<D;d++){
 if(ALONG_ROWS){
-own[d]=omega[(head*shape.features+line)*D+d];
+own[d]=f32(omega[(head*shape.features+line)*D+d]);
 }else{
-own[d]=x[(unit*shape.rows+line)*D+d];
+own[d]=f32(x[(unit*shape.rows+line)*D+d]);
 }
 }
 var word=0u;
@@ -71,9 +72,9 @@ let row=unit*shape.rows+select(line,other,ALONG_ROWS);
 var product=0.0;
 for(var d=0u;d<D;d++){
 if(ALONG_ROWS){
-product+=own[d]*x[row*D+d];
+product+=own[d]*f32(x[row*D+d]);
 }else{
-product+=own[d]*omega[feature*D+d];
+product+=own[d]*f32(omega[feature*D+d]);
 }
 }
 let value=cosine(shape.gain*product+phase[feature]);

@@ -36,14 +36,6 @@ front: u32,
 down: u32,
 across: u32,
 count: u32,
-qBase: u32,
-kBase: u32,
-vBase: u32,
-restBase: u32,
-chosenBase: u32,
-codeBase: u32,
-totalBase: u32,
-outBase: u32,
 scale: f32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -68,6 +60,7 @@ const FOLD = vec4f(1.0, f32(LANES / 4u), f32(LANES / 4u), f32(LANES / 4u));
 var<workgroup> tileKeys: array<sums, TILE * DL>;
 var<workgroup> tileValues: array<sums, TILE * EL>;
 var<workgroup> tileBias: array<f32, TILE>;
+var<workgroup> tileTokens: array<u32, TILE>;
 var<workgroup> exchange: array<sums, WG>;
 var<workgroup> exchangeMost: array<f32, WG>;
 var<workgroup> exchangeTotal: array<f32, WG>;
@@ -143,55 +136,39 @@ let row=tokenAt(corner,side,thread/SPLIT);
 let lane=thread%SPLIT;
 let inside=row<select(inRow,shape.tokens,inImage);
 if(inside){
-let at=shape.qBase/LANES+(unit*shape.tokens+row)*DL;
+let at=(unit*shape.tokens+row)*DL;
 for(var d=0u;d<DL;d++){x[d]=shape.scale*sums(q[at+d]);}
 }
-let kAt=shape.kBase/LANES+unit*shape.keys*DL;
-let vAt=shape.vBase/LANES+unit*shape.keys*EL;
-let restAt=shape.restBase+unit*shape.keys;
+let kAt=unit*shape.keys*DL;
+let vAt=unit*shape.keys*EL;
+let restAt=unit*shape.keys;
 
-for(var start=0u;start<nearby;start+=TILE){
-let count=min(TILE,nearby - start);
-workgroupBarrier();
-for(var i=thread;i<count*DL;i+=WG){
-let j=min(tokenAt(around,span,start+i/DL),shape.keys - 1u);
-tileKeys[i]=sums(k[kAt+j*DL+i%DL]);
-}
-for(var i=thread;i<count*EL;i+=WG){
-let j=min(tokenAt(around,span,start+i/EL),shape.keys - 1u);
-tileValues[i]=sums(v[vAt+j*EL+i%EL]);
-}
-for(var i=thread;i<count;i+=WG){
-let j=tokenAt(around,span,start+i);
-tileBias[i]=select(NOTHING,rest[restAt+min(j,shape.keys - 1u)],j<shape.keys);
-}
-workgroupBarrier();
-absorb(count,lane);
-}
 
-for(var start=0u;start<shape.count;start+=TILE){
-let count=min(TILE,shape.count - start);
-let list=shape.chosenBase+(unit*shape.count+start)*2u;
+let all=nearby+shape.count;
+for(var start=0u;start<all;start+=TILE){
+let count=min(TILE,all - start);
 workgroupBarrier();
-for(var i=thread;i<count*DL;i+=WG){
-let j=min(chosen[list+i/DL*2u],shape.keys - 1u);
-tileKeys[i]=sums(k[kAt+j*DL+i%DL]);
-}
-for(var i=thread;i<count*EL;i+=WG){
-let j=min(chosen[list+i/EL*2u],shape.keys - 1u);
-tileValues[i]=sums(v[vAt+j*EL+i%EL]);
-}
 for(var i=thread;i<count;i+=WG){
-let none=chosen[list+2u*i]>=shape.keys;
-tileBias[i]=select(bitcast<f32>(chosen[list+2u*i+1u]),NOTHING,none);
+var j=tokenAt(around,span,start+i);
+var given=rest[restAt+min(j,shape.keys - 1u)];
+if(start+i>=nearby){
+let list=(unit*shape.count+start+i - nearby)*2u;
+j=chosen[list];
+given=bitcast<f32>(chosen[list+1u]);
 }
+tileTokens[i]=min(j,shape.keys - 1u);
+tileBias[i]=select(NOTHING,given,j<shape.keys);
+}
+workgroupBarrier();
+for(var i=thread;i<count*DL;i+=WG){tileKeys[i]=sums(k[kAt+tileTokens[i/DL]*DL+i%DL]);}
+for(var i=thread;i<count*EL;i+=WG){tileValues[i]=sums(v[vAt+tileTokens[i/EL]*EL+i%EL]);}
 workgroupBarrier();
 absorb(count,lane);
 }
 
 for(var start=0u;start<codes;start+=TILE){
 let count=min(TILE,codes - start);
-let totalAt=shape.totalBase/LANES+(unit*CODES+start)*FL;
+let totalAt=(unit*CODES+start)*FL;
 workgroupBarrier();
 
 for(var column=thread;column<=DL+EL;column+=WG){
@@ -208,7 +185,7 @@ tileBias[c]=vec4f(sum).x;
 for(var i=0u;i<nearby;i++){
 let j=tokenAt(around,span,i);
 if(j>=shape.keys){continue;}
-let c=code[shape.codeBase+unit*shape.keys+j] - start;
+let c=code[unit*shape.keys+j] - start;
 let given=rest[restAt+j];
 
 if(c>=count||given<=HIDDEN){continue;}
@@ -248,16 +225,16 @@ workgroupBarrier();
 let own=thread - lane;
 var highest=NOTHING;
 for(var s=0u;s<SPLIT;s++){highest=max(highest,exchangeMost[own+s]);}
-var all=0.0;
-for(var s=0u;s<SPLIT;s++){all+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - highest);}
-let share=select(0.0,exp(most - highest)/all,all>0.0);
+var whole=0.0;
+for(var s=0u;s<SPLIT;s++){whole+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - highest);}
+let share=select(0.0,exp(most - highest)/whole,whole>0.0);
 for(var e=0u;e<EL;e++){
 exchange[thread]=share*acc[e];
 workgroupBarrier();
 if(inside&&lane==0u){
 var gathered=sums(0.0);
 for(var s=0u;s<SPLIT;s++){gathered+=exchange[own+s];}
-out[shape.outBase/LANES+(unit*shape.tokens+row)*EL+e]=result(gathered);
+out[(unit*shape.tokens+row)*EL+e]=result(gathered);
 }
 workgroupBarrier();
 }

@@ -20,13 +20,10 @@ const SQUARE = false;
 // ---- end
 struct Shape {
 rows: u32,
-firstRow: u32,
 keys: u32,
 baseUnits: u32,
 baseSpan: u32,
 moreUnits: u32,
-kBase: u32,
-outBase: u32,
 gain: f32,
 half: f32,
 }
@@ -48,13 +45,13 @@ fn main(
 ) {
 let row=(group.x+group.y*groups.x)*WG+thread;
 if(row>=shape.rows){return;}
-let unit=(shape.firstRow+row)/shape.keys;
-let key=(shape.firstRow+row)%shape.keys;
+let unit=row/shape.keys;
+let key=row%shape.keys;
 var sum=0.0;
 if(SQUARE){
 var squares=sums(0.0);
 for(var d=0u;d<DL;d++){
-let x=sums(k[shape.kBase/LANES+row*DL+d]);
+let x=sums(k[row*DL+d]);
 squares+=x*x;
 }
 sum -=shape.half*dot(vec4f(squares),FOLD);
@@ -62,7 +59,7 @@ sum -=shape.half*dot(vec4f(squares),FOLD);
 if(MORE){sum+=shape.gain*more[unit%shape.moreUnits*shape.keys+key];}
 
 if(BASE){sum+=max(base[unit/shape.baseSpan%shape.baseUnits*shape.keys+key],NOTHING);}
-out[shape.outBase+row]=max(sum,NOTHING);
+out[row]=max(sum,NOTHING);
 }
 `,
 };

@@ -9,24 +9,27 @@ export const mergeKernel: Kernel = {
 
 
 
+
 // ---- parameters
 alias sums = vec4<f32>;
 alias result = vec4<f32>;
 const LANES = 4u;
 const E = 64u;
 const WG = 64u;
+const FIRST = false;
+const EVERY = false;
 // ---- end
 struct Shape {
 rows: u32,
 parts: u32,
-outBase: u32,
-lseBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> parts: array<sums>;
 @group(0) @binding(2) var<storage, read> masses: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<result>;
-@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(3) var<storage, read> first: array<sums>;
+@group(0) @binding(4) var<storage, read> firstMass: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<result>;
+@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 
 const EL = E / LANES;
 const HIDDEN = -1e30;
@@ -43,20 +46,30 @@ let row=item/EL;
 let e=item%EL;
 if(row>=shape.rows){return;}
 var most=NOTHING;
-for(var p=0u;p<shape.parts;p++){most=max(most,masses[p*shape.rows+row]);}
 var total=0.0;
 var acc=sums(0.0);
-for(var p=0u;p<shape.parts;p++){
+if(FIRST&&firstMass[row]>HIDDEN){
+most=firstMass[row];
+total=1.0;
+acc=first[row*EL+e];
+}
+for(var p=0u;p<=shape.parts;p++){
+if(EVERY||p==shape.parts){
+let place=select(0u,p*shape.rows,EVERY)+row;
+let found=total>0.0;
+out[place*EL+e]=result(select(0.0,1.0/total,found)*acc);
+if(e==0u){lse[place]=select(NOTHING,most+log(total),found);}
+}
+if(p==shape.parts){break;}
 let mass=masses[p*shape.rows+row];
 if(mass<=HIDDEN){continue;}
-let weight=exp(mass - most);
-total+=weight;
-acc+=weight*parts[(p*shape.rows+row)*EL+e];
+let high=max(most,mass);
+let kept=exp(most - high);
+let weight=exp(mass - high);
+most=high;
+total=kept*total+weight;
+acc=kept*acc+weight*parts[(p*shape.rows+row)*EL+e];
 }
-let found=total>0.0;
-let inverse=select(0.0,1.0/total,found);
-out[shape.outBase/LANES+row*EL+e]=result(inverse*acc);
-if(e==0u){lse[shape.lseBase+row]=select(NOTHING,most+log(total),found);}
 }
 `,
 };

@@ -9,24 +9,21 @@ export const topKeysKernel: Kernel = {
 
 
 
+
 // ---- parameters
 alias elem = f32;
 const D = 64u;
 const WG = 256u;
 const BIAS = false;
 const SCORED = false;
+const LISTED = false;
 // ---- end
 struct Shape {
 units: u32,
 keys: u32,
 heads: u32,
-firstUnit: u32,
 count: u32,
 sinks: u32,
-kBase: u32,
-orderBase: u32,
-chosenBase: u32,
-restBase: u32,
 }
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read> k: array<elem>;
@@ -56,10 +53,10 @@ return bits ^ select(0x80000000u,0xffffffffu,bits>>31u==1u);
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
 let unit=group.x+group.y*groups.x;
 if(unit>=shape.units){return;}
-let at=shape.orderBase+unit*shape.keys;
-let kAt=shape.kBase+unit*shape.keys*D;
-let queryAt=(shape.firstUnit+unit)%shape.heads*D;
-let biasAt=(shape.firstUnit+unit)/shape.heads*shape.keys;
+let at=unit*shape.keys;
+let kAt=unit*shape.keys*D;
+let queryAt=unit%shape.heads*D;
+let biasAt=unit/shape.heads*shape.keys;
 
 let share=(shape.keys+WG - 1u)/WG;
 let begin=min(thread*share,shape.keys);
@@ -71,6 +68,10 @@ var score=given;
 for(var d=0u;SCORED&&d<D;d++){score+=f32(k[kAt+j*D+d])*query[queryAt+d];}
 var rank=max(1u,rising(score));
 if(j<shape.sinks){rank=0xffffffffu - j;}
+if(LISTED){
+rank=0u;
+for(var s=0u;s<shape.count;s++){rank|=u32(u32(query[s])==j);}
+}
 order[at+j]=select(rank,0u,given<=HIDDEN);
 }
 if(thread==0u){
@@ -128,7 +129,7 @@ sameBefore+=level[t];
 higherAll+=above[t];
 sameAll+=level[t];
 }
-let list=shape.chosenBase+unit*shape.count*2u;
+let list=unit*shape.count*2u;
 for(var j=begin;j<end;j++){
 let rank=order[at+j];
 var given=0.0;
@@ -146,7 +147,7 @@ if(taken){
 chosen[list+2u*slot]=j;
 chosen[list+2u*slot+1u]=bitcast<u32>(given);
 }
-rest[shape.restBase+unit*shape.keys+j]=select(given,NOTHING,taken);
+rest[unit*shape.keys+j]=select(given,NOTHING,taken);
 }
 for(var slot=higherAll+min(sameAll,equals)+thread;slot<shape.count;slot+=WG){
 chosen[list+2u*slot]=shape.keys;

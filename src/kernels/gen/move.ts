@@ -1,0 +1,29 @@
+// Made from ../move.wgsl by scripts/wgsl.ts.
+import type { Kernel } from '../kernel.js';
+
+export const moveKernel: Kernel = {
+  name: 'move',
+  text: `
+
+
+
+// ---- parameters
+alias elem = u32;
+const WG = 64u;
+// ---- end
+struct Shape {
+length: u32,
+givenBase: u32,
+outBase: u32,
+}
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(1) var<storage, read> given: array<elem>;
+@group(0) @binding(2) var<storage, read_write> out: array<elem>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+let at=(group.x+group.y*groups.x)*WG+thread;
+if(at<shape.length){out[shape.outBase+at]=given[shape.givenBase+at];}
+}
+`,
+};
