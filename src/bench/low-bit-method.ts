@@ -11,8 +11,8 @@ import { streamSeed, uniforms } from '../features/rng.js';
 import type { GpuArray } from '../kernels/array.js';
 import { keyBiasKernel } from '../kernels/gen/key-bias.js';
 import { lowBitAttention } from '../kernels/low-bit.js';
-import { type Recording, whole } from '../kernels/record.js';
-import { lanesOf, unread } from '../kernels/shape.js';
+import type { Recording } from '../kernels/record.js';
+import { lanesOf } from '../kernels/shape.js';
 import { frequencies, type KernelCall, kernelMethod } from './kernel-methods.js';
 import type { Method } from './method.js';
 import type { LayerInputs, Part } from './reference.js';
@@ -57,15 +57,11 @@ function halfSquares(recording: Recording, { H, S, D, k, scale }: Omit<KernelCal
   const [WG, rows] = [64, H * S];
   const out = recording.scratch('f32', rows);
   const { LANES, quad, sums } = lanesOf([D], k.type, 'f32');
-  const none = unread(whole(k));
   recording.dispatch({
     kernel: keyBiasKernel,
     parameters: { LANES, quad, sums, D, WG, BASE: false, MORE: false, SQUARE: true },
-    bindings: { base: none, more: none, k, out },
-    uniform: {
-      ...{ rows, firstRow: 0, keys: S, baseUnits: 1, baseSpan: 1, moreUnits: 1, kBase: 0, outBase: 0 },
-      ...{ gain: 0, half: -scale / 2 },
-    },
+    bindings: { base: undefined, more: undefined, k, out },
+    uniform: { rows, keys: S, baseUnits: 1, baseSpan: 1, moreUnits: 1, gain: 0, half: -scale / 2 },
     groups: Math.ceil(rows / WG),
   });
   return out;
