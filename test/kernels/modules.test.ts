@@ -10,6 +10,9 @@ import { kernels } from '../../src/kernels/registry.js';
 
 const kernelFolder = fileURLToPath(new URL('../../src/kernels/', import.meta.url));
 const modules = kernelModules();
+/** Names and numbers, and each sign between them; what is said of fields and attributes, and their declarations, are words of their own. */
+const words = (line: string) =>
+  /^\/\/ ----|^\s*\w+: [uif]32,$/.test(line) ? [line.trim()] : (line.match(/[.@]?\w+|[^\w\s]/g) ?? []);
 
 describe('the modules made from kernels', () => {
   it.each(modules)('hold the text of the file: $name', ({ name, file, module }) => {
@@ -19,9 +22,20 @@ describe('the modules made from kernels', () => {
     const code = lines.map((line) =>
       /^\/\/ ---- (parameters|end)$/.test(line) ? line : line.split('//')[0].trimEnd(),
     );
-    // Spaces that part nothing are left out.
-    const bare = (text: string) => text.replaceAll(' ', '');
-    expect(kernels[name as keyof typeof kernels]?.text.split('\n').map(bare)).toEqual(code.map(bare));
+    // Spaces that part nothing are left out, and names inside functions are others: one for one.
+    const made = kernels[name as keyof typeof kernels]?.text.split('\n').map(words);
+    const names = new Map<string, string>();
+    const wanted = code.map((line, i) =>
+      words(line).map((word, j) => {
+        const other = made[i]?.[j] ?? '';
+        if (!names.has(word)) names.set(word, other);
+        return names.get(word);
+      }),
+    );
+    expect(made).toEqual(wanted);
+    expect(new Set(names.values()).size).toBe(names.size);
+    for (const [word, other] of names)
+      expect(other === word || /^[a-z]\d?$/.test(other), `${word} ${other}`).toBe(true);
   });
 
   it('are all there are, and all in the registry', () => {

@@ -20,13 +20,13 @@ parts: u32,
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let i=(group.x+group.y*groups.x)*WG+thread;
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let i=(m.x+m.y*a0.x)*WG+g;
 if(i>=shape.length){return;}
-var sum=0.0;
-if(MORE){sum=out[i];}
-for(var p=0u;p<shape.parts;p++){sum+=parts[p*shape.length+i];}
-out[i]=sum;
+var a4=0.0;
+if(MORE){a4=out[i];}
+for(var p=0u;p<shape.parts;p++){a4+=parts[p*shape.length+i];}
+out[i]=a4;
 }
 `,
 };

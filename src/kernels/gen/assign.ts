@@ -33,30 +33,30 @@ heads: u32,
 const F = D + select(0u, E, VALUES);
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let row=(group.x+group.y*groups.x)*WG+thread;
-if(row>=shape.units*shape.keys){return;}
-let unit=row/shape.keys;
-let head=unit%shape.heads;
-let meanAt=unit*(D+E+4u);
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let h=(m.x+m.y*a0.x)*WG+g;
+if(h>=shape.units*shape.keys){return;}
+let l=h/shape.keys;
+let c1=l%shape.heads;
+let d2=l*(D+E+4u);
 
-let inverse=1.0/max(means[meanAt+D+E],1e-9);
+let b5=1.0/max(means[d2+D+E],1e-9);
 var x: array<f32,F>;
-for(var f=0u;f<D;f++){x[f]=f32(k[row*D+f])- inverse*means[meanAt+f];}
+for(var f=0u;f<D;f++){x[f]=f32(k[h*D+f])- b5*means[d2+f];}
 if(VALUES){
-for(var f=D;f<F;f++){x[f]=f32(v[row*E+f - D])- inverse*means[meanAt+f];}
+for(var f=D;f<F;f++){x[f]=f32(v[h*E+f - D])- b5*means[d2+f];}
 }
-var best=0u;
+var h5=0u;
 var most=-3e38;
 for(var c=0u;c<CODES;c++){
-var score=offsets[head*CODES+c];
-for(var f=0u;f<F;f++){score+=x[f]*weights[(head*F+f)*CODES+c];}
-if(score>most){
-most=score;
-best=c;
+var a5=offsets[c1*CODES+c];
+for(var f=0u;f<F;f++){a5+=x[f]*weights[(c1*F+f)*CODES+c];}
+if(a5>most){
+most=a5;
+h5=c;
 }
 }
-code[row]=best;
+code[h]=h5;
 }
 `,
 };

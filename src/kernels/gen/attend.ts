@@ -82,143 +82,143 @@ var<workgroup> exchangeMost: array<f32, EXCHANGE>;
 var<workgroup> exchangeTotal: array<f32, EXCHANGE>;
 
 
-fn band(position: u32) -> vec2<i32> {
+fn g0(position: u32) -> vec2<i32> {
 let at=i32(position)+shape.offset;
-let size=i32(shape.block);
+let f5=i32(shape.block);
 
-let start=at -((at%size)+size)%size;
-var end=start+size+shape.after;
-if(shape.causal==1u){end=min(end,at+1);}
-return vec2<i32>(start - shape.before,end)- vec2<i32>(i32(shape.firstKey));
+let u=at -((at%f5)+f5)%f5;
+var a7=u+f5+shape.after;
+if(shape.causal==1u){a7=min(a7,at+1);}
+return vec2<i32>(u - shape.before,a7)- vec2<i32>(i32(shape.firstKey));
 }
 
 @compute @workgroup_size(WG)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let tiles=(shape.rows+ROWS - 1u)/ROWS;
-var item=group.x+group.y*groups.x;
-if(item>=shape.units*tiles*shape.parts){return;}
+let c4=(shape.rows+ROWS - 1u)/ROWS;
+var n=m.x+m.y*a0.x;
+if(n>=shape.units*c4*shape.parts){return;}
 if(QUEUE){
-if(item>=blocks[shape.queueAt]){return;}
-item=blocks[shape.queueAt+1u+item];
+if(n>=blocks[shape.queueAt]){return;}
+n=blocks[shape.queueAt+1u+n];
 }
-let part=item%shape.parts;
-let tile=item/shape.parts%tiles;
-let unit=item/(shape.parts*tiles);
-let row=tile*ROWS+thread/SPLIT;
-let inside=row<shape.rows;
-let lane=thread%SPLIT;
-let place=(part*shape.units+unit)*shape.rows+row;
+let c3=n%shape.parts;
+let tile=n/shape.parts%c4;
+let l=n/(shape.parts*c4);
+let h=tile*ROWS+g/SPLIT;
+let b4=h<shape.rows;
+let b2=g%SPLIT;
+let a6=(c3*shape.units+l)*shape.rows+h;
 
 var x: array<sums,DL>;
 var acc: array<sums,EL>;
 var most=NOTHING;
 var total=0.0;
-if(inside){
-let at=(unit%shape.qUnits*shape.rows+row)*DL;
+if(b4){
+let at=(l%shape.qUnits*shape.rows+h)*DL;
 for(var d=0u;d<DL;d++){x[d]=shape.scale*sums(q[at+d]);}
-if(RESUME&&lane==0u){
-let before=lse[place];
-if(before>HIDDEN){
-most=before;
+if(RESUME&&b2==0u){
+let c5=lse[a6];
+if(c5>HIDDEN){
+most=c5;
 total=1.0;
-for(var e=0u;e<EL;e++){acc[e]=sums(out[place*EL+e]);}
+for(var e=0u;e<EL;e++){acc[e]=sums(out[a6*EL+e]);}
 }
 }
 }
 
-var begin=i32(part*shape.perPart);
-var end=min(begin+i32(shape.perPart),i32(shape.keys));
-var mine=vec2<i32>(begin,end);
+var a1=i32(c3*shape.perPart);
+var a7=min(a1+i32(shape.perPart),i32(shape.keys));
+var g6=vec2<i32>(a1,a7);
 if(BAND){
 
 let first=tile*ROWS;
-let last=min(tile*ROWS+ROWS,shape.rows)- 1u;
-let across=first/shape.tokens!=last/shape.tokens;
-let low=band(select(first%shape.tokens,0u,across));
-let high=band(select(last%shape.tokens,shape.tokens - 1u,across));
-begin=max(begin,low.x);
-end=min(end,high.y);
-mine=band(row%shape.tokens);
+let c6=min(tile*ROWS+ROWS,shape.rows)- 1u;
+let h4=first/shape.tokens!=c6/shape.tokens;
+let g5=g0(select(first%shape.tokens,0u,h4));
+let a3=g0(select(c6%shape.tokens,shape.tokens - 1u,h4));
+a1=max(a1,g5.x);
+a7=min(a7,a3.y);
+g6=g0(h%shape.tokens);
 }
-let list=(unit*tiles+tile)*shape.listStride;
-var steps=max(0,end - begin+i32(TILE)- 1)/i32(TILE);
-if(LIST){steps=i32(blocks[list]*(LISTED/TILE));}
+let b1=(l*c4+tile)*shape.listStride;
+var k0=max(0,a7 - a1+i32(TILE)- 1)/i32(TILE);
+if(LIST){k0=i32(blocks[b1]*(LISTED/TILE));}
 
-let chunk=tile*ROWS/shape.setRows;
-let kAt=unit/shape.kSpan%shape.kUnits*shape.keys*DL;
-let vAt=(chunk*shape.vUnits+unit/shape.kSpan%shape.vUnits)*shape.keys*EL;
-let biasAt=(chunk*shape.biasUnits+unit/shape.biasSpan%shape.biasUnits)*shape.keys;
-for(var step=0;step<steps;step++){
-var start=begin+step*i32(TILE);
+let h7=tile*ROWS/shape.setRows;
+let d1=l/shape.kSpan%shape.kUnits*shape.keys*DL;
+let f7=(h7*shape.vUnits+l/shape.kSpan%shape.vUnits)*shape.keys*EL;
+let c9=(h7*shape.biasUnits+l/shape.biasSpan%shape.biasUnits)*shape.keys;
+for(var e7=0;e7<k0;e7++){
+var u=a1+e7*i32(TILE);
 if(LIST){
-let sub=u32(step)%(LISTED/TILE);
-start=i32(blocks[list+1u+u32(step)/(LISTED/TILE)]*LISTED+sub*TILE);
+let l1=u32(e7)%(LISTED/TILE);
+u=i32(blocks[b1+1u+u32(e7)/(LISTED/TILE)]*LISTED+l1*TILE);
 }
-let count=u32(clamp(end - start,0,i32(TILE)));
+let o=u32(clamp(a7 - u,0,i32(TILE)));
 workgroupBarrier();
-for(var i=thread;i<count*DL;i+=WG){tileKeys[i]=sums(k[kAt+u32(start)*DL+i]);}
-for(var i=thread;i<count*EL;i+=WG){tileValues[i]=sums(v[vAt+u32(start)*EL+i]);}
+for(var i=g;i<o*DL;i+=WG){tileKeys[i]=sums(k[d1+u32(u)*DL+i]);}
+for(var i=g;i<o*EL;i+=WG){tileValues[i]=sums(v[f7+u32(u)*EL+i]);}
 if(BIAS){
-for(var i=thread;i<count;i+=WG){tileBias[i]=bias[biasAt+u32(start)+i];}
+for(var i=g;i<o;i+=WG){tileBias[i]=bias[c9+u32(u)+i];}
 }
 workgroupBarrier();
-for(var t=lane;t<count;t+=SPLIT){
+for(var t=b2;t<o;t+=SPLIT){
 if(BAND){
-let j=start+i32(t);
-if(j<mine.x||j>=mine.y){continue;}
+let j=u+i32(t);
+if(j<g6.x||j>=g6.y){continue;}
 }
-var score=0.0;
+var a5=0.0;
 if(BIAS){
-score=tileBias[t];
-if(score<=HIDDEN){continue;}
+a5=tileBias[t];
+if(a5<=HIDDEN){continue;}
 }
-var products=sums(0.0);
-for(var d=0u;d<DL;d++){products+=x[d]*tileKeys[t*DL+d];}
-score+=dot(vec4f(products),FOLD);
+var b8=sums(0.0);
+for(var d=0u;d<DL;d++){b8+=x[d]*tileKeys[t*DL+d];}
+a5+=dot(vec4f(b8),FOLD);
 
-if(score>most){
-let shrink=exp(most - score);
-total*=shrink;
-for(var e=0u;e<EL;e++){acc[e]*=shrink;}
-most=score;
+if(a5>most){
+let e4=exp(most - a5);
+total*=e4;
+for(var e=0u;e<EL;e++){acc[e]*=e4;}
+most=a5;
 }
-let weight=exp(score - most);
+let weight=exp(a5 - most);
 total+=weight;
 for(var e=0u;e<EL;e++){acc[e]+=weight*tileValues[t*EL+e];}
 }
 }
 
 if(SPLIT>1u){
-exchangeMost[thread]=most;
-exchangeTotal[thread]=total;
+exchangeMost[g]=most;
+exchangeTotal[g]=total;
 workgroupBarrier();
-let own=thread - lane;
-var highest=NOTHING;
-for(var s=0u;s<SPLIT;s++){highest=max(highest,exchangeMost[own+s]);}
-let share=exp(most - highest);
+let own=g - b2;
+var b7=NOTHING;
+for(var s=0u;s<SPLIT;s++){b7=max(b7,exchangeMost[own+s]);}
+let d5=exp(most - b7);
 total=0.0;
-for(var s=0u;s<SPLIT;s++){total+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - highest);}
-most=highest;
+for(var s=0u;s<SPLIT;s++){total+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - b7);}
+most=b7;
 for(var e=0u;e<EL;e++){
-exchange[thread]=share*acc[e];
+exchange[g]=d5*acc[e];
 workgroupBarrier();
-if(lane==0u){
-var gathered=sums(0.0);
-for(var s=0u;s<SPLIT;s++){gathered+=exchange[own+s];}
-acc[e]=gathered;
+if(b2==0u){
+var d9=sums(0.0);
+for(var s=0u;s<SPLIT;s++){d9+=exchange[own+s];}
+acc[e]=d9;
 }
 workgroupBarrier();
 }
 }
-if(!inside||lane!=0u){return;}
-let found=total>0.0;
-let inverse=select(0.0,1.0/total,found);
-for(var e=0u;e<EL;e++){out[place*EL+e]=result(inverse*acc[e]);}
-lse[place]=select(NOTHING,most+log(total),found);
+if(!b4||b2!=0u){return;}
+let b6=total>0.0;
+let b5=select(0.0,1.0/total,b6);
+for(var e=0u;e<EL;e++){out[a6*EL+e]=result(b5*acc[e]);}
+lse[a6]=select(NOTHING,most+log(total),b6);
 }
 `,
 };

@@ -34,43 +34,43 @@ const BLOCK = 64u;
 const HIDDEN = -1e30;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let item=(group.x+group.y*groups.x)*WG+thread;
-let columns=shape.width+u32(ONES);
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let n=(m.x+m.y*a0.x)*WG+g;
+let e9=shape.width+u32(ONES);
 let blocks=(shape.rows+BLOCK - 1u)/BLOCK;
-let column=item%columns;
-let block=item/columns%blocks;
-let unit=item/(columns*blocks);
-if(unit>=shape.units){return;}
-let count=min(BLOCK,shape.rows - block*BLOCK);
+let a2=n%e9;
+let c0=n/e9%blocks;
+let l=n/(e9*blocks);
+if(l>=shape.units){return;}
+let o=min(BLOCK,shape.rows - c0*BLOCK);
 var y: array<f32,BLOCK>;
 var most=0.0;
-for(var e=0u;e<count;e++){
-let row=block*BLOCK+e;
+for(var e=0u;e<o;e++){
+let h=c0*BLOCK+e;
 var weight=1.0;
 if(BIAS){
-let given=bias[unit/shape.biasSpan*shape.rows+row];
+let given=bias[l/shape.biasSpan*shape.rows+h];
 if(given<=HIDDEN){continue;}
 weight=exp(given);
 }
 y[e]=weight;
-if(column<shape.width){y[e]=weight*f32(x[(unit*shape.rows+row)*shape.width+column]);}
+if(a2<shape.width){y[e]=weight*f32(x[(l*shape.rows+h)*shape.width+a2]);}
 most=max(most,abs(y[e]));
 }
 
-let scale=max(most,1e-30)/127.0;
-let place=(unit*columns+column)*blocks+block;
-scales[place]=scale;
-var packed: array<u32,16>;
-for(var e=0u;e<count;e++){
-let code=bitcast<u32>(i32(round(y[e]/scale)))&255u;
+let b9=max(most,1e-30)/127.0;
+let a6=(l*e9+a2)*blocks+c0;
+scales[a6]=b9;
+var g8: array<u32,16>;
+for(var e=0u;e<o;e++){
+let code=bitcast<u32>(i32(round(y[e]/b9)))&255u;
 if(PLANES){
-for(var p=0u;p<8u;p++){packed[2u*p+e/32u]|=((code>>p)&1u)<<(e%32u);}
+for(var p=0u;p<8u;p++){g8[2u*p+e/32u]|=((code>>p)&1u)<<(e%32u);}
 }else{
-packed[e/4u]|=code<<(e%4u*8u);
+g8[e/4u]|=code<<(e%4u*8u);
 }
 }
-for(var w=0u;w<16u;w++){words[place*16u+w]=packed[w];}
+for(var w=0u;w<16u;w++){words[a6*16u+w]=g8[w];}
 }
 `,
 };

@@ -55,90 +55,90 @@ var<workgroup> weights: array<f32, CHUNK * CHUNK>;
 
 @compute @workgroup_size(WG)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let chunks=(shape.tokens+CHUNK - 1u)/CHUNK;
-let item=group.x+group.y*groups.x;
-if(item>=shape.units*chunks){return;}
-let unit=item/chunks;
-let start=item%chunks*CHUNK;
-let keyUnit=unit/shape.span;
-let head=keyUnit%shape.keyHeads;
-let count=min(CHUNK,shape.tokens - start);
+let g1=(shape.tokens+CHUNK - 1u)/CHUNK;
+let n=m.x+m.y*a0.x;
+if(n>=shape.units*g1){return;}
+let l=n/g1;
+let u=n%g1*CHUNK;
+let f1=l/shape.span;
+let c1=f1%shape.keyHeads;
+let o=min(CHUNK,shape.tokens - u);
 
 var most: array<f32,PAIRS>;
 var total: array<f32,PAIRS>;
 for(var p=0u;p<PAIRS;p++){most[p]=NOTHING;}
 for(var first=0u;first<M;first+=FEATURES){
 workgroupBarrier();
-for(var at=thread;at<CHUNK*FEATURES;at+=WG){
+for(var at=g;at<CHUNK*FEATURES;at+=WG){
 let t=at/FEATURES;
 let r=first+at%FEATURES;
 queryLogits[at]=NOTHING;
 keyLogits[at]=NOTHING;
-if(r<M&&t<count){
-let given=bias[keyUnit*shape.tokens+start+t];
-var onQuery=sums(0.0);
-var onKey=sums(0.0);
+if(r<M&&t<o){
+let given=bias[f1*shape.tokens+u+t];
+var j3=sums(0.0);
+var j2=sums(0.0);
 for(var d=0u;d<DL;d++){
-let w=sums(omega[(head*M+r)*DL+d]);
-onQuery+=w*sums(q[(unit*shape.tokens+start+t)*DL+d]);
-onKey+=w*sums(k[(keyUnit*shape.tokens+start+t)*DL+d]);
+let w=sums(omega[(c1*M+r)*DL+d]);
+j3+=w*sums(q[(l*shape.tokens+u+t)*DL+d]);
+j2+=w*sums(k[(f1*shape.tokens+u+t)*DL+d]);
 }
-queryLogits[at]=shape.scale*dot(vec4f(onQuery),FOLD);
+queryLogits[at]=shape.scale*dot(vec4f(j3),FOLD);
 if(given>HIDDEN){
-keyLogits[at]=shape.scale*dot(vec4f(onKey),FOLD)+given;
-if(WEIGHTED){keyLogits[at]+=2.0*featureBias[head*M+r];}
+keyLogits[at]=shape.scale*dot(vec4f(j2),FOLD)+given;
+if(WEIGHTED){keyLogits[at]+=2.0*featureBias[c1*M+r];}
 }
 }
 }
 workgroupBarrier();
-let features=min(FEATURES,M - first);
+let i1=min(FEATURES,M - first);
 for(var p=0u;p<PAIRS;p++){
-let i=(p*WG+thread)/CHUNK;
-let j=(p*WG+thread)%CHUNK;
-if(i>=count||j>i||keyLogits[j*FEATURES]<=HIDDEN){continue;}
-var high=most[p];
-for(var r=0u;r<features;r++){
-high=max(high,queryLogits[i*FEATURES+r]+keyLogits[j*FEATURES+r]);
+let i=(p*WG+g)/CHUNK;
+let j=(p*WG+g)%CHUNK;
+if(i>=o||j>i||keyLogits[j*FEATURES]<=HIDDEN){continue;}
+var a3=most[p];
+for(var r=0u;r<i1;r++){
+a3=max(a3,queryLogits[i*FEATURES+r]+keyLogits[j*FEATURES+r]);
 }
-var sum=total[p]*exp(most[p] - high);
-for(var r=0u;r<features;r++){
-sum+=exp(queryLogits[i*FEATURES+r]+keyLogits[j*FEATURES+r] - high);
+var a4=total[p]*exp(most[p] - a3);
+for(var r=0u;r<i1;r++){
+a4+=exp(queryLogits[i*FEATURES+r]+keyLogits[j*FEATURES+r] - a3);
 }
-most[p]=high;
-total[p]=sum;
+most[p]=a3;
+total[p]=a4;
 }
 }
 for(var p=0u;p<PAIRS;p++){
-weights[p*WG+thread]=select(NOTHING,most[p]+log(total[p]),total[p]>0.0);
+weights[p*WG+g]=select(NOTHING,most[p]+log(total[p]),total[p]>0.0);
 }
-let t=thread/THREADS;
-let row=unit*shape.tokens+start+t;
+let t=g/THREADS;
+let h=l*shape.tokens+u+t;
 
-var before=NOTHING;
-if(t<count){before=lse[row];}
+var c5=NOTHING;
+if(t<o){c5=lse[h];}
 workgroupBarrier();
 
-if(t>=count){return;}
-var high=before;
-for(var j=0u;j<=t;j++){high=max(high,weights[t*CHUNK+j]);}
-let found=high>HIDDEN;
-let kept=select(0.0,exp(before - high),before>HIDDEN);
-var mass=kept;
-for(var j=0u;found&&j<=t;j++){mass+=exp(weights[t*CHUNK+j] - high);}
-let inverse=select(0.0,1.0/mass,found);
-for(var e=thread%THREADS;e<EL;e+=THREADS){
-var acc=kept*sums(out[row*EL+e]);
-for(var j=0u;found&&j<=t;j++){
-let weight=exp(weights[t*CHUNK+j] - high);
-if(weight>0.0){acc+=weight*sums(v[(keyUnit*shape.tokens+start+j)*EL+e]);}
+if(t>=o){return;}
+var a3=c5;
+for(var j=0u;j<=t;j++){a3=max(a3,weights[t*CHUNK+j]);}
+let b6=a3>HIDDEN;
+let e0=select(0.0,exp(c5 - a3),c5>HIDDEN);
+var c7=e0;
+for(var j=0u;b6&&j<=t;j++){c7+=exp(weights[t*CHUNK+j] - a3);}
+let b5=select(0.0,1.0/c7,b6);
+for(var e=g%THREADS;e<EL;e+=THREADS){
+var acc=e0*sums(out[h*EL+e]);
+for(var j=0u;b6&&j<=t;j++){
+let weight=exp(weights[t*CHUNK+j] - a3);
+if(weight>0.0){acc+=weight*sums(v[(f1*shape.tokens+u+j)*EL+e]);}
 }
-out[row*EL+e]=result(inverse*acc);
+out[h*EL+e]=result(b5*acc);
 }
-if(thread%THREADS==0u){lse[row]=select(NOTHING,high+log(mass),found);}
+if(g%THREADS==0u){lse[h]=select(NOTHING,a3+log(c7),b6);}
 }
 `,
 };

@@ -45,82 +45,82 @@ var<workgroup> tileB: array<u32, (COLUMNS + 1u) * WB>;
 var<workgroup> tileScales: array<f32, COLUMNS + 1u>;
 
 
-fn left(r: u32, w: u32) -> u32 {
+fn c2(r: u32, w: u32) -> u32 {
 if(BITS==8u){return tileA[r*WA+w];}
 if(BITS==1u){return tileA[r*WA+w%2u];}
 return(tileA[r*WA+w/2u]<<(4u*(1u - w%2u)))&HALF;
 }
 
-fn products(x: u32, y: u32, w: u32) -> i32 {
+fn b8(x: u32, y: u32, w: u32) -> i32 {
 if(BITS!=1u){return dot4I8Packed(x,y);}
-let sum=i32(countOneBits(y))- 2*i32(countOneBits(x&y));
+let a4=i32(countOneBits(y))- 2*i32(countOneBits(x&y));
 
-return select(sum<<(w/2u),-(sum<<7u),w/2u==7u);
+return select(a4<<(w/2u),-(a4<<7u),w/2u==7u);
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let rowTiles=(shape.rows+ROWS - 1u)/ROWS;
-let last=shape.columns - 1u;
-let written=shape.columns - u32(NORMAL);
-let columnTiles=(written+COLUMNS - 1u)/COLUMNS;
-let item=group.x+group.y*groups.x;
-if(item>=shape.units*rowTiles*columnTiles*shape.parts){return;}
-let firstColumn=item%columnTiles*COLUMNS;
-let firstRow=item/columnTiles%rowTiles*ROWS;
-let unit=item/(columnTiles*rowTiles)%shape.units;
-let part=item/(columnTiles*rowTiles*shape.units);
-let aAt=unit*shape.rows*shape.blocks*WA;
-let bAt=unit/shape.span*shape.columns;
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let f3=(shape.rows+ROWS - 1u)/ROWS;
+let c6=shape.columns - 1u;
+let h2=shape.columns - u32(NORMAL);
+let d8=(h2+COLUMNS - 1u)/COLUMNS;
+let n=m.x+m.y*a0.x;
+if(n>=shape.units*f3*d8*shape.parts){return;}
+let i2=n%d8*COLUMNS;
+let i3=n/d8%f3*ROWS;
+let l=n/(d8*f3)%shape.units;
+let c3=n/(d8*f3*shape.units);
+let k3=l*shape.rows*shape.blocks*WA;
+let k4=l/shape.span*shape.columns;
 
-let own=vec2u(thread%8u,thread/8u);
+let own=vec2u(g%8u,g/8u);
 var sums: array<array<f32,5>,4>;
-let begin=part*shape.perPart;
-let end=min(begin+shape.perPart,shape.blocks);
-for(var block=begin;block<end;block++){
+let a1=c3*shape.perPart;
+let a7=min(a1+shape.perPart,shape.blocks);
+for(var c0=a1;c0<a7;c0++){
 workgroupBarrier();
-for(var i=thread;i<ROWS*WA;i+=WG){
-let row=min(firstRow+i/WA,shape.rows - 1u);
-tileA[i]=a[aAt+(row*shape.blocks+block)*WA+i%WA];
+for(var i=g;i<ROWS*WA;i+=WG){
+let h=min(i3+i/WA,shape.rows - 1u);
+tileA[i]=a[k3+(h*shape.blocks+c0)*WA+i%WA];
 }
-for(var i=thread;i<(COLUMNS+1u)*WB;i+=WG){
-let column=min(select(firstColumn+i/WB,last,i/WB==COLUMNS),last);
-let place=(bAt+column)*shape.blocks+block;
-tileB[i]=b[place*WB+i%WB];
-if(i%WB==0u){tileScales[i/WB]=scales[place];}
+for(var i=g;i<(COLUMNS+1u)*WB;i+=WG){
+let a2=min(select(i2+i/WB,c6,i/WB==COLUMNS),c6);
+let a6=(k4+a2)*shape.blocks+c0;
+tileB[i]=b[a6*WB+i%WB];
+if(i%WB==0u){tileScales[i/WB]=scales[a6];}
 }
 workgroupBarrier();
 
-var whole=array<array<i32,5>,4>();
+var d6=array<array<i32,5>,4>();
 for(var w=0u;w<WB;w++){
 for(var i=0u;i<4u;i++){
-let x=left(own.y+8u*i,w);
+let x=c2(own.y+8u*i,w);
 for(var j=0u;j<4u+u32(NORMAL);j++){
-let column=select(own.x+8u*j,COLUMNS,j==4u);
-whole[i][j]+=products(x,tileB[column*WB+w],w);
+let a2=select(own.x+8u*j,COLUMNS,j==4u);
+d6[i][j]+=b8(x,tileB[a2*WB+w],w);
 }
 }
 }
 for(var i=0u;i<4u;i++){
 for(var j=0u;j<4u+u32(NORMAL);j++){
-sums[i][j]+=tileScales[select(own.x+8u*j,COLUMNS,j==4u)]*f32(whole[i][j]);
+sums[i][j]+=tileScales[select(own.x+8u*j,COLUMNS,j==4u)]*f32(d6[i][j]);
 }
 }
 }
 for(var i=0u;i<4u;i++){
-let row=firstRow+own.y+8u*i;
-if(row>=shape.rows){break;}
+let h=i3+own.y+8u*i;
+if(h>=shape.rows){break;}
 for(var j=0u;j<4u;j++){
-let column=firstColumn+own.x+8u*j;
-if(column>=written){break;}
-var value=sums[i][j];
+let a2=i2+own.x+8u*j;
+if(a2>=h2){break;}
+var b0=sums[i][j];
 if(NORMAL){
 let total=sums[i][4];
-value=select(0.0,value/select(1.0,total,total!=0.0),total!=0.0);
+b0=select(0.0,b0/select(1.0,total,total!=0.0),total!=0.0);
 }else{
-value*=weight[unit%shape.heads*shape.rows+row];
+b0*=weight[l%shape.heads*shape.rows+h];
 }
-out[((part*shape.units+unit)*shape.rows+row)*written+column]=result(value);
+out[((c3*shape.units+l)*shape.rows+h)*h2+a2]=result(b0);
 }
 }
 }

@@ -41,38 +41,38 @@ const SLICES = (F + WG - 1u) / WG;
 var<workgroup> own: array<f32, CODES * WG>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let item=group.x+group.y*groups.x;
-if(item>=shape.units*shape.parts*SLICES){return;}
-let f=item%SLICES*WG+thread;
-let part=item/SLICES%shape.parts;
-let unit=item/(SLICES*shape.parts);
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let n=m.x+m.y*a0.x;
+if(n>=shape.units*shape.parts*SLICES){return;}
+let f=n%SLICES*WG+g;
+let c3=n/SLICES%shape.parts;
+let l=n/(SLICES*shape.parts);
 if(f>=F){return;}
-for(var c=0u;c<CODES;c++){own[c*WG+thread]=0.0;}
-let begin=shape.skipped+part*shape.perPart;
-let end=min(begin+shape.perPart,shape.keys);
-let biasAt=unit/shape.biasSpan*shape.keys;
-for(var j=begin;j<end;j++){
+for(var c=0u;c<CODES;c++){own[c*WG+g]=0.0;}
+let a1=shape.skipped+c3*shape.perPart;
+let a7=min(a1+shape.perPart,shape.keys);
+let c9=l/shape.biasSpan*shape.keys;
+for(var j=a1;j<a7;j++){
 var weight=1.0;
 if(BIAS){
-let given=bias[biasAt+j];
+let given=bias[c9+j];
 
 if(given<=HIDDEN){continue;}
 weight=exp(given);
 }
 var c=0u;
-if(CODED){c=code[unit*shape.keys+j];}
-let row=unit*shape.keys+j;
+if(CODED){c=code[l*shape.keys+j];}
+let h=l*shape.keys+j;
 var x=f32(u32(f==D+E));
 if(f<D){
-x=f32(k[row*D+f]);
+x=f32(k[h*D+f]);
 }else if(f<D+E){
-x=f32(v[row*E+f - D]);
+x=f32(v[h*E+f - D]);
 }
-own[c*WG+thread]+=weight*x;
+own[c*WG+g]+=weight*x;
 }
-let place=(part*shape.units+unit)*CODES*F+f;
-for(var c=0u;c<CODES;c++){sums[place+c*F]=own[c*WG+thread];}
+let a6=(c3*shape.units+l)*CODES*F+f;
+for(var c=0u;c<CODES;c++){sums[a6+c*F]=own[c*WG+g];}
 }
 `,
 };

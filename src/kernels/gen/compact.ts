@@ -30,35 +30,35 @@ const NOTHING = -3e38;
 
 @compute @workgroup_size(WG)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let tile=(group.x+group.y*groups.x)*WG+thread;
+let tile=(m.x+m.y*a0.x)*WG+g;
 if(tile>=shape.tiles){return;}
-let perTile=(shape.keyBlocks+31u)/32u;
-let list=tile*(1u+shape.keyBlocks);
-var count=0u;
-for(var w=0u;w<perTile;w++){
+let j4=(shape.keyBlocks+31u)/32u;
+let b1=tile*(1u+shape.keyBlocks);
+var o=0u;
+for(var w=0u;w<j4;w++){
 
-for(var word=marks[tile*perTile+w];word!=0u;word&=word - 1u){
-count++;
-atomicStore(&blocks[list+count],32u*w+countTrailingZeros(word));
+for(var b3=marks[tile*j4+w];b3!=0u;b3&=b3 - 1u){
+o++;
+atomicStore(&blocks[b1+o],32u*w+countTrailingZeros(b3));
 }
 }
-atomicStore(&blocks[list],count);
-if(count==0u){
-let unit=tile/shape.rowBlocks;
-let begin=tile%shape.rowBlocks*ROWS;
-for(var row=begin;row<min(begin+ROWS,shape.tokens);row++){lse[unit*shape.tokens+row]=NOTHING;}
+atomicStore(&blocks[b1],o);
+if(o==0u){
+let l=tile/shape.rowBlocks;
+let a1=tile%shape.rowBlocks*ROWS;
+for(var h=a1;h<min(a1+ROWS,shape.tokens);h++){lse[l*shape.tokens+h]=NOTHING;}
 return;
 }
-let queue=shape.tiles*(1u+shape.keyBlocks);
-let slot=atomicAdd(&blocks[queue],1u);
-atomicStore(&blocks[queue+1u+slot],tile);
+let j5=shape.tiles*(1u+shape.keyBlocks);
+let a9=atomicAdd(&blocks[j5],1u);
+atomicStore(&blocks[j5+1u+a9],tile);
 
-atomicMax(&groupCounts[0],min(slot+1u,shape.most));
-atomicMax(&groupCounts[1],slot/shape.most+1u);
+atomicMax(&groupCounts[0],min(a9+1u,shape.most));
+atomicMax(&groupCounts[1],a9/shape.most+1u);
 atomicMax(&groupCounts[2],1u);
 }
 `,

@@ -43,67 +43,67 @@ var<workgroup> tile: array<u32, KEYS * W>;
 var<workgroup> tileScales: array<f32, KEYS>;
 var<workgroup> marked: atomic<u32>;
 
-fn products(a: u32, b: u32) -> i32 {
+fn b8(a: u32, b: u32) -> i32 {
 if(BITS==1u){return -2*i32(countOneBits(a ^ b));}
 if(BITS==8u){return dot4I8Packed(a,b);}
 
-let upper=0xf0f0f0f0u;
-return(dot4I8Packed(a&upper,b&upper)+dot4I8Packed((a<<4u)&upper,(b<<4u)&upper))/256;
+let c8=0xf0f0f0f0u;
+return(dot4I8Packed(a&c8,b&c8)+dot4I8Packed((a<<4u)&c8,(b<<4u)&c8))/256;
 }
 
 @compute @workgroup_size(ROWS)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let rowBlocks=(shape.tokens+ROWS - 1u)/ROWS;
-let keyBlocks=(shape.keys+KEYS - 1u)/KEYS;
-let perRow=(keyBlocks+31u)/32u;
-let item=group.x+group.y*groups.x;
-if(item>=shape.units*rowBlocks*perRow){return;}
-let first=item%perRow*32u;
-let start=item/perRow%rowBlocks*ROWS;
-let unit=item/(perRow*rowBlocks);
-let row=unit*shape.tokens+start+thread;
-let inside=start+thread<shape.tokens;
-let keyAt=unit/shape.span*shape.keys;
+let g9=(shape.tokens+ROWS - 1u)/ROWS;
+let i8=(shape.keys+KEYS - 1u)/KEYS;
+let f2=(i8+31u)/32u;
+let n=m.x+m.y*a0.x;
+if(n>=shape.units*g9*f2){return;}
+let first=n%f2*32u;
+let u=n/f2%g9*ROWS;
+let l=n/(f2*g9);
+let h=l*shape.tokens+u+g;
+let b4=u+g<shape.tokens;
+let i7=l/shape.span*shape.keys;
 var own: array<u32,W>;
-var limit=3e38;
-var scale=0.0;
-if(inside){
-for(var w=0u;w<W;w++){own[w]=queries[row*W+w];}
-limit=limits[row];
-scale=shape.factor*queryScales[row];
+var j0=3e38;
+var b9=0.0;
+if(b4){
+for(var w=0u;w<W;w++){own[w]=queries[h*W+w];}
+j0=limits[h];
+b9=shape.factor*queryScales[h];
 }
-let low=i32(start)+shape.offset;
-let high=i32(min(start+ROWS,shape.tokens))- 1+shape.offset;
-for(var b=0u;b<min(32u,keyBlocks - first);b++){
-let begin=(first+b)*KEYS;
-let count=min(KEYS,shape.keys - begin);
-let last=i32(begin+count)- 1;
-if(shape.causal==1u&&i32(begin)>high){break;}
-let near=i32(begin)<=high+shape.local&&last>=low - shape.local;
-if(first+b<shape.sinks||near){
-if(thread==0u){atomicOr(&marked,1u<<b);}
+let g5=i32(u)+shape.offset;
+let a3=i32(min(u+ROWS,shape.tokens))- 1+shape.offset;
+for(var b=0u;b<min(32u,i8 - first);b++){
+let a1=(first+b)*KEYS;
+let o=min(KEYS,shape.keys - a1);
+let c6=i32(a1+o)- 1;
+if(shape.causal==1u&&i32(a1)>a3){break;}
+let k6=i32(a1)<=a3+shape.local&&c6>=g5 - shape.local;
+if(first+b<shape.sinks||k6){
+if(g==0u){atomicOr(&marked,1u<<b);}
 continue;
 }
 workgroupBarrier();
-for(var at=thread;at<count*W;at+=ROWS){tile[at]=keys[(keyAt+begin)*W+at];}
-for(var at=thread;at<count;at+=ROWS){tileScales[at]=keyScales[keyAt+begin+at];}
+for(var at=g;at<o*W;at+=ROWS){tile[at]=keys[(i7+a1)*W+at];}
+for(var at=g;at<o;at+=ROWS){tileScales[at]=keyScales[i7+a1+at];}
 workgroupBarrier();
-var any=false;
-for(var t=0u;t<count;t++){
+var f9=false;
+for(var t=0u;t<o;t++){
 
-if(tileScales[t]<0.0||(shape.causal==1u&&i32(begin+t)>i32(start+thread)+shape.offset)){continue;}
-var sum=select(0,i32(D),BITS==1u);
-for(var w=0u;w<W;w++){sum+=products(own[w],tile[t*W+w]);}
-any=any||scale*tileScales[t]*f32(sum)>limit;
+if(tileScales[t]<0.0||(shape.causal==1u&&i32(a1+t)>i32(u+g)+shape.offset)){continue;}
+var a4=select(0,i32(D),BITS==1u);
+for(var w=0u;w<W;w++){a4+=b8(own[w],tile[t*W+w]);}
+f9=f9||b9*tileScales[t]*f32(a4)>j0;
 }
-if(inside&&any){atomicOr(&marked,1u<<b);}
+if(b4&&f9){atomicOr(&marked,1u<<b);}
 }
 workgroupBarrier();
-if(thread==0u){marks[item]=atomicLoad(&marked);}
+if(g==0u){marks[n]=atomicLoad(&marked);}
 }
 `,
 };

@@ -71,170 +71,170 @@ var<private> most: f32 = NOTHING;
 var<private> total: f32 = 0.0;
 
 
-fn absorb(count: u32, lane: u32) {
-for(var t=lane;t<count;t+=SPLIT){
-var score=tileBias[t];
-if(score<=HIDDEN){continue;}
-var products=sums(0.0);
-for(var d=0u;d<DL;d++){products+=x[d]*tileKeys[t*DL+d];}
-score+=dot(vec4f(products),FOLD);
-if(score>most){
-let shrink=exp(most - score);
-total*=shrink;
-for(var e=0u;e<EL;e++){acc[e]*=shrink;}
-most=score;
+fn h3(o: u32, b2: u32) {
+for(var t=b2;t<o;t+=SPLIT){
+var a5=tileBias[t];
+if(a5<=HIDDEN){continue;}
+var b8=sums(0.0);
+for(var d=0u;d<DL;d++){b8+=x[d]*tileKeys[t*DL+d];}
+a5+=dot(vec4f(b8),FOLD);
+if(a5>most){
+let e4=exp(most - a5);
+total*=e4;
+for(var e=0u;e<EL;e++){acc[e]*=e4;}
+most=a5;
 }
-let weight=exp(score - most);
+let weight=exp(a5 - most);
 total+=weight;
 for(var e=0u;e<EL;e++){acc[e]+=weight*tileValues[t*EL+e];}
 }
 }
 
 
-fn patchAt(place: vec2i) -> u32 {
-let within=all(place>=vec2i(0))&&all(place<vec2i(vec2u(shape.across,shape.down)));
-return select(shape.keys,shape.front+u32(place.y)*shape.across+u32(place.x),within);
+fn k7(a6: vec2i) -> u32 {
+let l3=all(a6>=vec2i(0))&&all(a6<vec2i(vec2u(shape.across,shape.down)));
+return select(shape.keys,shape.front+u32(a6.y)*shape.across+u32(a6.x),l3);
 }
 
 
-fn tokenAt(corner: vec2i, side: u32, i: u32) -> u32 {
-if(side==0u){return u32(corner.x)+i;}
-return patchAt(corner+vec2i(vec2u(i%side,i/side)));
+fn h1(d0: vec2i, e5: u32, i: u32) -> u32 {
+if(e5==0u){return u32(d0.x)+i;}
+return k7(d0+vec2i(vec2u(i%e5,i/e5)));
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let acrossTiles=(shape.across+max(SIDE,1u)- 1u)/max(SIDE,1u);
-let inTiles=acrossTiles*((shape.down+max(SIDE,1u)- 1u)/max(SIDE,1u));
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let f8=(shape.across+max(SIDE,1u)- 1u)/max(SIDE,1u);
+let g4=f8*((shape.down+max(SIDE,1u)- 1u)/max(SIDE,1u));
 
-let inRow=select(shape.front,shape.tokens,SIDE==0u);
-let tiles=inTiles+(inRow+ROWS - 1u)/ROWS;
-let item=group.x+group.y*groups.x;
-if(item>=shape.units*tiles){return;}
-let unit=item/tiles;
-let tile=item%tiles;
-let inImage=tile<inTiles;
-let side=select(0u,SIDE,inImage);
-let first=(tile - inTiles)*ROWS;
-let reach=i32(shape.halo);
-var corner=vec2i(i32(first),0);
-var around=vec2i(i32(first - min(first,shape.halo)),0);
-var nearby=min(first+ROWS+shape.halo,shape.keys)- u32(around.x);
-var span=0u;
-if(inImage){
-corner=vec2i(vec2u(tile%acrossTiles,tile/acrossTiles)*SIDE);
-around=corner - reach;
-span=SIDE+2u*shape.halo;
-nearby=span*span;
+let i5=select(shape.front,shape.tokens,SIDE==0u);
+let c4=g4+(i5+ROWS - 1u)/ROWS;
+let n=m.x+m.y*a0.x;
+if(n>=shape.units*c4){return;}
+let l=n/c4;
+let tile=n%c4;
+let f0=tile<g4;
+let e5=select(0u,SIDE,f0);
+let first=(tile - g4)*ROWS;
+let k9=i32(shape.halo);
+var d0=vec2i(i32(first),0);
+var d7=vec2i(i32(first - min(first,shape.halo)),0);
+var d3=min(first+ROWS+shape.halo,shape.keys)- u32(d7.x);
+var e6=0u;
+if(f0){
+d0=vec2i(vec2u(tile%f8,tile/f8)*SIDE);
+d7=d0 - k9;
+e6=SIDE+2u*shape.halo;
+d3=e6*e6;
 }else if(SIDE>0u){
-around=vec2i(0);
-nearby=shape.keys;
+d7=vec2i(0);
+d3=shape.keys;
 }
 
-let codes=select(0u,CODES,inImage||SIDE==0u);
-let row=tokenAt(corner,side,thread/SPLIT);
-let lane=thread%SPLIT;
-let inside=row<select(inRow,shape.tokens,inImage);
-if(inside){
-let at=(unit*shape.tokens+row)*DL;
+let h8=select(0u,CODES,f0||SIDE==0u);
+let h=h1(d0,e5,g/SPLIT);
+let b2=g%SPLIT;
+let b4=h<select(i5,shape.tokens,f0);
+if(b4){
+let at=(l*shape.tokens+h)*DL;
 for(var d=0u;d<DL;d++){x[d]=shape.scale*sums(q[at+d]);}
 }
-let kAt=unit*shape.keys*DL;
-let vAt=unit*shape.keys*EL;
-let restAt=unit*shape.keys;
+let d1=l*shape.keys*DL;
+let f7=l*shape.keys*EL;
+let j6=l*shape.keys;
 
 
-let all=nearby+shape.count;
-for(var start=0u;start<all;start+=TILE){
-let count=min(TILE,all - start);
+let all=d3+shape.count;
+for(var u=0u;u<all;u+=TILE){
+let o=min(TILE,all - u);
 workgroupBarrier();
-for(var i=thread;i<count;i+=WG){
-var j=tokenAt(around,span,start+i);
-var given=rest[restAt+min(j,shape.keys - 1u)];
-if(start+i>=nearby){
-let list=(unit*shape.count+start+i - nearby)*2u;
-j=chosen[list];
-given=bitcast<f32>(chosen[list+1u]);
+for(var i=g;i<o;i+=WG){
+var j=h1(d7,e6,u+i);
+var given=rest[j6+min(j,shape.keys - 1u)];
+if(u+i>=d3){
+let b1=(l*shape.count+u+i - d3)*2u;
+j=chosen[b1];
+given=bitcast<f32>(chosen[b1+1u]);
 }
 tileTokens[i]=min(j,shape.keys - 1u);
 tileBias[i]=select(NOTHING,given,j<shape.keys);
 }
 workgroupBarrier();
-for(var i=thread;i<count*DL;i+=WG){tileKeys[i]=sums(k[kAt+tileTokens[i/DL]*DL+i%DL]);}
-for(var i=thread;i<count*EL;i+=WG){tileValues[i]=sums(v[vAt+tileTokens[i/EL]*EL+i%EL]);}
+for(var i=g;i<o*DL;i+=WG){tileKeys[i]=sums(k[d1+tileTokens[i/DL]*DL+i%DL]);}
+for(var i=g;i<o*EL;i+=WG){tileValues[i]=sums(v[f7+tileTokens[i/EL]*EL+i%EL]);}
 workgroupBarrier();
-absorb(count,lane);
+h3(o,b2);
 }
 
-for(var start=0u;start<codes;start+=TILE){
-let count=min(TILE,codes - start);
-let totalAt=(unit*CODES+start)*FL;
+for(var u=0u;u<h8;u+=TILE){
+let o=min(TILE,h8 - u);
+let l2=(l*CODES+u)*FL;
 workgroupBarrier();
 
-for(var column=thread;column<=DL+EL;column+=WG){
-for(var c=0u;c<count;c++){
-let sum=totals[totalAt+c*FL+column];
-if(column<DL){
-tileKeys[c*DL+column]=sum;
-}else if(column<DL+EL){
-tileValues[c*EL+column - DL]=sum;
+for(var a2=g;a2<=DL+EL;a2+=WG){
+for(var c=0u;c<o;c++){
+let a4=totals[l2+c*FL+a2];
+if(a2<DL){
+tileKeys[c*DL+a2]=a4;
+}else if(a2<DL+EL){
+tileValues[c*EL+a2 - DL]=a4;
 }else{
-tileBias[c]=vec4f(sum).x;
+tileBias[c]=vec4f(a4).x;
 }
 }
-for(var i=0u;i<nearby;i++){
-let j=tokenAt(around,span,i);
+for(var i=0u;i<d3;i++){
+let j=h1(d7,e6,i);
 if(j>=shape.keys){continue;}
-let c=code[unit*shape.keys+j] - start;
-let given=rest[restAt+j];
+let c=code[l*shape.keys+j] - u;
+let given=rest[j6+j];
 
-if(c>=count||given<=HIDDEN){continue;}
+if(c>=o||given<=HIDDEN){continue;}
 let weight=exp(given);
-if(column<DL){
-tileKeys[c*DL+column] -=weight*sums(k[kAt+j*DL+column]);
-}else if(column<DL+EL){
-tileValues[c*EL+column - DL] -=weight*sums(v[vAt+j*EL+column - DL]);
+if(a2<DL){
+tileKeys[c*DL+a2] -=weight*sums(k[d1+j*DL+a2]);
+}else if(a2<DL+EL){
+tileValues[c*EL+a2 - DL] -=weight*sums(v[f7+j*EL+a2 - DL]);
 }else{
 tileBias[c] -=weight;
 }
 }
 }
 workgroupBarrier();
-for(var i=thread;i<count*(DL+EL);i+=WG){
+for(var i=g;i<o*(DL+EL);i+=WG){
 let c=i/(DL+EL);
-let column=i%(DL+EL);
-let inverse=1.0/max(tileBias[c],0.5);
-if(column<DL){
-tileKeys[c*DL+column]*=inverse;
+let a2=i%(DL+EL);
+let b5=1.0/max(tileBias[c],0.5);
+if(a2<DL){
+tileKeys[c*DL+a2]*=b5;
 }else{
-tileValues[c*EL+column - DL]*=inverse;
+tileValues[c*EL+a2 - DL]*=b5;
 }
 }
 workgroupBarrier();
-for(var c=thread;c<count;c+=WG){
-let left=tileBias[c];
-tileBias[c]=select(log(max(left,0.5)),NOTHING,left<0.5);
+for(var c=g;c<o;c+=WG){
+let c2=tileBias[c];
+tileBias[c]=select(log(max(c2,0.5)),NOTHING,c2<0.5);
 }
 workgroupBarrier();
-absorb(count,lane);
+h3(o,b2);
 }
 
-exchangeMost[thread]=most;
-exchangeTotal[thread]=total;
+exchangeMost[g]=most;
+exchangeTotal[g]=total;
 workgroupBarrier();
-let own=thread - lane;
-var highest=NOTHING;
-for(var s=0u;s<SPLIT;s++){highest=max(highest,exchangeMost[own+s]);}
-var whole=0.0;
-for(var s=0u;s<SPLIT;s++){whole+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - highest);}
-let share=select(0.0,exp(most - highest)/whole,whole>0.0);
+let own=g - b2;
+var b7=NOTHING;
+for(var s=0u;s<SPLIT;s++){b7=max(b7,exchangeMost[own+s]);}
+var d6=0.0;
+for(var s=0u;s<SPLIT;s++){d6+=exchangeTotal[own+s]*exp(exchangeMost[own+s] - b7);}
+let d5=select(0.0,exp(most - b7)/d6,d6>0.0);
 for(var e=0u;e<EL;e++){
-exchange[thread]=share*acc[e];
+exchange[g]=d5*acc[e];
 workgroupBarrier();
-if(inside&&lane==0u){
-var gathered=sums(0.0);
-for(var s=0u;s<SPLIT;s++){gathered+=exchange[own+s];}
-out[(unit*shape.tokens+row)*EL+e]=result(gathered);
+if(b4&&b2==0u){
+var d9=sums(0.0);
+for(var s=0u;s<SPLIT;s++){d9+=exchange[own+s];}
+out[(l*shape.tokens+h)*EL+e]=result(d9);
 }
 workgroupBarrier();
 }

@@ -39,27 +39,27 @@ const FOLD = vec4f(1.0, f32(LANES / 4u), f32(LANES / 4u), f32(LANES / 4u));
 
 @compute @workgroup_size(WG)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let row=(group.x+group.y*groups.x)*WG+thread;
-if(row>=shape.rows){return;}
-let unit=row/shape.keys;
-let key=row%shape.keys;
-var sum=0.0;
+let h=(m.x+m.y*a0.x)*WG+g;
+if(h>=shape.rows){return;}
+let l=h/shape.keys;
+let i6=h%shape.keys;
+var a4=0.0;
 if(SQUARE){
-var squares=sums(0.0);
+var j9=sums(0.0);
 for(var d=0u;d<DL;d++){
-let x=sums(k[row*DL+d]);
-squares+=x*x;
+let x=sums(k[h*DL+d]);
+j9+=x*x;
 }
-sum -=shape.half*dot(vec4f(squares),FOLD);
+a4 -=shape.half*dot(vec4f(j9),FOLD);
 }
-if(MORE){sum+=shape.gain*more[unit%shape.moreUnits*shape.keys+key];}
+if(MORE){a4+=shape.gain*more[l%shape.moreUnits*shape.keys+i6];}
 
-if(BASE){sum+=max(base[unit/shape.baseSpan%shape.baseUnits*shape.keys+key],NOTHING);}
-out[row]=max(sum,NOTHING);
+if(BASE){a4+=max(base[l/shape.baseSpan%shape.baseUnits*shape.keys+i6],NOTHING);}
+out[h]=max(a4,NOTHING);
 }
 `,
 };

@@ -37,38 +37,38 @@ const NOTHING = -3e38;
 
 @compute @workgroup_size(WG)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let item=(group.x+group.y*groups.x)*WG+thread;
-let row=item/EL;
-let e=item%EL;
-if(row>=shape.rows){return;}
+let n=(m.x+m.y*a0.x)*WG+g;
+let h=n/EL;
+let e=n%EL;
+if(h>=shape.rows){return;}
 var most=NOTHING;
 var total=0.0;
 var acc=sums(0.0);
-if(FIRST&&firstMass[row]>HIDDEN){
-most=firstMass[row];
+if(FIRST&&firstMass[h]>HIDDEN){
+most=firstMass[h];
 total=1.0;
-acc=first[row*EL+e];
+acc=first[h*EL+e];
 }
 for(var p=0u;p<=shape.parts;p++){
 if(EVERY||p==shape.parts){
-let place=select(0u,p*shape.rows,EVERY)+row;
-let found=total>0.0;
-out[place*EL+e]=result(select(0.0,1.0/total,found)*acc);
-if(e==0u){lse[place]=select(NOTHING,most+log(total),found);}
+let a6=select(0u,p*shape.rows,EVERY)+h;
+let b6=total>0.0;
+out[a6*EL+e]=result(select(0.0,1.0/total,b6)*acc);
+if(e==0u){lse[a6]=select(NOTHING,most+log(total),b6);}
 }
 if(p==shape.parts){break;}
-let mass=masses[p*shape.rows+row];
-if(mass<=HIDDEN){continue;}
-let high=max(most,mass);
-let kept=exp(most - high);
-let weight=exp(mass - high);
-most=high;
-total=kept*total+weight;
-acc=kept*acc+weight*parts[(p*shape.rows+row)*EL+e];
+let c7=masses[p*shape.rows+h];
+if(c7<=HIDDEN){continue;}
+let a3=max(most,c7);
+let e0=exp(most - a3);
+let weight=exp(c7 - a3);
+most=a3;
+total=e0*total+weight;
+acc=e0*acc+weight*parts[(p*shape.rows+h)*EL+e];
 }
 }
 `,

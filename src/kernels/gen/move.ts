@@ -21,8 +21,8 @@ outBase: u32,
 @group(0) @binding(2) var<storage, read_write> out: array<elem>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let at=(group.x+group.y*groups.x)*WG+thread;
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let at=(m.x+m.y*a0.x)*WG+g;
 if(at<shape.length){out[shape.outBase+at]=given[shape.givenBase+at];}
 }
 `,

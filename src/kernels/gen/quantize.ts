@@ -44,45 +44,45 @@ const HIDDEN = -1e30;
 
 @compute @workgroup_size(WG)
 fn main(
-@builtin(workgroup_id)group: vec3u,
-@builtin(num_workgroups)groups: vec3u,
-@builtin(local_invocation_index)thread: u32,
+@builtin(workgroup_id)m: vec3u,
+@builtin(num_workgroups)a0: vec3u,
+@builtin(local_invocation_index)g: u32,
 ) {
-let row=(group.x+group.y*groups.x)*WG+thread;
-if(row>=shape.units*shape.rows){return;}
-let unit=row/shape.rows;
-let meanAt=unit/shape.span*(2u*D+4u);
+let h=(m.x+m.y*a0.x)*WG+g;
+if(h>=shape.units*shape.rows){return;}
+let l=h/shape.rows;
+let d2=l/shape.span*(2u*D+4u);
 var y: array<f32,D>;
 var most=0.0;
-var sum=0.0;
-var product=0.0;
-let inverse=1.0/max(sums[meanAt+2u*D],1e-9);
+var a4=0.0;
+var d4=0.0;
+let b5=1.0/max(sums[d2+2u*D],1e-9);
 for(var d=0u;d<D;d++){
-let value=f32(x[row*D+d]);
-let mean=inverse*sums[meanAt+d];
-product+=value*mean;
-y[d]=value - select(0.0,mean,CENTRED);
+let b0=f32(x[h*D+d]);
+let j1=b5*sums[d2+d];
+d4+=b0*j1;
+y[d]=b0 - select(0.0,j1,CENTRED);
 most=max(most,abs(y[d]));
-sum+=abs(y[d]);
+a4+=abs(y[d]);
 }
-if(LIMITED){limits[row]+=shape.shift - shape.factor*product;}
+if(LIMITED){limits[h]+=shape.shift - shape.factor*d4;}
 
-var scale=select(max(most,1e-30)/LEVELS,sum/f32(D),BITS==1u);
+var b9=select(max(most,1e-30)/LEVELS,a4/f32(D),BITS==1u);
 for(var w=0u;w<W;w++){
-var word=0u;
+var b3=0u;
 for(var e=0u;e<EACH&&w*EACH+e<D;e++){
-let value=y[w*EACH+e];
-var code=u32(value<0.0);
-if(BITS>1u){code=bitcast<u32>(i32(round(value/scale)))&((1u<<BITS)- 1u);}
-word|=code<<(e*BITS);
+let b0=y[w*EACH+e];
+var code=u32(b0<0.0);
+if(BITS>1u){code=bitcast<u32>(i32(round(b0/b9)))&((1u<<BITS)- 1u);}
+b3|=code<<(e*BITS);
 }
-words[row*W+w]=word;
+words[h*W+w]=b3;
 }
 if(BIAS){
-let given=bias[unit/shape.biasSpan*shape.rows+row%shape.rows];
-if(given<=HIDDEN){scale=-1.0;}
+let given=bias[l/shape.biasSpan*shape.rows+h%shape.rows];
+if(given<=HIDDEN){b9=-1.0;}
 }
-scales[row]=scale;
+scales[h]=b9;
 }
 `,
 };

@@ -44,114 +44,114 @@ var<workgroup> prefix: u32;
 var<workgroup> wanted: u32;
 
 
-fn rising(x: f32) -> u32 {
-let bits=bitcast<u32>(x);
-return bits ^ select(0x80000000u,0xffffffffu,bits>>31u==1u);
+fn l0(x: f32) -> u32 {
+let h6=bitcast<u32>(x);
+return h6 ^ select(0x80000000u,0xffffffffu,h6>>31u==1u);
 }
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-let unit=group.x+group.y*groups.x;
-if(unit>=shape.units){return;}
-let at=unit*shape.keys;
-let kAt=unit*shape.keys*D;
-let queryAt=unit%shape.heads*D;
-let biasAt=unit/shape.heads*shape.keys;
+fn main(@builtin(workgroup_id) m: vec3u, @builtin(num_workgroups) a0: vec3u, @builtin(local_invocation_index) g: u32) {
+let l=m.x+m.y*a0.x;
+if(l>=shape.units){return;}
+let at=l*shape.keys;
+let d1=l*shape.keys*D;
+let k8=l%shape.heads*D;
+let c9=l/shape.heads*shape.keys;
 
-let share=(shape.keys+WG - 1u)/WG;
-let begin=min(thread*share,shape.keys);
-let end=min(begin+share,shape.keys);
-for(var j=begin;j<end;j++){
+let d5=(shape.keys+WG - 1u)/WG;
+let a1=min(g*d5,shape.keys);
+let a7=min(a1+d5,shape.keys);
+for(var j=a1;j<a7;j++){
 var given=0.0;
-if(BIAS){given=bias[biasAt+j];}
-var score=given;
-for(var d=0u;SCORED&&d<D;d++){score+=f32(k[kAt+j*D+d])*query[queryAt+d];}
-var rank=max(1u,rising(score));
-if(j<shape.sinks){rank=0xffffffffu - j;}
+if(BIAS){given=bias[c9+j];}
+var a5=given;
+for(var d=0u;SCORED&&d<D;d++){a5+=f32(k[d1+j*D+d])*query[k8+d];}
+var a8=max(1u,l0(a5));
+if(j<shape.sinks){a8=0xffffffffu - j;}
 if(LISTED){
-rank=0u;
-for(var s=0u;s<shape.count;s++){rank|=u32(u32(query[s])==j);}
+a8=0u;
+for(var s=0u;s<shape.count;s++){a8|=u32(u32(query[s])==j);}
 }
-order[at+j]=select(rank,0u,given<=HIDDEN);
+order[at+j]=select(a8,0u,given<=HIDDEN);
 }
-if(thread==0u){
+if(g==0u){
 prefix=0u;
 wanted=shape.count;
 }
 workgroupBarrier();
-for(var shift=24i;shift>=0;shift -=8){
-for(var b=thread;b<256u;b+=WG){atomicStore(&bins[b],0u);}
+for(var h0=24i;h0>=0;h0 -=8){
+for(var b=g;b<256u;b+=WG){atomicStore(&bins[b],0u);}
 workgroupBarrier();
-let high=workgroupUniformLoad(&prefix);
-for(var j=begin;j<end;j++){
-let rank=order[at+j];
+let a3=workgroupUniformLoad(&prefix);
+for(var j=a1;j<a7;j++){
+let a8=order[at+j];
 
-let upper=rank>>u32(shift);
-if(rank!=0u&&(upper>>8u)==high){atomicAdd(&bins[upper&255u],1u);}
+let c8=a8>>u32(h0);
+if(a8!=0u&&(c8>>8u)==a3){atomicAdd(&bins[c8&255u],1u);}
 }
 workgroupBarrier();
-if(thread==0u){
-var bin=255u;
-var left=wanted;
+if(g==0u){
+var e8=255u;
+var c2=wanted;
 
-for(;bin>0u;bin--){
-let inside=atomicLoad(&bins[bin]);
-if(inside>=left){break;}
-left -=inside;
+for(;e8>0u;e8--){
+let b4=atomicLoad(&bins[e8]);
+if(b4>=c2){break;}
+c2 -=b4;
 }
-wanted=left;
-prefix=(prefix<<8u)|bin;
+wanted=c2;
+prefix=(prefix<<8u)|e8;
 }
 workgroupBarrier();
 }
-let threshold=workgroupUniformLoad(&prefix);
-let equals=workgroupUniformLoad(&wanted);
-var higher=0u;
-var same=0u;
-for(var j=begin;j<end;j++){
-let rank=order[at+j];
-if(rank==0u){continue;}
-higher+=u32(rank>threshold);
-same+=u32(rank==threshold);
+let f6=workgroupUniformLoad(&prefix);
+let h9=workgroupUniformLoad(&wanted);
+var i4=0u;
+var j7=0u;
+for(var j=a1;j<a7;j++){
+let a8=order[at+j];
+if(a8==0u){continue;}
+i4+=u32(a8>f6);
+j7+=u32(a8==f6);
 }
-above[thread]=higher;
-level[thread]=same;
+above[g]=i4;
+level[g]=j7;
 workgroupBarrier();
-var higherBefore=0u;
-var sameBefore=0u;
-var higherAll=0u;
-var sameAll=0u;
+var g3=0u;
+var f4=0u;
+var g2=0u;
+var j8=0u;
 for(var t=0u;t<WG;t++){
-if(t<thread){
-higherBefore+=above[t];
-sameBefore+=level[t];
+if(t<g){
+g3+=above[t];
+f4+=level[t];
 }
-higherAll+=above[t];
-sameAll+=level[t];
+g2+=above[t];
+j8+=level[t];
 }
-let list=unit*shape.count*2u;
-for(var j=begin;j<end;j++){
-let rank=order[at+j];
+let b1=l*shape.count*2u;
+for(var j=a1;j<a7;j++){
+let a8=order[at+j];
 var given=0.0;
-if(BIAS){given=max(bias[biasAt+j],NOTHING);}
-var slot=shape.count;
-if(rank!=0u&&rank>threshold){
-slot=higherBefore;
-higherBefore++;
-}else if(rank!=0u&&rank==threshold){
-if(sameBefore<equals){slot=higherAll+sameBefore;}
-sameBefore++;
+if(BIAS){given=max(bias[c9+j],NOTHING);}
+var a9=shape.count;
+if(a8!=0u&&a8>f6){
+a9=g3;
+g3++;
+}else if(a8!=0u&&a8==f6){
+if(f4<h9){a9=g2+f4;}
+f4++;
 }
-let taken=slot<shape.count;
-if(taken){
-chosen[list+2u*slot]=j;
-chosen[list+2u*slot+1u]=bitcast<u32>(given);
+let k1=a9<shape.count;
+if(k1){
+chosen[b1+2u*a9]=j;
+chosen[b1+2u*a9+1u]=bitcast<u32>(given);
 }
-rest[unit*shape.keys+j]=select(given,NOTHING,taken);
+rest[l*shape.keys+j]=select(given,NOTHING,k1);
 }
-for(var slot=higherAll+min(sameAll,equals)+thread;slot<shape.count;slot+=WG){
-chosen[list+2u*slot]=shape.keys;
-chosen[list+2u*slot+1u]=0u;
+for(var a9=g2+min(j8,h9)+g;a9<shape.count;a9+=WG){
+chosen[b1+2u*a9]=shape.keys;
+chosen[b1+2u*a9+1u]=0u;
 }
 }
 `,
