@@ -55,8 +55,8 @@ export const linearAttention: StreamLowering = {
         byToken(build, queryFeatures(build, inputs, sides, most)),
         byToken(build, build.op('Transpose', [mass(build, keys, most)], { perm: [0, 1, 3, 2] })),
         byToken(build, withOne(build, inputs.v)),
-        past && log ? build.op('Mul', [mass(build, log, most), withOne(build, past.values)]) : '',
-      ].filter((value, i) => value || i < 3),
+        ...(past && log ? [build.op('Mul', [mass(build, log, most), withOne(build, past.values)])] : []),
+      ],
       2,
       {
         q_num_heads: inputs.heads.length,
