@@ -9,10 +9,9 @@
  */
 import { streamSeed, uniforms } from '../features/rng.js';
 import type { GpuArray } from '../kernels/array.js';
-import { keyBiasKernel } from '../kernels/gen/key-bias.js';
+import { sumBias } from '../kernels/double-softmax.js';
 import { lowBitAttention } from '../kernels/low-bit.js';
 import type { Recording } from '../kernels/record.js';
-import { lanesOf } from '../kernels/shape.js';
 import { frequencies, type KernelCall, kernelMethod } from './kernel-methods.js';
 import type { Method } from './method.js';
 import type { LayerInputs, Part } from './reference.js';
@@ -54,16 +53,8 @@ export function lowBitConstants(shape: LayerShape) {
 
 /** ½ scale |k|² [1,H,S] */
 function halfSquares(recording: Recording, { H, S, D, k, scale }: Omit<KernelCall, 'causal'>): GpuArray {
-  const [WG, rows] = [64, H * S];
-  const out = recording.scratch('f32', rows);
-  const { LANES, quad, sums } = lanesOf([D], k.type, 'f32');
-  recording.dispatch({
-    kernel: keyBiasKernel,
-    parameters: { LANES, quad, sums, D, WG, BASE: false, MORE: false, SQUARE: true },
-    bindings: { base: undefined, more: undefined, k, out },
-    uniform: { rows, keys: S, baseUnits: 1, baseSpan: 1, moreUnits: 1, gain: 0, half: -scale / 2 },
-    groups: Math.ceil(rows / WG),
-  });
+  const out = recording.scratch('f32', H * S);
+  sumBias(recording, { units: H, keys: S, baseUnits: 1, k, D, half: -scale / 2 }, out);
   return out;
 }
 

@@ -141,8 +141,8 @@ interface BiasTerms {
   readonly half?: number;
 }
 
-/** See key_bias.wgsl. Arrays beyond a binding are those of one head. */
-function sumBias(recording: Recording, terms: BiasTerms, out: GpuArray): void {
+/** What is added to the scores of keys, `out` f32 [units,keys]: see key_bias.wgsl. Arrays beyond a binding are those of one head. */
+export function sumBias(recording: Recording, terms: BiasTerms, out: GpuArray): void {
   const { units, keys, base, baseUnits, more, gain = 0, k, D = 1, half = 0 } = terms;
   const step = rowsWithin(recording, 4 * D, 64);
   if (units === 1 && keys > step) {
