@@ -3,6 +3,7 @@
 import type { Builder } from '../../onnx/build.js';
 import { learned, type Options } from '../plan-options.js';
 import { balanceFactors } from './balanced.js';
+import { sumOver } from './blocks.js';
 import { constantName, type Drawn, drawnMaps } from './features-constants.js';
 import { type Constants, type Inputs, numberOption } from './lowering.js';
 
@@ -86,6 +87,30 @@ export function gainedSides(
     ...(bias && { bias: build.op('Add', [bias, bias]) }),
     m: numberOption(given.options, 'm'),
   };
+}
+
+/** U = Ω_q x − ½|x|² of queries whose width is their last axis, number `axis`: […,D] → […,M]. */
+export function queryLogits(
+  build: Builder,
+  queries: string,
+  { queryOmega, queryNorm }: Pick<GainedSides, 'queryOmega' | 'queryNorm'>,
+  axis: number,
+): string {
+  const squares = sumOver(build, build.op('Mul', [queries, queries]), [axis]);
+  const norms = build.op('Mul', [squares, build.float([queryNorm], [])]);
+  return build.op('Add', [build.op('MatMul', [queries, queryOmega]), norms]);
+}
+
+/** A = Ω_k y − ½|y|² + 2b of keys whose width is the last axis but one, number `axis`: […,D,S] → […,M,S]. */
+export function keyLogits(
+  build: Builder,
+  keysT: string,
+  { keyOmega, keyNorm, bias }: Required<Pick<GainedSides, 'keyOmega' | 'keyNorm' | 'bias'>>,
+  axis: number,
+): string {
+  const squares = sumOver(build, build.op('Mul', [keysT, keysT]), [axis]);
+  const norms = build.op('Mul', [squares, build.float([keyNorm], [])]);
+  return build.op('Add', [build.op('MatMul', [keyOmega, keysT]), build.op('Add', [norms, bias])]);
 }
 
 /** [H,M,D] → [H,D,M] */

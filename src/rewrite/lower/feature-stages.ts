@@ -7,7 +7,8 @@
  * which is associative: all prefixes are made at once (prefix-scan.ts). Means of means, with no sum that grows.
  */
 import type { Builder } from '../../onnx/build.js';
-import { reduceOver, sumOver, unsqueeze } from './blocks.js';
+import { reduceOver, unsqueeze } from './blocks.js';
+import { keyLogits } from './feature-sides.js';
 import type { Inputs } from './lowering.js';
 import { nothing, type Places, prefixScan } from './prefix-scan.js';
 import { rowsAt } from './stream.js';
@@ -100,7 +101,11 @@ function evolve(build: Builder, { stream, recent }: Blocked, given: Given & { re
   // Of a width of 1: what `flip` would make of it, which onnxruntime does to truth values on the CPU alone.
   const rows = build.op('Concat', [build.int64([0, 0]), stream.count, build.int64([1, -1])], { axis: 0 });
   const present = build.op('Reshape', [stream.present, rows]);
-  const logits = build.op('Where', [present, keyLogits(build, flip(build, keys), given), build.float([nothing], [])]);
+  const logits = build.op('Where', [
+    present,
+    keyLogits(build, flip(build, keys), given, 3),
+    build.float([nothing], []),
+  ]);
   const means = build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), values]);
   const fresh = build.op('Concat', [means, reduceOver(build, 'ReduceLogSumExp', logits, 4)], { axis: 4 });
   const [stages] = prefixScan(build, [{ value: build.op('Concat', [before, fresh], { axis: 2 }), dims: [m, E + 1] }], {
@@ -126,11 +131,4 @@ function joinRuns(
   const means = build.op('MatMul', [build.op('Softmax', [logits], { axis: -1 }), column(0, width - 1)]);
   const joined = build.op('Concat', [means, reduceOver(build, 'ReduceLogSumExp', logits, 5)], { axis: 5 });
   return build.op('Transpose', [joined], { perm: [0, 1, 2, 4, 3, 5] });
-}
-
-/** A = Ω_k y − ½|y|² + 2b of keys [B,H,n,D,b]: [B,H,n,M,b]. */
-export function keyLogits(build: Builder, keysT: string, { keyOmega, keyNorm, bias }: KeyFeatures): string {
-  const squares = sumOver(build, build.op('Mul', [keysT, keysT]), [3]);
-  const norms = build.op('Mul', [squares, build.float([keyNorm], [])]);
-  return build.op('Add', [build.op('MatMul', [keyOmega, keysT]), build.op('Add', [norms, bias])]);
 }

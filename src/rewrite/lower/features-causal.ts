@@ -24,9 +24,9 @@
 import type { Builder } from '../../onnx/build.js';
 import { learned, type Options, optionsOf, queryBlock } from '../plan-options.js';
 import { withoutScale } from './balanced.js';
-import { reduceOver, sumOver, unsqueeze } from './blocks.js';
-import { drawnBy, gainedSides } from './feature-sides.js';
-import { featureStages, type KeyFeatures, keyLogits } from './feature-stages.js';
+import { reduceOver, unsqueeze } from './blocks.js';
+import { drawnBy, gainedSides, keyLogits, queryLogits } from './feature-sides.js';
+import { featureStages, type KeyFeatures } from './feature-stages.js';
 import { constantName, featureShapes } from './features-constants.js';
 import { type Constants, type Inputs, numberOption } from './lowering.js';
 import {
@@ -62,7 +62,7 @@ export const featuresCausal: StreamLowering = {
     const map = mapOf(build, inputs, { options, constants });
     const { stream, queries } = blocked;
     const stages = featureStages(build, blocked, { ...map, inputs, state });
-    const own = queryLogits(build, queries, map);
+    const own = queryLogits(build, queries, map, 4);
     const near =
       numberOption(options, 'window') > 0
         ? scored(build, queries, { ...blocked.window, bias: stream.seen })
@@ -99,16 +99,9 @@ function mapOf(build: Builder, inputs: Inputs, given: { options: Options; consta
   };
 }
 
-/** U [B,H,n,q,M] */
-function queryLogits(build: Builder, queries: string, { queryOmega, queryNorm }: FeatureSides): string {
-  const squares = sumOver(build, build.op('Mul', [queries, queries]), [4]);
-  const norms = build.op('Mul', [squares, build.float([queryNorm], [])]);
-  return build.op('Add', [build.op('MatMul', [queries, queryOmega]), norms]);
-}
-
 /** The keys of a block scored by features: ln Σ_r exp(U_ir + A_jr) [B,H,n,q,b] for every pair. */
 function pairs(build: Builder, own: string, { stream, window }: Blocked, map: FeatureSides): Part {
-  const keys = flip(build, keyLogits(build, flip(build, window.keys), map));
+  const keys = flip(build, keyLogits(build, flip(build, window.keys), map, 3));
   const sums = build.op('Add', [unsqueeze(build, own, 4), unsqueeze(build, keys, 3)]);
   const logits = build.op('Reshape', [reduceOver(build, 'ReduceLogSumExp', sums, 5), build.int64([0, 0, 0, 0, -1])]);
   return { logits: build.op('Add', [logits, stream.seen]), values: window.values };

@@ -15,7 +15,7 @@ import { optionsOf } from '../plan-options.js';
 import { withoutScale } from './balanced.js';
 import { reduceOver, scaledQueries, sumOver } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
-import { drawnBy, type GainedSides, gainedSides } from './feature-sides.js';
+import { drawnBy, type GainedSides, gainedSides, keyLogits, queryLogits } from './feature-sides.js';
 import { featureShapes } from './features-constants.js';
 import { excluded } from './key-set.js';
 import { type Inputs, numberOption } from './lowering.js';
@@ -44,7 +44,7 @@ export const linearAttention: StreamLowering = {
   attendStream(build, inputs, given) {
     const { valueDim: E } = inputs.site;
     const sides = gainedSides(build, inputs, given);
-    const keys = keyLogits(build, inputs, sides);
+    const keys = maskedLogits(build, inputs, sides);
     const fresh = reduceOver(build, 'ReduceMax', keys, 3);
     const past = given.state && columns(build, given.state.sums, E);
     const log = past && build.op('Add', [past.last, begins(build, given)]);
@@ -78,20 +78,15 @@ export const linearAttention: StreamLowering = {
 };
 
 /** A [B,H,M,S], of masked keys far below what counts as some mass. */
-function keyLogits(build: Builder, { kT, keyBias }: Inputs, sides: GainedSides): string {
-  const keys = kT();
-  const norms = build.op('Mul', [sumOver(build, build.op('Mul', [keys, keys]), [2]), build.float([sides.keyNorm], [])]);
+function maskedLogits(build: Builder, { kT, keyBias }: Inputs, sides: GainedSides): string {
   const bias = sides.bias ?? build.float([-Math.log(sides.m)], []);
-  const logits = build.op('Add', [build.op('MatMul', [sides.keyOmega, keys]), build.op('Add', [norms, bias])]);
+  const logits = keyLogits(build, kT(), { ...sides, bias }, 2);
   return keyBias ? build.op('Add', [logits, keyBias]) : logits;
 }
 
 /** e^{U + m − c} [B,H,N,M] */
-function queryFeatures(build: Builder, inputs: Inputs, { queryOmega, queryNorm }: GainedSides, most: string): string {
-  const queries = scaledQueries(build, inputs);
-  const squares = sumOver(build, build.op('Mul', [queries, queries]), [3]);
-  const norms = build.op('Mul', [squares, build.float([queryNorm], [])]);
-  const own = build.op('Add', [build.op('MatMul', [queries, queryOmega]), norms]);
+function queryFeatures(build: Builder, inputs: Inputs, sides: GainedSides, most: string): string {
+  const own = queryLogits(build, scaledQueries(build, inputs), sides, 3);
   const logits = build.op('Add', [own, build.op('Transpose', [most], { perm: [0, 1, 3, 2] })]);
   return build.op('Exp', [build.op('Sub', [logits, reduceOver(build, 'ReduceMax', logits, 3)])]);
 }

@@ -13,7 +13,7 @@ import type { Builder } from '../../onnx/build.js';
 import { optionsOf } from '../plan-options.js';
 import { counting, reduceOver, scaledQueries, sumOver, unsqueeze } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
-import { excluded } from './key-set.js';
+import { hide } from './key-set.js';
 import { beyondKeyBias, type Inputs, type Lowering, numberOption } from './lowering.js';
 import { keepMask, unmaskedValues } from './masked.js';
 
@@ -66,7 +66,7 @@ function segmentMeans(
   const count = sumOver(build, weights, [3]);
   const means = build.op('Div', [build.op('MatMul', [weights, rows]), build.op('Max', [count, build.float([1], [])])]);
   const empty = build.op('Less', [count, build.float([0.5], [])]);
-  return { means, hidden: build.op('Where', [empty, build.float([excluded], []), build.float([0], [])]) };
+  return { means, hidden: hide(build, empty) };
 }
 
 /** Z [B,H,m,m] of A [B,H,m,m], whose rows sum to 1, so that ‖A‖_∞ is 1. */
