@@ -12,6 +12,7 @@ import { TensorProto_DataType as DataType, type ModelProto, type NodeProto } fro
 import { type Graph, intAttribute, isOp, openModel } from '../onnx/graph.js';
 import { writeTensor } from '../onnx/tensor.js';
 import type { Feeds, SessionFactory, TensorLike } from '../session.js';
+import { feedsOf } from './record.js';
 
 const prefix = 'concrete/';
 
@@ -94,9 +95,7 @@ async function evaluate(
   const names = [...wanted.values, ...copies.values(), ...shapes.values()];
   const session = await createSession(concat(encode(extractValues(extended, names))));
   try {
-    const outputs = await session.run(
-      Object.fromEntries(Object.entries(feeds).filter(([name]) => session.inputNames.includes(name))),
-    );
+    const outputs = await session.run(feedsOf(feeds, session.inputNames));
     return {
       has: wanted.has,
       value: (name) => outputs[copies.get(name) ?? name],

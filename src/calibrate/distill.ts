@@ -25,6 +25,7 @@ import type { Feeds, SessionFactory, TensorLike } from '../session.js';
 import { concretise } from './concrete.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { projectionsOf } from './projections.js';
+import { feedsOf } from './record.js';
 
 const defaults = { steps: 100, rank: 8, rate: 1e-3, seed: 0 };
 /** Trains the corrections themselves. */
@@ -227,8 +228,8 @@ async function answers(
   try {
     const found: TensorLike[] = [];
     for (const feeds of inputs) {
-      const needed = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
-      found.push((await session.run(Object.fromEntries(needed)))[session.outputNames[0]]);
+      const outputs = await session.run(feedsOf(feeds, session.inputNames));
+      found.push(outputs[session.outputNames[0]]);
     }
     return found;
   } finally {

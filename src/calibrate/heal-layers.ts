@@ -1,12 +1,11 @@
 /** Runs the closed-form healing (heal.ts) through a model, layer after layer. */
-import { builder, constantPool } from '../onnx/build.js';
 import type { ModelProto } from '../onnx/gen/onnx.js';
-import { openModel } from '../onnx/graph.js';
 import { inferShapes } from '../onnx/shapes.js';
 import { applyPlans } from '../rewrite/apply.js';
 import { bindContext } from '../rewrite/bind.js';
 import { fallback, type SitePlan } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
+import { extend } from './extend.js';
 import { type ContextPair, fitHealing } from './heal.js';
 import type { HealContext } from './heal-context.js';
 import { lastMlpProduct } from './mlp-product.js';
@@ -50,19 +49,13 @@ async function contexts(
   site: Site,
   before: readonly string[],
 ): Promise<Array4[]> {
-  const pool = constantPool('context/');
-  const build = builder(openModel(proto).opsets.get('') ?? 1, 'context/', pool);
-  const value = build.op('Identity', [bindContext(build, site)]);
-  const { graph } = proto;
-  if (!graph) throw new TypeError('decode() lets no model without a graph through');
-  const initializer = [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)];
-  const extended = { ...proto, graph: { ...graph, node: [...graph.node, ...build.nodes], initializer } };
+  const { model, wanted } = extend(proto, 'context/', (build) => [build.op('Identity', [bindContext(build, site)])]);
   const found: Array4[] = [];
-  await stream.run(extended, {
-    wanted: [value],
+  await stream.run(model, {
+    wanted,
     keep: before,
     use(outputs) {
-      const { data, dims } = outputs[value];
+      const { data, dims } = outputs[wanted[0]];
       if (!(data instanceof Float32Array)) throw new TypeError('a context is not float32');
       found.push({ data, dims });
     },

@@ -132,7 +132,7 @@ function identity(build: Builder, n: number, elemType: number): string {
 }
 
 /** Those of the feeds that a part of the model reads. */
-function feedsOf(feeds: Feeds, names: readonly string[]): Feeds {
+export function feedsOf(feeds: Feeds, names: readonly string[]): Feeds {
   return Object.fromEntries(Object.entries(feeds).filter(([name]) => names.includes(name)));
 }
 

@@ -2,9 +2,8 @@
  * Runs the refit of the last MLP matrices (refit.ts) through a model, layer after layer: each is fitted on the stream as
  * it is behind the layers patched and refitted before, towards the original's stream behind the layer.
  */
-import { type Builder, builder, constantPool } from '../onnx/build.js';
-import type { ModelProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { openModel } from '../onnx/graph.js';
+import type { Builder } from '../onnx/build.js';
+import type { ModelProto } from '../onnx/gen/onnx.js';
 import { makeValueInfo } from '../onnx/message.js';
 import { inferShapes } from '../onnx/shapes.js';
 import { applyPlans } from '../rewrite/apply.js';
@@ -13,6 +12,7 @@ import { sumOver } from '../rewrite/lower/blocks.js';
 import { type Correction, fallback, type SitePlan } from '../rewrite/plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, TensorLike } from '../session.js';
+import { type Extended, extend } from './extend.js';
 import type { HealContext, Healed } from './heal-context.js';
 import { lastMlpProduct, type MlpProduct } from './mlp-product.js';
 import { addMoments, emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from './refit.js';
@@ -139,7 +139,7 @@ const names = named('want', 'weights', 'keyBias', 'rows', 'energy', 'features', 
 
 /** The original up to the stream behind a layer, and what says which tokens are padding. */
 function targetModel(original: ModelProto, site: Site, { sum, columns }: MlpProduct): Extended {
-  return extended(original, [], (build) => {
+  return extend(original, prefix, (build) => {
     build.rename(streamRows(build, sum, columns), names.want);
     const { keyBias } = bindInputs(build, site, [0]);
     if (!keyBias) return [names.want];
@@ -165,7 +165,7 @@ const hidden = -1000;
 /** The patched model up to the stream behind a layer, with the sums that a refit needs of its features and residuals. */
 function momentModel(patched: ModelProto, { data, rows: K, sum, columns: M }: MlpProduct): Extended {
   const inputs = [makeValueInfo(names.want, 1, [undefined, M]), makeValueInfo(names.weights, 1, [undefined, 1])];
-  return extended(patched, inputs, (build) => {
+  const add = (build: Builder) => {
     const features = build.op('Reshape', [asFloat(build, data), build.int64([-1, K])]);
     const kept = build.op('Mul', [features, names.weights]);
     const keptT = build.op('Transpose', [kept], { perm: [1, 0] });
@@ -180,7 +180,8 @@ function momentModel(patched: ModelProto, { data, rows: K, sum, columns: M }: Ml
     build.rename(build.op('MatMul', [keptT, residuals]), names.cross);
     const { want: _, weights: __, keyBias: ___, ...outputs } = names;
     return Object.values(outputs);
-  });
+  };
+  return extend(patched, prefix, add, inputs);
 }
 
 /** The sum of two values of the stream as rows [n,M]. */
@@ -191,23 +192,6 @@ function streamRows(build: Builder, [a, b]: MlpProduct['sum'], M: number): strin
 
 function asFloat(build: Builder, value: string): string {
   return build.op('Cast', [value], { to: 1 });
-}
-
-interface Extended {
-  readonly model: ModelProto;
-  readonly wanted: readonly string[];
-}
-
-/** A model with further values, and which of them are wanted. */
-function extended(proto: ModelProto, inputs: readonly ValueInfoProto[], add: (build: Builder) => string[]): Extended {
-  const pool = constantPool(prefix);
-  const build = builder(openModel(proto).opsets.get('') ?? 1, prefix, pool);
-  const wanted = add(build);
-  const { graph } = proto;
-  if (!graph) throw new TypeError('decode() lets no model without a graph through');
-  const initializer = [...graph.initializer, ...pool.initializers.map(({ bytes }) => bytes)];
-  const whole = { ...graph, input: [...graph.input, ...inputs], node: [...graph.node, ...build.nodes], initializer };
-  return { model: { ...proto, graph: whole }, wanted };
 }
 
 function numbers(tensor: TensorLike | undefined): Float32Array {

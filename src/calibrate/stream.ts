@@ -7,6 +7,7 @@ import { extractValues } from '../onnx/expose.js';
 import type { ModelProto, ValueInfoProto } from '../onnx/gen/onnx.js';
 import { makeValueInfo } from '../onnx/message.js';
 import type { Feeds, SessionFactory, TensorLike } from '../session.js';
+import { feedsOf } from './record.js';
 
 export interface LayerStream {
   /**
@@ -44,8 +45,7 @@ export function openStream(inputs: readonly Feeds[], createSession: SessionFacto
       try {
         for (const [i, feeds] of inputs.entries()) {
           const all = { ...feeds, ...kept[i], ...beside(i) };
-          const needed = Object.entries<TensorLike>(all).filter(([name]) => session.inputNames.includes(name));
-          const outputs = await session.run(Object.fromEntries(needed));
+          const outputs = await session.run(feedsOf(all, session.inputNames));
           use(outputs, i);
           bytes += asked.reduce((sum, name) => sum + byteLength(outputs[name]), 0);
           if (bytes <= memory && asked.every((name) => outputs[name].type in elemTypes))
