@@ -28,7 +28,8 @@ export async function recordHeads(
   inputs: Feeds,
   createSession: SessionFactory,
 ): Promise<Float32Array[][]> {
-  const sites = inspect(bytes).sites.filter(({ subgraph }) => subgraph === '');
+  const { sites: all } = await inspect(bytes);
+  const sites = all.filter(({ subgraph }) => subgraph === '');
   const contexts = sites.map(({ operands }) => operands.context);
   const exposed = concat(
     encode(

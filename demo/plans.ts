@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { type LayerRule, linearizeChunks, lowerings, type SavedPlan } from '../src/index.js';
+import { type LayerRule, linearizeChunks, type SavedPlan } from '../src/index.js';
 import { readPlanFile } from '../src/node/plan-file.js';
+import { lowerings } from '../src/rewrite/lower/registry.js';
 import { readPlan } from '../src/rewrite/plan.js';
 
 /** One column of the comparison. */

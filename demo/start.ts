@@ -42,7 +42,7 @@ async function main({
   const start = performance.now();
   const machine = describeMachine();
   const bytes = readFileSync(join(model, 'onnx', 'model.onnx'));
-  const { sites } = inspect(bytes, { file: `${basename(model)}/onnx/model.onnx` });
+  const { sites } = await inspect(bytes, { file: `${basename(model)}/onnx/model.onnx` });
   await checkPlans(bytes, plans);
   const columns = [original, ...plans];
   const headPx = sizes.find((px) => px === 448) ?? sizes[0];

@@ -11,4 +11,4 @@ const { bytes, report } = await linearize(original, {
 });
 for (const { layer, plans, why } of report.sites) console.log(layer, plans, why);
 
-console.log(Buffer.compare(restore(bytes, report), original) === 0); // true: undo is byte for byte
+console.log(Buffer.compare(await restore(bytes, report), original) === 0); // true: undo is byte for byte

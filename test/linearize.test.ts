@@ -25,7 +25,6 @@ it('the public surface', () => {
       "inspect",
       "linearize",
       "linearizeChunks",
-      "lowerings",
       "restore",
     ]
   `);

@@ -67,7 +67,7 @@ export async function loadModel(source: ModelSource, modelsUrl: string): Promise
   const read = (path: string) => fetchFile(`${base}${path}`);
   const { bytes, ...model } = await load(source.name, read);
   const json = async (path: string) => JSON.parse(new TextDecoder().decode(await read(path)));
-  const original = about.report ? restore(bytes, await json(about.report)) : bytes;
+  const original = about.report ? await restore(bytes, await json(about.report)) : bytes;
   served.set(`${source.name}/onnx/model.onnx`, original);
   const samples = about.samples.map((path) => `${base}${path}`);
   return { ...model, bytes: original, saved: await json(about.plan), samples, ...(about.note && { note: about.note }) };

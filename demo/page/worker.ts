@@ -81,7 +81,7 @@ async function open({ source, modelsUrl }: Extract<Ask, { op: 'open' }>): Promis
   [reference, referenceRun] = [undefined, undefined];
   const loaded = await loadModel(source, modelsUrl);
   phase('looking for attention');
-  const { sites, refusals, nearMisses } = inspect(loaded.bytes, { file: loaded.id });
+  const { sites, refusals, nearMisses } = await inspect(loaded.bytes, { file: loaded.id });
   const task = loaded.config && taskOf(loaded.config, loaded.hasImages);
   model = { ...loaded, ...(task && { task }) };
   return {

@@ -1,6 +1,7 @@
 /** One case: a file, what is done to it, and what must hold for any bytes at all. */
 import fc from 'fast-check';
-import { linearizeChunks, PerformersError, restore } from '../../src/index.js';
+import { PerformersError } from '../../src/errors.js';
+import { linearizeChunks, restore } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat } from '../../src/onnx/encode.js';
 import { readMessage, writeMessage } from '../../src/onnx/protobuf.js';

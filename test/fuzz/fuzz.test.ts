@@ -1,7 +1,7 @@
 /** 20,000 cases by a fixed seed, and proof that the fuzzer sees what it looks for. A million: test/fuzz/run.ts. */
 import { availableParallelism } from 'node:os';
 import { expect, test } from 'vitest';
-import { PerformersError } from '../../src/index.js';
+import { PerformersError } from '../../src/errors.js';
 import { decode } from '../../src/onnx/decode.js';
 import { allowedMs, bytesOf, caseOf, survive } from './case.js';
 import { fuzz } from './fuzz.js';

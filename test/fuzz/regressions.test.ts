@@ -1,7 +1,7 @@
 /** What the fuzzer found, each as small as it gets. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, test } from 'vitest';
-import { inspect, linearize, restore } from '../../src/index.js';
+import { inspect, linearize, restore } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { constant, divideExactly, multiply, symbol } from '../../src/onnx/dims.js';
 import { concat, encode } from '../../src/onnx/encode.js';

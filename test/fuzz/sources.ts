@@ -1,6 +1,6 @@
 /** The graphs that cases start from: those of test/graphs, and what each of their first sites needs of them. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { inspect } from '../../src/index.js';
+import { inspect } from '../../src/linearize.js';
 import { graphFile } from '../shared.js';
 import type { File } from './mutations.js';
 import { delimited, type Field, parse, serialize, text } from './tree.js';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { inspect } from '../../src/index.js';
+import { inspect } from '../../src/linearize.js';
 import { openModelBytes } from '../../src/node/model-bytes.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';

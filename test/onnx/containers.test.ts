@@ -1,7 +1,7 @@
 /** Every dtype and container: what is rewritten is attention alone, and what restore gives is the file that was. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { linearize, restore } from '../../src/index.js';
+import { linearize, restore } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import { makeAttribute, makeNode } from '../../src/onnx/message.js';

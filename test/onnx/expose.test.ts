@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { expect, test } from 'vitest';
 import { sessionFactory } from '../../src/adapters/onnxruntime.js';
-import { inspect } from '../../src/index.js';
+import { inspect } from '../../src/linearize.js';
 import { decode } from '../../src/onnx/decode.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import { exposeValues, extractValues } from '../../src/onnx/expose.js';

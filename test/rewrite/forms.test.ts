@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { gaussians } from '../../src/features/rng.js';
-import { inspect, linearize, restore } from '../../src/index.js';
+import { inspect, linearize, restore } from '../../src/linearize.js';
 import { type Builder, builder, constantPool } from '../../src/onnx/build.js';
 import { concat, encode } from '../../src/onnx/encode.js';
 import { makeGraph, makeValueInfo } from '../../src/onnx/message.js';
