@@ -1,7 +1,7 @@
 /**
  * SmolLM2-135M-Instruct (4-bit, GroupQueryAttention) with a state in the place of its key cache, on text that calibration has not
- * seen: calibrated on passages of 1,024 tokens of the first half of wikitext-2 test, whose ends say again what they said before (or a plan
- * file, --plan), measured on the second half at up to its 8,192 positions, or by pass codes hidden in that text.
+ * seen: calibrated on passages of 1,024 tokens of the first half of wikitext-2 test that repeat runs of themselves (or a plan file,
+ * --plan), measured on the second half at up to its 8,192 positions, or by pass codes hidden in that text.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,6 @@ import { verifyTask } from '../../src/node/task-files.js';
 import { decode } from '../../src/onnx/decode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
-import type { Feeds } from '../../src/session.js';
 import { dataFile, modelFile } from '../../test/shared.js';
 import type { AnswerRow, AnswerSuite } from './run.js';
 
@@ -90,30 +89,10 @@ async function readPlan(file: string): Promise<Named> {
   return { what: `plan of ${budget} key equivalents`, saved };
 }
 
-/**
- * In the last quarter of every passage runs of 32 tokens that stood anywhere before stand again, with as many of its own between them. Plain
- * passages hardly show which heads look up what was said far back, as a chat needs it.
- */
-function echoed(feeds: readonly Feeds[]): Feeds[] {
-  let state = 12_345;
-  const below = (count: number) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * count);
-  };
-  return feeds.map(({ input_ids, ...others }) => {
-    const ids = BigInt64Array.from(Array.from(input_ids.data, BigInt));
-    for (let at = 0.75 * ids.length; at + 32 <= ids.length; at += 64) {
-      const from = below(at - 192);
-      ids.copyWithin(at, from, from + 32);
-    }
-    return { ...others, input_ids: { ...input_ids, data: ids } };
-  });
-}
-
 /** What calibration chooses at every share; one survey for all, which an interrupted run goes on with. */
 async function choices(bytes: Uint8Array, data: string, inputs: number): Promise<Named[]> {
-  const read = await readCalibrationData(openModel(decode(bytes)), path, [data], { inputs, length: 1024 });
-  const feeds = echoed(read.feeds);
+  const model = openModel(decode(bytes));
+  const { feeds } = await readCalibrationData(model, path, [data], { inputs, length: 1024, recall: true });
   const createSession = await nodeSessions('node', path);
   const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-smollm2'), calibrationKey(bytes, feeds, 0));
   const survey = await surveyModel(bytes, feeds, createSession, { checkpoint });

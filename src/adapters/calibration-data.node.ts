@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
+import { repeatRuns } from '../calibrate/recall.js';
 import { spread } from '../calibrate/survey.js';
 import { PerformersError } from '../errors.js';
 import { parseInputs } from '../node/input-file.js';
@@ -20,6 +21,10 @@ export interface DataOptions {
   readonly seconds?: number;
   /** Inputs at most, spread over the data. Default 64. */
   readonly inputs?: number;
+  /** Passages of text repeat runs of themselves in their last quarter (calibrate/recall.ts). Default: text as it is. */
+  readonly recall?: boolean;
+  /** What is repeated. Default 0. */
+  readonly seed?: number;
 }
 
 export interface CalibrationData {
@@ -60,6 +65,7 @@ export async function readCalibrationData(
     const found = kind ? [...kinds].join(' and ') : 'nothing in it';
     throw unfit(`calibration data must be of one kind, got ${found}`, paths.join(', '));
   }
+  if (options.recall && kind !== 'text') throw unfit(`only text can repeat itself, got ${kind}`, '--recall');
   const sources = await hashFiles(files);
   const most = options.inputs ?? 64;
   const read = { text: readText, images: readImages, audio: readAudio, inputs: readLines }[kind];
@@ -91,7 +97,7 @@ interface Read {
   readonly what: string;
 }
 
-async function readText({ model, root, files, most, length }: Reading): Promise<Read> {
+async function readText({ model, root, files, most, length, recall, seed }: Reading): Promise<Read> {
   if (!takes(model, 'input_ids')) throw unfit('this model takes no text', inputNames(model));
   const { AutoTokenizer } = await transformers();
   const tokenizer = await fromFolder(root, (name) => AutoTokenizer.from_pretrained(name, { local_files_only: true }));
@@ -103,11 +109,14 @@ async function readText({ model, root, files, most, length }: Reading): Promise<
   for (const file of files) {
     const text = new TextDecoder().decode(await readBytes(file));
     const ids: number[] = tokenizer.encode(text, { add_special_tokens: false });
-    for (let at = 0; at + room <= ids.length; at += room)
-      passages.push([...before, ...ids.slice(at, at + room), ...after]);
+    for (let at = 0; at + room <= ids.length; at += room) passages.push(ids.slice(at, at + room));
   }
-  const feeds = spread(passages, most).map((ids) => tokenFeeds(model, ids));
-  return { feeds, what: `${feeds.length} passages of ${size} tokens` };
+  const chosen = spread(passages, most);
+  const feeds = (recall ? repeatRuns(chosen, seed) : chosen).map((ids) =>
+    tokenFeeds(model, [...before, ...ids, ...after]),
+  );
+  const what = `${feeds.length} passages of ${size} tokens`;
+  return { feeds, what: recall ? `${what} that repeat runs of themselves` : what };
 }
 
 /** Tokens that the tokenizer puts before and after a text. */

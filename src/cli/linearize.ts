@@ -31,6 +31,7 @@ interface Options {
   readonly size?: number;
   readonly seconds?: number;
   readonly inputs?: number;
+  readonly recall?: true;
   readonly picture?: string;
   readonly page?: string;
   readonly sampleLength?: number;
@@ -73,6 +74,7 @@ export function linearizeCommand(): Command {
       readPositive,
     )
     .option('--inputs <count>', 'calibrate: inputs at most (default: 64)', readCount)
+    .option('--recall', 'calibrate: passages repeat runs of themselves, for chats that look up what was said')
     .option('--seed <number>', 'calibrate: another calibration of the same data (default: 0)', readBound)
     .option('--picture <file.svg>', 'calibrate: draw the plan of every head, and cost against error')
     .option('--page <file.html>', 'calibrate: the same with the reason for every head, as a page')
@@ -94,6 +96,7 @@ Examples:
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --budget 176
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --data texts.txt --budget 104 --keep 0 --picture plan.svg
   performers linearize MiniLM/onnx/model.onnx -o features.onnx --data texts.txt --keep 0 --candidates features:map=sderf,m=64
+  performers linearize SmolLM2/onnx/model.onnx -o chat.onnx --data texts.txt --length 1024 --recall --budget 271 --keep 20%
   performers linearize MiniLM/onnx/model.onnx -o again.onnx --plan-file linear.plan.json`,
     )
     .action(run);
@@ -147,7 +150,8 @@ async function run(path: string, options: Options): Promise<void> {
  * @throws PerformersError PF202 where plans are named as well
  */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const { data, budget, keep, maxCodes, candidates, heal, seed, length, size, seconds, inputs, maxError } = options;
+  const { data, budget, keep, maxCodes, candidates, heal, seed, length, size, seconds, inputs, recall, maxError } =
+    options;
   const asking = {
     '--data': data,
     '--budget': budget,
@@ -156,6 +160,7 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
     '--candidates': candidates,
     '--length': length,
     '--size': size,
+    '--recall': recall,
   };
   const [asked] =
     Object.entries({ ...asking, '--seconds': seconds, '--picture': options.picture, '--page': options.page }).find(
@@ -167,7 +172,21 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
   if (!other) {
     const plans = candidates?.map(readPlan);
     const training = { seed, steps: options.healSteps ?? 100 };
-    const given = { data, budget, keep, maxCodes, heal, training, seed, length, size, seconds, inputs, maxError };
+    const given = {
+      data,
+      budget,
+      keep,
+      maxCodes,
+      heal,
+      training,
+      seed,
+      length,
+      size,
+      seconds,
+      inputs,
+      recall,
+      maxError,
+    };
     return { ...given, ...(plans && { candidates: () => plans }) };
   }
   throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {

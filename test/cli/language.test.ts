@@ -114,6 +114,30 @@ test('--task retrieval: a table of codes', async () => {
   expect(stdout).toMatch(/^tokens +depth +code +original +patched/m);
 });
 
+describe('linearize --recall', () => {
+  const calibrate = (...args: string[]) =>
+    performers('linearize', original, '-o', join(scratch, 'recall.onnx'), '--data', text, '--recall', ...args);
+
+  test('is calibrated on passages that repeat runs of themselves, and that is said', async () => {
+    const { code, stdout } = await calibrate('--length', '288', '--inputs', '3', '--budget', '200', '--keep', '0');
+    expect(code).toBe(0);
+    expect(stdout).toContain('calibrated on 3 passages of 288 tokens that repeat runs of themselves');
+  });
+  test('passages too short for it', async () => {
+    const { code, stderr } = await calibrate('--length', '128', '--force');
+    expect(code).toBe(2);
+    expect(stderr).toContain('too short to repeat runs');
+  });
+  test('inputs that are no text', async () => {
+    const lines = join(scratch, 'ids.jsonl');
+    writeFileSync(lines, '{}');
+    const args = ['linearize', original, '-o', join(scratch, 'no.onnx'), '--data', lines, '--recall'];
+    const { code, stderr } = await performers(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain('only text can repeat itself, got inputs');
+  });
+});
+
 describe('bad input', () => {
   test('lengths beyond the positions of the config', async () => {
     const config = JSON.parse(readFileSync(join(shipped, 'config.json'), 'utf8'));
