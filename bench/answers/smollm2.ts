@@ -1,5 +1,5 @@
 /**
- * SmolLM2-135M-Instruct (4-bit, GroupQueryAttention) with a state in the place of its key cache, on text that calibration has not
+ * SmolLM2-135M-Instruct (4-bit; its graph with GroupQueryAttention, or that with Softmax in plain sight) with a state in the place of its key cache, on text that calibration has not
  * seen: calibrated on passages of 1,024 tokens of the first half of wikitext-2 test that repeat runs of themselves (or a plan file,
  * --plan), measured on the second half at up to its 8,192 positions, or by pass codes hidden in that text.
  */
@@ -10,8 +10,8 @@ import { readCalibrationData } from '../../src/adapters/calibration-data.node.js
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { choosePlans } from '../../src/calibrate/calibrate.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
-import { linearize } from '../../src/linearize.js';
 import { calibrationKey, folderCheckpoint } from '../../src/node/checkpoint.js';
+import { linearizeFiles } from '../../src/node/linearize-files.js';
 import { readPlanFile } from '../../src/node/plan-file.js';
 import { verifyTask } from '../../src/node/task-files.js';
 import { decode } from '../../src/onnx/decode.js';
@@ -20,7 +20,8 @@ import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
 import { dataFile, modelFile } from '../../test/shared.js';
 import type { AnswerRow, AnswerSuite } from './run.js';
 
-const path = modelFile('SmolLM2-135M-Instruct/onnx/model_q4.onnx');
+const packed = modelFile('SmolLM2-135M-Instruct/onnx/model_q4.onnx');
+const plain = modelFile('SmolLM2-135M-Instruct/onnx/model_plain_q4.onnx');
 const budget = 271;
 /** The share of heads that stay exact at most. */
 const shares = [0.1, 0.2];
@@ -28,39 +29,41 @@ const lengths = [1024, 2048, 4096, 8192];
 /** Tokens at which the original was seen to find a code. */
 const hidden = [1681, 3029];
 
-export const smollm2: AnswerSuite = {
-  title:
-    'SmolLM2-135M-Instruct with a state, on the second half of wikitext-2 test, original → patched; change of the loss in nats a token, interval by passages',
+const losses = (path: string, graph: string): AnswerSuite => ({
+  title: `SmolLM2-135M-Instruct${graph} with a state, on the second half of wikitext-2 test, original → patched; change of the loss in nats a token, interval by passages`,
   async run({ inputs, held, plan, add }) {
-    await eachPlan({ inputs, plan }, async (what, patched, data) => {
-      for (const length of lengths) add({ what, ...(await generate(patched, data, length, held)) });
+    await eachPlan(path, { inputs, plan }, async (what, patched, data) => {
+      for (const length of lengths) add({ what, ...(await generate(path, patched, data, length, held)) });
     });
   },
-};
+});
+
+export const smollm2 = losses(packed, '');
+export const smollm2Plain = losses(plain, ', Softmax in plain sight,');
 
 export const smollm2Codes: AnswerSuite = {
   title:
     'SmolLM2-135M-Instruct with a state: pass codes found in the second half of wikitext-2 test, original → patched',
   async run({ inputs, held, plan, add }) {
-    await eachPlan({ inputs, plan }, async (what, patched, data) => {
-      for (const length of hidden) add({ what, ...(await retrieve(patched, data, length, held)) });
+    await eachPlan(packed, { inputs, plan }, async (what, patched, data) => {
+      for (const length of hidden) add({ what, ...(await retrieve(packed, patched, data, length, held)) });
     });
   },
 };
 
 /** The patched model of every plan, and the text to measure it on. */
 async function eachPlan(
+  path: string,
   { inputs, plan }: { inputs: number; plan?: string },
   measure: (what: string, patched: string, data: string) => Promise<void>,
 ): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'performers-smollm2-'));
   try {
     const halves = cutInHalves(folder);
-    const bytes = new Uint8Array(readFileSync(path));
-    const plans = plan === undefined ? await choices(bytes, halves.first, inputs) : [await readPlan(plan)];
+    const plans = plan === undefined ? await choices(path, halves.first, inputs) : [await readPlan(plan)];
     for (const { what, saved } of plans) {
       const patched = join(folder, 'patched.onnx');
-      writeFileSync(patched, (await linearize(bytes, { saved })).bytes);
+      await linearizeFiles(path, patched, { saved, force: true });
       await measure(what, patched, halves.second);
     }
   } finally {
@@ -90,7 +93,8 @@ async function readPlan(file: string): Promise<Named> {
 }
 
 /** What calibration chooses at every share; one survey for all, which an interrupted run goes on with. */
-async function choices(bytes: Uint8Array, data: string, inputs: number): Promise<Named[]> {
+async function choices(path: string, data: string, inputs: number): Promise<Named[]> {
+  const bytes = new Uint8Array(readFileSync(path));
   const model = openModel(decode(bytes));
   const { feeds } = await readCalibrationData(model, path, [data], { inputs, length: 1024, recall: true });
   const createSession = await nodeSessions('node', path);
@@ -104,7 +108,7 @@ async function choices(bytes: Uint8Array, data: string, inputs: number): Promise
   return found;
 }
 
-async function generate(patched: string, data: string, length: number, held: number): Promise<AnswerRow> {
+async function generate(path: string, patched: string, data: string, length: number, held: number): Promise<AnswerRow> {
   const inputs = Math.max(1, Math.round((held * lengths[0]) / length));
   const given = { task: 'generation', data: [data], lengths: [length], inputs, generate: 16 } as const;
   const { generation } = await verifyTask(path, patched, given);
@@ -137,7 +141,7 @@ async function generate(patched: string, data: string, length: number, held: num
   };
 }
 
-async function retrieve(patched: string, data: string, length: number, held: number): Promise<AnswerRow> {
+async function retrieve(path: string, patched: string, data: string, length: number, held: number): Promise<AnswerRow> {
   const given = { task: 'retrieval', data: [data], lengths: [length], inputs: held } as const;
   const { figures } = await verifyTask(path, patched, given);
   const [original, state] = figures;
