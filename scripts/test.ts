@@ -5,11 +5,13 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const scratch = mkdtempSync(join(tmpdir(), 'performers-test-'));
 const count = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
+/** Failed tests with the beginnings of their messages: said again at the end, as logs are often cut to their tails. */
+const failedTests: string[] = [];
 
 step('typecheck', 'tsc', '--noEmit');
 step('lint', 'biome', 'check', '--error-on-warnings', '.');
@@ -31,6 +33,7 @@ vitest('packed', { PERFORMERS_TARBALL: tarball });
 
 rmSync(scratch, { recursive: true, force: true });
 if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
+for (const text of failedTests) console.log(`\n${text}`);
 if (count.skipped > 0) {
   console.log(
     `\nskipped: ${count.skipped} tests, which need real models that this repository does not ship (test/shared.ts) or an adapter with float16 (test/kernels/half.test.ts)`,
@@ -48,16 +51,36 @@ function vitest(project: string, env: Record<string, string> = {}): void {
   const args = ['run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${results}`];
   let passed = run(`vitest ${project}`, 'vitest', args, env);
   if (existsSync(results)) {
-    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(results, 'utf8'));
+    const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(readFileSync(results, 'utf8'));
     count.passed += numPassedTests;
     count.failed += numFailedTests;
     count.skipped += numPendingTests;
+    failedTests.push(...testResults.flatMap(describeFailures));
     if (numPassedTests + numFailedTests === 0) {
       console.error(`no test of the project "${project}" ran`);
       passed = false;
     }
   } else passed = false;
   settle(`vitest ${project}`, passed);
+}
+
+/** A file of vitest's JSON report; `message` is of a file that failed as a whole. */
+interface FileResult {
+  readonly name: string;
+  readonly message: string;
+  readonly assertionResults: readonly {
+    readonly status: string;
+    readonly fullName: string;
+    readonly failureMessages: readonly string[];
+  }[];
+}
+
+function describeFailures({ name, message, assertionResults }: FileResult): string[] {
+  const file = relative('.', name);
+  const failed = assertionResults.filter(({ status }) => status === 'failed');
+  const texts = failed.map(({ fullName, failureMessages }) => `${file} > ${fullName}\n${failureMessages.join('\n')}`);
+  const all = message === '' ? texts : [`${file}\n${message}`, ...texts];
+  return all.map((text) => text.split('\n').slice(0, 12).join('\n'));
 }
 
 function run(name: string, command: string, args: string[], env: Record<string, string> = {}): boolean {
