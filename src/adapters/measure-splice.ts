@@ -1,10 +1,8 @@
 /** What a table of the planner is made of (splice-planner.ts): attention alone, in the graph and spliced, timed on the device at hand. */
 import { gaussians } from '../features/rng.js';
-import { builder, constantPool } from '../onnx/build.js';
-import { concat, encode } from '../onnx/encode.js';
-import { makeGraph, makeModel, makeValueInfo } from '../onnx/message.js';
 import { readPlan } from '../rewrite/plan.js';
 import { adapterClass, type GpuRuntime } from './gpu-device.js';
+import { measuredLayer } from './measured-layer.js';
 import { readModel } from './model-file.js';
 import { openLinearized } from './open-model.js';
 import type { OrtTensor } from './ort.js';
@@ -12,7 +10,7 @@ import { checkRuntime } from './ort-session.js';
 import type { SpliceRow, SpliceTable } from './splice-planner.js';
 
 export interface MeasureSpliceOptions {
-  /** Plans that need no calibration. Default: exact and features:m=128. */
+  /** Default: one of every kind that can be spliced. Those of images are timed on patches, constants of calibration are drawn. */
   readonly plans?: readonly string[];
   /** Default: 512, 2048, 8192. */
   readonly tokens?: readonly number[];
@@ -27,6 +25,14 @@ export interface MeasureSpliceOptions {
   ) => void;
 }
 
+const spliced = [
+  'exact',
+  'features:m=128',
+  'window:window=128',
+  'hybrid:window=64,globals=32,codes=32',
+  'hybrid-2d:tile=4,halo=2,globals=32,codes=32',
+];
+
 /**
  * Times attention in the graph and spliced, on the device that onnxruntime uses. What fails at a length is left out of the table.
  *
@@ -34,34 +40,30 @@ export interface MeasureSpliceOptions {
  */
 export async function measureSplice(ort: GpuRuntime, options: MeasureSpliceOptions = {}): Promise<SpliceTable> {
   checkRuntime(ort);
-  const {
-    plans = ['exact', 'features:m=128'],
-    tokens = [512, 2048, 8192],
-    heads = 12,
-    headDim = 64,
-    runs = 7,
-  } = options;
+  const { plans = spliced, tokens = [512, 2048, 8192], heads = 12, headDim = 64, runs = 7 } = options;
   const device = await adapterClass();
-  const source = await readModel(attentionLayer(heads, headDim));
   const rows: SpliceRow[] = [];
   for (const plan of plans) {
-    const { name } = readPlan(plan);
+    const read = readPlan(plan);
+    const { bytes, saved, inputs } = measuredLayer(read, { heads, headDim });
+    const source = await readModel(bytes);
     for (const count of tokens) {
       try {
+        const { shapes, tokens } = inputs(count);
         const time = async (splice: boolean) => {
           const onGpu = { executionProviders: ['webgpu'] } as const;
-          const { session } = await openLinearized(ort, source, onGpu, { plan, splice });
+          const { session } = await openLinearized(ort, source, onGpu, { saved, splice });
           try {
-            return await medianRun(session, layerFeeds(ort, heads, headDim, count), runs);
+            return await medianRun(session, drawFeeds(ort, shapes), runs);
           } finally {
             await session.release();
           }
         };
         const row = {
-          plan: name,
+          plan: read.name,
           heads,
           headDim,
-          tokens: count,
+          tokens,
           inGraph: await time(false),
           spliced: await time(true),
         };
@@ -79,11 +81,11 @@ export async function measureSplice(ort: GpuRuntime, options: MeasureSpliceOptio
 
 type Feeds = Readonly<Record<string, OrtTensor>>;
 
-function layerFeeds(ort: GpuRuntime, heads: number, headDim: number, tokens: number): Feeds {
+function drawFeeds(ort: GpuRuntime, shapes: Readonly<Record<string, readonly number[]>>): Feeds {
   const normal = gaussians(1);
-  const dims = [1, heads, tokens, headDim];
-  const draw = () => new ort.Tensor('float32', Float32Array.from({ length: heads * tokens * headDim }, normal), dims);
-  return { q: draw(), k: draw(), v: draw() };
+  const draw = (dims: readonly number[]) =>
+    new ort.Tensor('float32', Float32Array.from({ length: dims.reduce((a, b) => a * b) }, normal), [...dims]);
+  return Object.fromEntries(Object.entries(shapes).map(([name, dims]) => [name, draw(dims)]));
 }
 
 /** Median milliseconds of a run, its single number read back: what comes to the CPU is the same in both forms. */
@@ -99,21 +101,4 @@ async function medianRun(
     if (run >= 0) times.push(performance.now() - start);
   }
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
-}
-
-/** q, k, v [B,H,N,D] → the mean of softmax(q·kᵀ/√D)·v. */
-function attentionLayer(heads: number, headDim: number): Uint8Array {
-  const opset = 17;
-  const pool = constantPool('m/');
-  const build = builder(opset, 'm/', pool);
-  const keys = build.op('Transpose', ['k'], { perm: [0, 1, 3, 2] });
-  const scores = build.op('Mul', [build.op('MatMul', ['q', keys]), build.float([headDim ** -0.5], [])]);
-  const context = build.op('MatMul', [build.op('Softmax', [scores], { axis: -1 }), 'v']);
-  const mean = build.op('ReduceMean', [context], { axes: [0, 1, 2, 3], keepdims: 0 });
-  const input = ['q', 'k', 'v'].map((name) => makeValueInfo(name, 1, ['batch', heads, 'tokens', headDim]));
-  const initializer = pool.initializers.map(({ bytes }) => bytes);
-  const output = [makeValueInfo(mean, 1, [])];
-  return concat(
-    encode(makeModel(makeGraph({ name: 'layer', node: [...build.nodes], initializer, input, output }), opset)),
-  );
 }

@@ -1,8 +1,10 @@
 /** Sessions that run kernels between the segments of a graph, against the same plan in the graph; and their trouble. In Node and in Chromium. */
 import { describe, expect, it } from 'vitest';
 import { deviceInUse } from '../../src/adapters/gpu-device.js';
+import { measuredLayer } from '../../src/adapters/measured-layer.js';
 import { type CreateSessionOptions, createSession, measureSplice } from '../../src/adapters/onnxruntime.js';
 import { gaussians } from '../../src/features/rng.js';
+import { readPlan } from '../../src/rewrite/plan.js';
 import { attentionModel, type Form } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
 import { hasF16, noDevice } from '../kernels/device.js';
@@ -153,6 +155,51 @@ describe.skipIf(noDevice)('the planner', () => {
       why: expect.stringMatching(/^measured on .* at 16 tokens, 2 × 8: /),
     });
     await session.release();
+  });
+});
+
+describe.skipIf(noDevice)('measureSplice()', () => {
+  const sizes = { heads: 2, headDim: 8, runs: 1 };
+
+  it('times every kind of plan that can be spliced, those of images on patches', async () => {
+    const failures: unknown[] = [];
+    const onRow = (row: object) => 'failed' in row && failures.push(row.failed);
+    const { rows } = await measureSplice(ort, { ...sizes, tokens: [160], onRow });
+    expect(failures).toEqual([]);
+    expect(rows.map(({ plan, tokens }) => [plan, tokens])).toEqual([
+      ['exact', 160],
+      ['features', 160],
+      ['window', 160],
+      ['hybrid', 160],
+      ['hybrid-2d', 156],
+    ]);
+  });
+
+  it.each(['hybrid:window=64,globals=32,codes=32', 'hybrid-2d:tile=4,halo=2,globals=32,codes=32'])(
+    'times the same sums in both forms, one of them a kernel: %s',
+    async (plan) => {
+      const { bytes, saved, inputs } = measuredLayer(readPlan(plan), sizes);
+      const { shapes } = inputs(160);
+      const feeds = Object.fromEntries(Object.entries(shapes).map(([name, dims], i) => [name, normal(dims, i)]));
+      const run = (splice: boolean) => runWith(bytes, feeds, { saved, splice, sessionOptions: onGpu });
+      const [inGraph, spliced] = [await run(false), await run(true)];
+      expect([inGraph.placements, spliced.placements]).toEqual([[undefined], ['splice']]);
+      // The mean of some thousand numbers around 0.
+      close(spliced.data, inGraph.data, 1e-3);
+      expectMutantFails(() =>
+        close(
+          spliced.data,
+          inGraph.data.map((x) => 1.01 * x),
+          1e-3,
+        ),
+      );
+    },
+  );
+
+  it('refuses a plan that none of its layers takes', async () => {
+    await expect(measureSplice(ort, { ...sizes, plans: ['hybrid-causal'] })).rejects.toThrow(
+      'PF202  measureSplice() has no layer that takes the plan hybrid-causal',
+    );
   });
 });
 
