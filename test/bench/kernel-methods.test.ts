@@ -99,13 +99,15 @@ describe.skipIf(noDevice)('methods that are kernels', () => {
       );
     });
 
-    // A code or two of 100,000 lies where float32 may decide otherwise: not 1e-5, but far below what the bits do.
+    // A few codes of 100,000 lie where float32 may decide otherwise, on each machine others (here 2 to 3.5e-4): not 1e-5, but far below what
+    // the bits do, and less than half of what the least mutant does.
+    const bound = 1.5e-3;
     test.each(bitsOf)('%s is the oracle that rounds', async (name, bits) => {
       const got = await outputOf(name, shape, inputs);
       const rounding = { bits, queryBits: 8, block: 64 };
-      close(got, oracle(shape, inputs, rounding), 5e-4);
+      close(got, oracle(shape, inputs, rounding), bound);
       for (const mutant of [...mutants, { bits: bits === 8 ? 4 : 8 }, { queryBits: 4 }])
-        expectMutantFails(() => close(got, oracle(shape, inputs, { ...rounding, ...mutant }), 5e-4));
+        expectMutantFails(() => close(got, oracle(shape, inputs, { ...rounding, ...mutant }), bound));
     });
 
     test('a lane tells what of the error the bits are: at most twice what was measured', async () => {
