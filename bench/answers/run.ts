@@ -1,7 +1,7 @@
 /**
- * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200] [--fit PATH…] [--unseen PATH…] [--plan FILE]: what calibrated plans keep of a real model's answers, on data
- * that calibration has not seen. Writes bench/results/answers-SUITE.json and .md. Models and data lie in ../shared or
- * under PERFORMERS_SHARED.
+ * npx tsx bench/answers/run.ts SUITE… [--inputs 64] [--held 200] [--fit PATH…] [--unseen PATH…] [--plan FILE] [--as NAME]: what
+ * calibrated plans keep of a real model's answers, on data that calibration has not seen. Writes bench/results/answers-SUITE.json
+ * and .md, or answers-NAME. Models and data lie in ../shared or under PERFORMERS_SHARED.
  */
 import { writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -46,6 +46,7 @@ const { values, positionals } = parseArgs({
     fit: { type: 'string', multiple: true, default: [] },
     unseen: { type: 'string', multiple: true, default: [] },
     plan: { type: 'string' },
+    as: { type: 'string' },
   },
 });
 const unknown = positionals.filter((name) => !Object.hasOwn(suites, name));
@@ -56,9 +57,12 @@ if (positionals.length === 0 || unknown.length > 0) {
 for (const name of positionals) {
   const suite = await suites[name]();
   const [inputs, held] = [Number(values.inputs), Number(values.held)];
-  const plan = values.plan === undefined ? '' : ` --plan ${basename(values.plan)}`;
-  const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}${plan}`;
-  const file = join(root, 'bench', 'results', `answers-${name}`);
+  const { fit, unseen, plan, as = name } = values;
+  const given = Object.entries({ fit, unseen, plan, as: values.as })
+    .flatMap(([option, value]) => [value ?? []].flat().map((path) => ` --${option} ${basename(path)}`))
+    .join('');
+  const command = `npx tsx bench/answers/run.ts ${name} --inputs ${inputs} --held ${held}${given}`;
+  const file = join(root, 'bench', 'results', `answers-${as}`);
   const measuredOn = machine();
   const rows: AnswerRow[] = [];
   // After every row: what an interrupted run has measured is measured.
@@ -69,7 +73,7 @@ for (const name of positionals) {
     writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 1)}\n`);
     writeFileSync(`${file}.md`, markdown(suite.title, command, rows));
   };
-  await suite.run({ inputs, held, fit: values.fit, unseen: values.unseen, plan: values.plan, add });
+  await suite.run({ inputs, held, fit, unseen, plan, add });
 }
 
 /** All rows under all the columns that some row has. */
