@@ -33,7 +33,8 @@ export interface ChooseOptions {
   readonly keep?: number;
   /**
    * Ways to heal what was chosen (healing.ts), one after another; each is kept if it improves held-out inputs. true: 'gain' alone,
-   * the default but for causal models, whose errors are of single tokens that no constant brings back.
+   * the default but for causal models, whose errors are of single tokens that no constant brings back, and for images, where a gain that is
+   * right at one size is wrong at another.
    */
   readonly heal?: boolean | readonly HealLevel[];
   readonly training?: TrainingOptions;
@@ -84,7 +85,7 @@ export async function choosePlans(
   options: ChooseOptions = {},
 ): Promise<Calibrated> {
   const { model, sites, fit, held } = survey;
-  const { keep = 0.1, heal = !sites.some(({ causal }) => causal), onProgress } = options;
+  const { keep = 0.1, heal = !sites.some(({ causal, operands }) => causal || operands.grid), onProgress } = options;
   const layers = survey.layers.map(layerChoice);
   const choice = chooseOrExplain(layers, { ...options, keep });
   const chosen = withOthers(sites, survey.layers, layers, choice);

@@ -61,7 +61,7 @@ export function linearizeCommand(): Command {
     .option('--candidates <plan...>', 'calibrate: choose from these plans (default: hybrids, by the kind of model)')
     .option(
       '--heal [ways]',
-      'calibrate: heal in these ways, one after another, such as gain,mlp (default: gain, but for causal models none)',
+      'calibrate: heal in these ways, one after another, such as gain,mlp (default: gain; none for causal models and images)',
       readHealing,
     )
     .option('--no-heal', 'calibrate: heal in none')

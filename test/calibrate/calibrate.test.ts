@@ -35,6 +35,8 @@ describe('calibrating the model that ships', () => {
   it('meets the budget with linear plans of two dimensions, a reason for every head', () => {
     expect(found.cost).toBeLessThanOrEqual(110);
     expect(found.exactHeads).toBe(0);
+    // A gain that is right at one size of images is wrong at another.
+    expect(found.healing).toEqual([]);
     for (const site of found.plan.sites) {
       expect(site.plans.length).toBeLessThanOrEqual(3);
       expect(site.plans.flatMap(({ heads }) => heads).sort()).toEqual([0, 1, 2, 3, 4, 5]);
@@ -47,7 +49,7 @@ describe('calibrating the model that ships', () => {
     expect(steps.length).toBeGreaterThan(sites.length * 2);
   });
 
-  it('gives a model whose answers are near the original on a picture it has not seen, and no nearer without healing', async () => {
+  it('gives a model whose answers are near the original on a picture it has not seen', async () => {
     const unseen = picture(17);
     const run = async (file: Uint8Array) => {
       const session = await createSession(file);
