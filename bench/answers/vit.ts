@@ -38,6 +38,8 @@ const rounds = 3;
 
 const chosen: readonly (ChooseOptions & { readonly budget: number })[] = [
   { budget: 250, keep: 0, heal: false },
+  { budget: 330, keep: 0, heal: false },
+  { budget: 330, keep: 0, heal: ['mlp'] },
   { budget: 330, keep: 0, heal: ['gain', 'mlp'] },
 ];
 /** The same plan on every head, then that plan with a part left out. */
