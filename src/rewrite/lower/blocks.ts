@@ -17,8 +17,6 @@ export interface Blocks {
   readonly queries: string;
   /** b */
   readonly size: number;
-  /** Every key is near exactly one block: the window is the block itself. */
-  readonly apart: boolean;
   /** bool [n,w,1] */
   readonly outside: string;
   /** [B,H,S,W] → [B,H,n,w,W] */
@@ -39,7 +37,6 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   return {
     queries: build.op('Reshape', [padRows(build, x, padding), build.int64([0, 0, -1, block, inputs.site.headDim])]),
     size: block,
-    apart: window === block,
     outside: build.op('Reshape', [near.outside, build.int64([-1, window, 1])]),
     around: (value) => build.op('Gather', [value, near.index], { axis: 2 }),
     join(context, width) {

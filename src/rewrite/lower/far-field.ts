@@ -8,14 +8,13 @@
  *
  *   W_c = M·[k̄ | v̄],  b_c = −½ [k̄ | v̄]·W_c                                  M = diag(A, λ² I), the metric the codes were made in
  *
- * "Far" differs from block to block: the sums over all keys are made once, and a block subtracts those over the window
- * that it has at hand anyway. Sums are linear in the keys; no exponential is ever subtracted. Counts are sums of ones,
- * exact in float32 up to 2²⁴ keys; a code with less than half a key left is dropped, and with it what rounding the
- * subtraction leaves behind.
+ * "Far" differs from block to block: sums over all keys are made here, once, and every block leaves out its own window
+ * (key-set.ts). Counts are sums of ones, exact in float32 up to 2²⁴ keys; a code with less than half a key left is dropped,
+ * and with it what rounding the subtraction leaves behind.
  */
 import type { Builder } from '../../onnx/build.js';
-import { type Blocks, reduceOver, sumOver, unsqueeze } from './blocks.js';
-import { excluded, type KeyPart, type Keys } from './key-set.js';
+import { type Blocks, reduceOver, sumOver } from './blocks.js';
+import { countOf, excluded, type Keys, type Moments, type Summaries } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
 export interface Codebook {
@@ -34,58 +33,39 @@ export interface Moved {
   readonly valueWeight?: string;
 }
 
-/** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]; `window` the part of it nearby. */
-export function farPart(
+/** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]. */
+export function summarize(
   build: Builder,
   inputs: Inputs,
-  given: { blocks: Blocks; rest: Keys; window: KeyPart; codebook: Codebook },
-): KeyPart {
-  const { blocks, rest, window, codebook } = given;
+  { blocks, rest, codebook }: { blocks: Blocks; rest: Keys; codebook: Codebook },
+): Summaries {
   let codes = assign(build, inputs, rest, codebook);
   for (let step = 0; codebook.moved && step < codebook.moved.steps; step++)
-    codes = assignToMeans(build, rest, momentsOf(build, codes, rest, 2), codebook.moved);
-  const near = momentsOf(build, blocks.around(codes), window, 3);
-  const all = blocks.apart ? near : momentsOf(build, codes, rest, 2);
-  const far = (part: keyof Moments) => {
-    // Where windows share no key, the sums over all keys are those of all windows.
-    const total = blocks.apart ? sumOver(build, near[part], [2]) : unsqueeze(build, all[part], 2);
-    return build.op('Sub', [total, near[part]]);
-  };
-  const moments = { count: far('count'), keys: far('keys'), values: far('values') };
-  return { ...pseudoKeys(build, moments), shared: false };
+    codes = assignToMeans(build, rest, sumsOf(build, weighed(build, codes, rest), rest), codebook.moved);
+  const shares = weighed(build, codes, rest);
+  // Not a choice between the rows and 0: onnxruntime is slow at those that repeat.
+  const inside = build.op('Where', [blocks.outside, build.float([0], []), build.float([1], [])]);
+  const near = build.op('Mul', [blocks.around(shares), inside]);
+  return { ...sumsOf(build, shares, rest), near };
 }
 
 /** Pseudo-keys of sums by code, [..,C,·]; a code with less than half a key left is none. */
 export function pseudoKeys(build: Builder, { keys, values, count }: Moments): Keys {
-  const least = build.float([0.5], []);
-  const divisor = build.op('Max', [count, least]);
-  return {
-    keys: build.op('Div', [keys, divisor]),
-    values: build.op('Div', [values, divisor]),
-    bias: build.op('Where', [
-      build.op('Less', [count, least]),
-      build.float([excluded], []),
-      build.op('Log', [divisor]),
-    ]),
-  };
+  const { divisor, bias } = countOf(build, count);
+  return { keys: build.op('Div', [keys, divisor]), values: build.op('Div', [values, divisor]), bias };
 }
 
-/** Sums of keys [..,C,D], of values [..,C,E] and of ones [..,C,1] by code. */
-export interface Moments {
-  readonly keys: string;
-  readonly values: string;
-  readonly count: string;
+/** How much of each key its code has: [B,H,S,C]. */
+function weighed(build: Builder, codes: string, { bias }: Keys): string {
+  return build.op('Mul', [codes, build.op('Exp', [bias])]);
 }
 
-/** `axis` is that of the keys. */
-function momentsOf(build: Builder, codes: string, { keys, values, bias }: Keys, axis: number): Moments {
-  const leading = Array.from({ length: axis }, (_, i) => i);
-  const weighted = build.op('Mul', [codes, build.op('Exp', [bias])]);
-  const byCode = build.op('Transpose', [weighted], { perm: [...leading, axis + 1, axis] });
+function sumsOf(build: Builder, shares: string, { keys, values }: Keys): Moments {
+  const byCode = build.op('Transpose', [shares], { perm: [0, 1, 3, 2] });
   return {
     keys: build.op('MatMul', [byCode, keys]),
     values: build.op('MatMul', [byCode, values]),
-    count: sumOver(build, byCode, [axis + 1]),
+    count: sumOver(build, byCode, [3]),
   };
 }
 

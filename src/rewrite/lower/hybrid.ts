@@ -9,15 +9,16 @@
  * q₀ and the codebook are constants of the head, from calibration (calibrate/). Every key counts once. Cost in key
  * equivalents: window + sinks + globals + ½ (static score) + 2.5 codes (assignment ½, sums 1, reading 1; 3 codes where
  * values take part in the assignment), and what it takes to leave the window out of the sums: adding up the sums of the
- * units (the largest pieces that blocks and halo are whole numbers of) in it. This lowering sums the window at hand instead,
- * codes · window / block more multiply-adds for less memory traffic: faster wherever it was timed, and not counted.
+ * units (the largest pieces that blocks and halo are whole numbers of) in it. This lowering takes the window out of scores and
+ * weights instead (key-set.ts), 2 · codes · window / (D + E) in their place for less memory traffic: faster wherever it was
+ * timed, and not counted.
  */
 
 import type { Builder } from '../../onnx/build.js';
 import { type Options, optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { type Blocks, greatestDivisor, sequenceBlocks } from './blocks.js';
-import { type Codebook, farPart } from './far-field.js';
+import { type Codebook, summarize } from './far-field.js';
 import { attendKeySets, type Keys, keysByHead, windowPart } from './key-set.js';
 import { type Constants, type Inputs, type Lowering, numberOption } from './lowering.js';
 import { scoredGlobals } from './scored-globals.js';
@@ -85,8 +86,9 @@ export function attendHybrid(
   const parts = [window];
   if (fixed) parts.push({ ...fixed, shared: true });
   if (chosen) parts.push({ ...chosen, shared: true });
-  if (codes > 0) parts.push(farPart(build, inputs, { blocks, rest, window, codebook: codebook(options, constants) }));
-  return attendKeySets(build, inputs, blocks, parts);
+  const summaries =
+    codes > 0 ? summarize(build, inputs, { blocks, rest, codebook: codebook(options, constants) }) : undefined;
+  return attendKeySets(build, inputs, blocks, parts, summaries);
 }
 
 function counts(options: Options) {

@@ -5,12 +5,18 @@
  *   a part   keys, values and a bias for p keys, each block's own [B,H,n,p,·] or the same for all blocks [B,H,p,·]
  *   S_b = [ x_b · K_partᵀ + bias_part | … ],   O_b = Σ_part softmax(S_b)_part · V_part       one softmax over all parts
  *
+ *   summaries   sums over all keys by code, T_c, Tv_c and N_c, of which every block leaves out those of its window: with
+ *               A [w,C] one-hot rows of the codes of the window's keys, n_c = N_c − Σ_j A_jc, and the scores S of the window
+ *                 logit_c = x·(T_c − Σ_j A_jc k_j) / n_c + log n_c = (x·T_c − (S A)_c) / n_c + log n_c
+ *               and a weight p_c takes (p_c / n_c)·Tv_c, less (p_c / n_c)·A_jc from the weight of each key j in the window:
+ *               no block has sums of its own, and no exponential is ever subtracted
+ *
  * Scores are joined, not keys: they are the smaller of the two. A key that must not count (masked, already in another
  * part) has bias `excluded`, and a place that holds no key twice that. A row with nothing but such keys is uniform over
  * the masked ones, whose values are zero (masked.ts), so it gives zeros.
  */
 import type { Builder } from '../../onnx/build.js';
-import { type Blocks, counting } from './blocks.js';
+import { type Blocks, counting, sumOver, unsqueeze } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import type { Inputs } from './lowering.js';
 import { unmaskedValues } from './masked.js';
@@ -108,27 +114,81 @@ export function withoutFixed(build: Builder, { keys, bias }: Keys, positions: re
   return build.op('Add', [bias, build.op('Mul', [taken, build.float([excluded], [])])]);
 }
 
-/** One softmax over all parts; returns [B,H,N,E]. */
-export function attendKeySets(build: Builder, inputs: Inputs, blocks: Blocks, parts: readonly KeyPart[]): string {
+/** Sums [B,H,C,·] over all keys by code, and how much of a key of each block's window each sum has: [B,H,n,w,C]. */
+export interface Summaries extends Moments {
+  readonly near: string;
+}
+
+/** Sums of keys [..,C,D], of values [..,C,E] and of ones [..,C,1] by code. */
+export interface Moments {
+  readonly keys: string;
+  readonly values: string;
+  readonly count: string;
+}
+
+/** One softmax over all parts, the first of them the window that summaries leave out; returns [B,H,N,E]. */
+export function attendKeySets(
+  build: Builder,
+  inputs: Inputs,
+  blocks: Blocks,
+  parts: readonly KeyPart[],
+  summaries?: Summaries,
+): string {
   const { headDim, valueDim } = inputs.site;
   const { queries, size } = blocks;
   const flat = build.op('Reshape', [queries, build.int64([0, 0, -1, headDim])]);
-  const byBlock = (value: string, width: number) => build.op('Reshape', [value, build.int64([0, 0, -1, size, width])]);
-  const flip = (value: string, axes: number) => {
-    const leading = Array.from({ length: axes - 2 }, (_, axis) => axis);
-    return build.op('Transpose', [value], { perm: [...leading, axes - 1, axes - 2] });
-  };
-  const scores = parts.map(({ keys, bias, shared }) => {
-    const product = build.op('MatMul', [shared ? flat : queries, flip(keys, shared ? 4 : 5)]);
-    return build.op('Add', [product, flip(bias, shared ? 4 : 5)]);
+  const byBlock = (value: string, width: string) => splitRows(build, value, size, width);
+  const toShared = (keys: string) => build.op('MatMul', [flat, flip(build, keys, 4)]);
+  const fromShared = (weights: string, values: string) =>
+    byBlock(build.op('MatMul', [joinRows(build, weights), values]), build.int64([valueDim]));
+  const products = parts.map(({ keys, shared }) =>
+    shared ? toShared(keys) : build.op('MatMul', [queries, flip(build, keys, 5)]),
+  );
+  const biased = parts.map(({ bias, shared }, i) => {
+    const scores = build.op('Add', [products[i], flip(build, bias, shared ? 4 : 5)]);
+    return shared ? byBlock(scores, sizeOf(build, scores, 3)) : scores;
   });
-  const blocked = scores.map((value, i) => (parts[i].shared ? splitRows(build, value, size) : value));
-  const context = softmaxOverParts(build, blocked, (i, own) => {
-    const { values, shared } = parts[i];
-    if (!shared) return build.op('MatMul', [own, values]);
-    return byBlock(build.op('MatMul', [joinRows(build, own), values]), valueDim);
-  });
-  return blocks.join(context, valueDim);
+  const far =
+    summaries &&
+    farScores(build, summaries, {
+      window: products[0],
+      sums: byBlock(toShared(summaries.keys), sizeOf(build, summaries.keys, 2)),
+    });
+  const weights = [...weightsByPart(build, far ? [...biased, far.scores] : biased)];
+  const contexts: string[] = [];
+  if (summaries && far) {
+    const share = build.op('Mul', [weights[parts.length], far.perKey]);
+    weights[0] = build.op('Sub', [weights[0], build.op('MatMul', [share, flip(build, summaries.near, 5)])]);
+    contexts.push(fromShared(share, summaries.values));
+  }
+  for (const [i, { values, shared }] of parts.entries())
+    contexts.push(shared ? fromShared(weights[i], values) : build.op('MatMul', [weights[i], values]));
+  return blocks.join(
+    contexts.reduce((a, b) => build.op('Add', [a, b])),
+    valueDim,
+  );
+}
+
+/** Scores of summaries [B,H,n,b,C] and 1/n [B,H,n,1,C], of the products of the queries with the window and with the sums. */
+function farScores(
+  build: Builder,
+  { count, near }: Summaries,
+  products: { window: string; sums: string },
+): { scores: string; perKey: string } {
+  const all = unsqueeze(build, flip(build, count, 4), 2);
+  const left = build.op('Sub', [all, sumOver(build, near, [3])]);
+  const { divisor, bias } = countOf(build, left);
+  const perKey = build.op('Reciprocal', [divisor]);
+  const sums = build.op('Sub', [products.sums, build.op('MatMul', [products.window, near])]);
+  return { scores: build.op('Add', [build.op('Mul', [sums, perKey]), bias]), perKey };
+}
+
+/** Of the number of keys in a code: what to divide its sums by, and the bias of its pseudo-key. With less than half a key it has none. */
+export function countOf(build: Builder, count: string): { divisor: string; bias: string } {
+  const least = build.float([0.5], []);
+  const divisor = build.op('Max', [count, least]);
+  const none = build.op('Less', [count, least]);
+  return { divisor, bias: build.op('Where', [none, build.float([excluded], []), build.op('Log', [divisor])]) };
 }
 
 /** One softmax over scores [B,H,n,b,p] of several parts; `contextOf` weighs a part's values with its weights. */
@@ -137,21 +197,31 @@ export function softmaxOverParts(
   scores: readonly string[],
   contextOf: (part: number, weights: string) => string,
 ): string {
-  const joined = scores.length === 1 ? scores[0] : build.op('Concat', scores, { axis: 4 });
-  const weights = build.op('Softmax', [joined], { axis: -1 });
-  let first = build.int64([0]);
-  const contexts = scores.map((value, part) => {
-    const end = build.op('Add', [first, sizeOf(build, value, 4)]);
-    const own = scores.length === 1 ? weights : build.op('Slice', [weights, first, end, build.int64([4])]);
-    first = end;
-    return contextOf(part, own);
-  });
+  const contexts: string[] = [];
+  for (const weights of weightsByPart(build, scores)) contexts.push(contextOf(contexts.length, weights));
   return contexts.reduce((a, b) => build.op('Add', [a, b]));
 }
 
-/** [B,H,n·b,p] → [B,H,n,b,p] */
-function splitRows(build: Builder, value: string, size: number): string {
-  const last = sizeOf(build, value, 3);
+/** The weights of each part, of one softmax over the scores of all. */
+function* weightsByPart(build: Builder, scores: readonly string[]): Generator<string> {
+  const joined = scores.length === 1 ? scores[0] : build.op('Concat', scores, { axis: 4 });
+  const weights = build.op('Softmax', [joined], { axis: -1 });
+  let first = build.int64([0]);
+  for (const value of scores) {
+    const end = build.op('Add', [first, sizeOf(build, value, 4)]);
+    yield scores.length === 1 ? weights : build.op('Slice', [weights, first, end, build.int64([4])]);
+    first = end;
+  }
+}
+
+/** The last two of so many axes exchanged. */
+function flip(build: Builder, value: string, axes: number): string {
+  const leading = Array.from({ length: axes - 2 }, (_, axis) => axis);
+  return build.op('Transpose', [value], { perm: [...leading, axes - 1, axes - 2] });
+}
+
+/** [B,H,n·b,p] → [B,H,n,b,p], p an int64 [1] */
+function splitRows(build: Builder, value: string, size: number, last: string): string {
   return build.op('Reshape', [value, build.op('Concat', [build.int64([0, 0, -1, size]), last], { axis: 0 })]);
 }
 

@@ -38,7 +38,6 @@ export function tileBlocks(
   return {
     queries: build.op('Gather', [scaledQueries(build, inputs), own.index], { axis: 2 }),
     size: tile * tile,
-    apart: halo === 0,
     outside: near.outside,
     around: (value) => build.op('Gather', [value, near.index], { axis: 2 }),
     join(context, width) {
