@@ -81,6 +81,15 @@ const planRules = {
   },
   hybrid: { window, ...far },
   'hybrid-2d': { tile: integer(4, 1, 64), halo: integer(2, 0, 64), ...far, steps: integer(0, 0, 4) },
+  blocks: {
+    window: {
+      default: 64,
+      valid: (value) => window.valid(value) && Number(value) % 16 === 0,
+      expected: `a multiple of 16 of at least ${queryBlock}, the query block`,
+    },
+    ...far,
+    blocks: integer(16, 1, 4096),
+  },
   'hybrid-causal': {
     window,
     ...far,

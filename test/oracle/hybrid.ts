@@ -24,6 +24,8 @@ export interface Hybrid {
     readonly metric: Float64Array;
     readonly valueWeight: Float64Array;
   };
+  /** So many blocks of so many keys beside the window, by the largest 4-bit estimate in them of any query of a block. */
+  readonly kept?: { readonly blocks: number; readonly keyBlock: number };
   /** Where given, two-dimensional tiles instead of blocks: rows × columns patches behind `prefix` tokens. */
   readonly grid?: {
     readonly rows: number;
@@ -44,7 +46,8 @@ export function hybridAttention(input: Attention, hybrid: Hybrid): Float64Array 
       const first = hybrid.codes > 0 ? assign(head, hybrid, h, input) : [];
       const code = refine(head, hybrid, { h, first, globals, input });
       for (let i = 0; i < N; i++) {
-        const row = attendRow(head, hybrid, { i, globals, code, S });
+        const kept = hybrid.kept ? keptKeys(head, hybrid, hybrid.kept, { i, globals }).keys : new Set<number>();
+        const row = attendRow(head, hybrid, { i, globals: new Set([...globals, ...kept]), code, S });
         row.forEach((value, e) => {
           out[((b * H + h) * N + i) * E + e] = value;
         });
@@ -174,6 +177,49 @@ function attendRow(
   return v[0].map((_, e) =>
     weights.length === 0 ? 0 : weights.reduce((acc, w, n) => acc + w * values[n][e], 0) / sum,
   );
+}
+
+/** The keys that the block of query i keeps, and by how much the last of them is ahead of the next. */
+function keptKeys(
+  { q, k, bias }: Head,
+  hybrid: Hybrid,
+  { blocks, keyBlock }: NonNullable<Hybrid['kept']>,
+  { i, globals }: { i: number; globals: Set<number> },
+): { keys: Set<number>; margin: number } {
+  const visible = k.filter((_, j) => bias[j] !== -Infinity);
+  const mean = k[0].map((_, d) => visible.reduce((sum, key) => sum + key[d], 0) / visible.length);
+  const coded = (row: readonly number[]) => {
+    const step = Math.max(...row.map(Math.abs)) / 7;
+    return row.map((x) => step * Math.round(x / step));
+  };
+  const start = i - (i % hybrid.block);
+  const queries = q.slice(start, start + hybrid.block);
+  const keys = k.map((key) => coded(key.map((x, d) => x - mean[d])));
+  const best = new Map<number, number>();
+  for (let j = 0; j < k.length; j++) {
+    if (bias[j] === -Infinity || globals.has(j) || inWindow(hybrid, i, j)) continue;
+    const at = Math.floor(j / keyBlock);
+    for (const x of queries)
+      best.set(at, Math.max(best.get(at) ?? -Infinity, dot(coded(x), keys[j]) + dot(x, mean) + bias[j]));
+  }
+  const order = [...best].sort(([, a], [, b]) => b - a);
+  const chosen = new Set(order.slice(0, blocks).map(([at]) => at));
+  const margin = order.length > blocks ? order[blocks - 1][1] - order[blocks][1] : Infinity;
+  const inChosen = (j: number) => chosen.has(Math.floor(j / keyBlock)) && bias[j] !== -Infinity;
+  return { keys: new Set(k.flatMap((_, j) => (inChosen(j) ? [j] : []))), margin };
+}
+
+/** The least margin by which any block of queries chose: below what float32 resolves, the choice is anybody's. */
+export function leastMargin(input: Attention, hybrid: Hybrid): number {
+  let least = Infinity;
+  for (let b = 0; b < input.B; b++)
+    for (let h = 0; h < input.H; h++) {
+      const head = readHead(input, b, h);
+      const globals = globalKeys(head, hybrid, h, input);
+      for (let i = 0; hybrid.kept && i < input.N; i += hybrid.block)
+        least = Math.min(least, keptKeys(head, hybrid, hybrid.kept, { i, globals }).margin);
+    }
+  return least;
 }
 
 function inWindow({ block, window, grid }: Hybrid, i: number, j: number): boolean {

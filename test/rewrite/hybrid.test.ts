@@ -13,11 +13,11 @@ import { cases, mutants, normalInput } from '../attention/cases.js';
 import { arraysOf, attentionModel, run } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
 import { type Attention, softmaxAttention } from '../oracle/attention.js';
-import { type Hybrid, hybridAttention } from '../oracle/hybrid.js';
+import { type Hybrid, hybridAttention, leastMargin } from '../oracle/hybrid.js';
 
 const bound = 5e-6;
 
-interface Setting extends Pick<Hybrid, 'window' | 'globals' | 'sinks' | 'codes'> {
+interface Setting extends Pick<Hybrid, 'window' | 'globals' | 'sinks' | 'codes' | 'kept'> {
   readonly pairs?: boolean;
   readonly steps?: number;
 }
@@ -56,8 +56,9 @@ function metricsOf(H: number, D: number): Float64Array {
   });
 }
 
-function planOf({ window, globals, sinks, codes, pairs }: Setting) {
-  return readPlan({ name: 'hybrid', window, globals, sinks, codes, assign: pairs ? 'pairs' : 'keys' });
+function planOf({ window, globals, sinks, codes, pairs, kept }: Setting) {
+  const options = { window, globals, sinks, codes, assign: pairs ? 'pairs' : 'keys' };
+  return readPlan(kept ? { name: 'blocks', ...options, blocks: kept.blocks } : { name: 'hybrid', ...options });
 }
 
 type Change = Partial<Pick<SitePlan, 'constants' | 'exactUpTo'>>;
@@ -252,5 +253,58 @@ describe('hybrid in two dimensions', () => {
     const got = await patchedImage(input, setting, grid);
     const hybrid = { ...hybridOf(input, setting), grid: { ...grid, ...change } };
     expectMutantFails(() => close(got, hybridAttention(input, hybrid), bound));
+  });
+});
+
+describe('blocks', () => {
+  const kept = { blocks: 3, keyBlock: 8 };
+  const settings: Readonly<Record<string, Setting>> = {
+    'all parts': { window: 48, globals: 5, sinks: 2, codes: 6, kept },
+    'codes of key and value': { window: 32, globals: 3, sinks: 0, codes: 4, pairs: true, kept },
+    'no codes, one block': { window: 32, globals: 0, sinks: 0, codes: 0, kept: { ...kept, blocks: 1 } },
+    'more blocks than there are': { window: 32, globals: 2, sinks: 0, codes: 4, kept: { ...kept, blocks: 40 } },
+  };
+  const sizes = { B: 2, H: 3, D: 8, E: 5 };
+  const inputs = {
+    'whole blocks': normalInput({ ...sizes, N: 160, S: 160 }, 61),
+    'a ragged end': normalInput({ ...sizes, N: 139, S: 139 }, 62),
+    'masked keys': normalInput({ ...sizes, N: 130, S: 130 }, 63, { masked: [0, 45] }),
+    'one token': normalInput({ ...sizes, N: 1, S: 1 }, 64),
+  };
+  const each = Object.entries(settings).flatMap(([a, setting]) =>
+    Object.entries(inputs).map(([b, input]) => [`${a}, ${b}`, setting, input] as const),
+  );
+
+  it.each(each)('equals the oracle: %s', async (_, setting, input) => {
+    const hybrid = hybridOf(input, setting);
+    expect(leastMargin(input, hybrid)).toBeGreaterThan(1e-4);
+    close(await patched(input, setting), hybridAttention(input, hybrid), bound);
+  });
+
+  const input = inputs['a ragged end'];
+  const hybrid = hybridOf(input, settings['all parts']);
+  it.each([
+    ['a block less', { kept: { ...kept, blocks: 2 } }],
+    ['larger blocks', { kept: { ...kept, keyBlock: 16 } }],
+    ['none', { kept: undefined }],
+    ['a wider window', { window: 64 }],
+    ['a global lost', { globals: 4 }],
+  ])('refuses the mutant: %s', async (_, mutant) => {
+    const got = await patched(input, settings['all parts']);
+    expectMutantFails(() => close(got, hybridAttention(input, { ...hybrid, ...mutant }), bound));
+  });
+  it('refuses another input', async () => {
+    const got = await patched(input, settings['all parts']);
+    for (const mutant of Object.values(mutants(input)))
+      expectMutantFails(() => close(got, hybridAttention(mutant, hybridOf(mutant, settings['all parts'])), bound));
+  });
+
+  it.each([11, 12, 13, 18, 20])('holds at opset %i', async (opset) => {
+    close(await patched(input, settings['all parts'], {}, opset), hybridAttention(input, hybrid), bound);
+  });
+
+  it('is exact where all blocks are kept', async () => {
+    const all: Setting = { window: 32, globals: 0, sinks: 0, codes: 4, kept: { blocks: 40, keyBlock: 8 } };
+    close(await patched(input, all), softmaxAttention(input), bound);
   });
 });

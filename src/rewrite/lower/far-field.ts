@@ -13,8 +13,8 @@
  * and with it what rounding the subtraction leaves behind.
  */
 import type { Builder } from '../../onnx/build.js';
-import { type Blocks, reduceOver, sumOver } from './blocks.js';
-import { countOf, excluded, type Keys, type Moments, type Summaries } from './key-set.js';
+import { reduceOver, sumOver } from './blocks.js';
+import { countOf, excluded, type Keys, type Moments, type Near, type Summaries } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
 export interface Codebook {
@@ -33,20 +33,18 @@ export interface Moved {
   readonly valueWeight?: string;
 }
 
-/** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]. */
+/** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]; `near` what each block has of its own. */
 export function summarize(
   build: Builder,
   inputs: Inputs,
-  { blocks, rest, codebook }: { blocks: Blocks; rest: Keys; codebook: Codebook },
+  given: { near: Near; rest: Keys; codebook: Codebook; count: number },
 ): Summaries {
+  const { near, rest, codebook, count } = given;
   let codes = assign(build, inputs, rest, codebook);
   for (let step = 0; codebook.moved && step < codebook.moved.steps; step++)
     codes = assignToMeans(build, rest, sumsOf(build, weighed(build, codes, rest), rest), codebook.moved);
   const shares = weighed(build, codes, rest);
-  // Not a choice between the rows and 0: onnxruntime is slow at those that repeat.
-  const inside = build.op('Where', [blocks.outside, build.float([0], []), build.float([1], [])]);
-  const near = build.op('Mul', [blocks.around(shares), inside]);
-  return { ...sumsOf(build, shares, rest), near };
+  return { ...sumsOf(build, shares, rest), near: near.shares(shares, count) };
 }
 
 /** Pseudo-keys of sums by code, [..,C,·]; a code with less than half a key left is none. */

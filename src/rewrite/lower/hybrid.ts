@@ -19,7 +19,7 @@ import { type Options, optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { type Blocks, greatestDivisor, sequenceBlocks } from './blocks.js';
 import { type Codebook, summarize } from './far-field.js';
-import { attendKeySets, type Keys, keysByHead, windowPart } from './key-set.js';
+import { attendKeySets, joinNear, type KeyPart, type Keys, keysByHead, type Near, windowOf } from './key-set.js';
 import { type Constants, type Inputs, type Lowering, numberOption } from './lowering.js';
 import { scoredGlobals } from './scored-globals.js';
 import { notAround } from './window.js';
@@ -72,22 +72,32 @@ export function farCost(options: Options): number {
   return globals + sinks + (globals > 0 ? 0.5 : 0) + aCode * codes;
 }
 
-/** The window of `blocks`, globals and summaries; `fixed` are further keys for every block. */
+/** The window of `blocks`, globals and summaries; `fixed` are further keys for every block, `keep` gives each more of its own. */
 export function attendHybrid(
   build: Builder,
   inputs: Inputs,
-  given: { blocks: Blocks; all: Keys; options: Options; constants: Constants; fixed?: Keys },
+  given: {
+    readonly blocks: Blocks;
+    readonly all: Keys;
+    readonly options: Options;
+    readonly constants: Constants;
+    readonly fixed?: Keys;
+    readonly keep?: (rest: Keys) => Near;
+  },
 ): string {
-  const { blocks, all, options, constants, fixed } = given;
+  const { blocks, all, options, constants, fixed, keep } = given;
   const { globals, sinks, codes } = counts(options);
   const query = globals > 0 ? constants('query') : undefined;
   const { chosen, rest } = scoredGlobals(build, inputs, all, { query, globals, sinks });
-  const window = windowPart(build, blocks, rest);
-  const parts = [window];
+  const window = windowOf(build, blocks, rest);
+  const near = keep ? joinNear(build, window, keep(rest)) : window;
+  const parts: KeyPart[] = [{ ...near, shared: false }];
   if (fixed) parts.push({ ...fixed, shared: true });
   if (chosen) parts.push({ ...chosen, shared: true });
   const summaries =
-    codes > 0 ? summarize(build, inputs, { blocks, rest, codebook: codebook(options, constants) }) : undefined;
+    codes > 0
+      ? summarize(build, inputs, { near, rest, codebook: codebook(options, constants), count: codes })
+      : undefined;
   return attendKeySets(build, inputs, blocks, parts, summaries);
 }
 

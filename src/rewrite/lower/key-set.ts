@@ -5,10 +5,10 @@
  *   a part   keys, values and a bias for p keys, each block's own [B,H,n,p,·] or the same for all blocks [B,H,p,·]
  *   S_b = [ x_b · K_partᵀ + bias_part | … ],   O_b = Σ_part softmax(S_b)_part · V_part       one softmax over all parts
  *
- *   summaries   sums over all keys by code, T_c, Tv_c and N_c, of which every block leaves out those of its window: with
- *               A [w,C] one-hot rows of the codes of the window's keys, n_c = N_c − Σ_j A_jc, and the scores S of the window
+ *   summaries   sums over all keys by code, T_c, Tv_c and N_c, of which every block leaves out its own keys: with
+ *               A [p,C] one-hot rows of their codes, n_c = N_c − Σ_j A_jc, and their scores S
  *                 logit_c = x·(T_c − Σ_j A_jc k_j) / n_c + log n_c = (x·T_c − (S A)_c) / n_c + log n_c
- *               and a weight p_c takes (p_c / n_c)·Tv_c, less (p_c / n_c)·A_jc from the weight of each key j in the window:
+ *               and a weight p_c takes (p_c / n_c)·Tv_c, less (p_c / n_c)·A_jc from the weight of each such key j:
  *               no block has sums of its own, and no exponential is ever subtracted
  *
  * Scores are joined, not keys: they are the smaller of the two. A key that must not count (masked, already in another
@@ -77,13 +77,34 @@ function zeros(build: Builder, k: string): string {
   return build.op('Expand', [build.float([0], [1, 1, 1, 1]), shape]);
 }
 
-/** The keys near each block. */
-export function windowPart(build: Builder, blocks: Blocks, { keys, values, bias }: Keys): KeyPart {
+/** Keys of each block's own [B,H,n,p,·]. */
+export interface Near extends Keys {
+  /** How much each of them has of something that all keys have some of: [B,H,S,C] → [B,H,n,p,C]. */
+  shares(value: string, width: number): string;
+}
+
+/** The keys around each block. */
+export function windowOf(build: Builder, blocks: Blocks, { keys, values, bias }: Keys): Near {
   return {
     keys: blocks.around(keys),
     values: blocks.around(values),
     bias: build.op('Where', [blocks.outside, build.float([2 * excluded], []), blocks.around(bias)]),
-    shared: false,
+    shares(value) {
+      // Not a choice between the rows and 0: onnxruntime is slow at those that repeat.
+      const inside = build.op('Where', [blocks.outside, build.float([0], []), build.float([1], [])]);
+      return build.op('Mul', [blocks.around(value), inside]);
+    },
+  };
+}
+
+/** Both; no key may be in the two. */
+export function joinNear(build: Builder, a: Near, b: Near): Near {
+  const join = (...values: string[]) => build.op('Concat', values, { axis: 3 });
+  return {
+    keys: join(a.keys, b.keys),
+    values: join(a.values, b.values),
+    bias: join(a.bias, b.bias),
+    shares: (value, width) => join(a.shares(value, width), b.shares(value, width)),
   };
 }
 
@@ -114,7 +135,7 @@ export function withoutFixed(build: Builder, { keys, bias }: Keys, positions: re
   return build.op('Add', [bias, build.op('Mul', [taken, build.float([excluded], [])])]);
 }
 
-/** Sums [B,H,C,·] over all keys by code, and how much of a key of each block's window each sum has: [B,H,n,w,C]. */
+/** Sums [B,H,C,·] over all keys by code, and how much each of them has of each key of a block's own: [B,H,n,p,C]. */
 export interface Summaries extends Moments {
   readonly near: string;
 }
@@ -126,7 +147,7 @@ export interface Moments {
   readonly count: string;
 }
 
-/** One softmax over all parts, the first of them the window that summaries leave out; returns [B,H,N,E]. */
+/** One softmax over all parts, the first of them a block's own keys, which summaries leave out; returns [B,H,N,E]. */
 export function attendKeySets(
   build: Builder,
   inputs: Inputs,

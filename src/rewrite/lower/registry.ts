@@ -6,6 +6,7 @@ import { featuresCausal } from './features-causal.js';
 import { hybrid } from './hybrid.js';
 import { hybrid2d } from './hybrid-2d.js';
 import { hybridCausal } from './hybrid-causal.js';
+import { keptBlocks } from './kept-blocks.js';
 import { linearAttention } from './linear-attention.js';
 import type { Lowering } from './lowering.js';
 import { nystrom } from './nystrom.js';
@@ -21,6 +22,7 @@ export const lowerings = {
   window: windowLowering,
   hybrid,
   'hybrid-2d': hybrid2d,
+  blocks: keptBlocks,
   'hybrid-causal': hybridCausal,
   'features-causal': featuresCausal,
   'linear-attention': linearAttention,

@@ -22,12 +22,7 @@ export function scoredGlobals(
   const most = build.int64([globals + sinks]);
   const size = build.op('Where', [build.op('Less', [length, most]), length, most]);
   const [, index = ''] = build.ops('TopK', [ranked, size], 2, { axis: 2 });
-  const pick = (value: string, width: number) => {
-    // onnxruntime repeats whole numbers on the CPU alone, where the chosen rows would follow.
-    if (build.opset >= 12) return build.op('GatherND', [value, index], { batch_dims: 2 });
-    const wide = build.op('Expand', [index, build.int64([1, 1, 1, width])]);
-    return build.op('GatherElements', [value, wide], { axis: 2 });
-  };
+  const pick = (value: string, width: number) => rowsOfHeads(build, value, index, width);
   const chosen = {
     keys: pick(all.keys, inputs.site.headDim),
     values: pick(all.values, inputs.site.valueDim),
@@ -37,6 +32,14 @@ export function scoredGlobals(
   const taken = build.op('Expand', [build.float([excluded], [1, 1, 1, 1]), build.op('Shape', [chosen.bias])]);
   const rest = build.op('ScatterElements', [all.bias, index, taken], { axis: 2 });
   return { chosen, rest: { ...all, bias: rest } };
+}
+
+/** Rows [B,H,g,W] of [B,H,S,W] at indices [B,H,g,1] of each head's own. */
+export function rowsOfHeads(build: Builder, value: string, index: string, width: number): string {
+  // onnxruntime repeats whole numbers on the CPU alone, where the chosen rows would follow.
+  if (build.opset >= 12) return build.op('GatherND', [value, index], { batch_dims: 2 });
+  const wide = build.op('Expand', [index, build.int64([1, 1, 1, width])]);
+  return build.op('GatherElements', [value, wide], { axis: 2 });
 }
 
 /** Lifts the first keys above every score, but not above being masked: [S,1]. */

@@ -11,7 +11,7 @@
 import { optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { sequenceBlocks } from './blocks.js';
-import { allKeys, attendKeySets, fixedPart, windowPart, withoutFixed } from './key-set.js';
+import { allKeys, attendKeySets, fixedPart, type Keys, windowOf, withoutFixed } from './key-set.js';
 import { beyondKeyBias, type Lowering, numberOption } from './lowering.js';
 
 export const windowLowering: Lowering = {
@@ -23,10 +23,10 @@ export const windowLowering: Lowering = {
     const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
     const all = allKeys(build, inputs);
     const globals = globalsOf(options.globals);
-    if (globals.length === 0) return attendKeySets(build, inputs, blocks, [windowPart(build, blocks, all)]);
+    const near = (rest: Keys) => ({ ...windowOf(build, blocks, rest), shared: false });
+    if (globals.length === 0) return attendKeySets(build, inputs, blocks, [near(all)]);
     const rest = { ...all, bias: withoutFixed(build, all, globals) };
-    const parts = [windowPart(build, blocks, rest), fixedPart(build, all, globals)];
-    return attendKeySets(build, inputs, blocks, parts);
+    return attendKeySets(build, inputs, blocks, [near(rest), fixedPart(build, all, globals)]);
   },
 };
 
