@@ -10,18 +10,16 @@ export const cifar10: DatasetSource = {
   path: 'cifar10',
   origin: 'any mirror of CIFAR-10 as images, in a folder a class',
   read: async (at) => {
-    const files = await Promise.all(
-      classes.map(async (name, label) => {
-        const folder = join(at, name);
-        const names = await namesIn(folder).catch((cause) => {
-          throw damaged(folder, `the folder of the class '${name}' is not there`, cause);
-        });
-        return names
-          .filter((file) => /\.(jpe?g|png)$/i.test(file))
-          .map((file) => ({ file: join(folder, file), label }));
-      }),
-    );
-    const rows = files.flat();
+    const rows: { readonly file: string; readonly label: number }[] = [];
+    // One after another: of two folders that are not there, the first is named, always.
+    for (const [label, name] of classes.entries()) {
+      const folder = join(at, name);
+      const names = await namesIn(folder).catch((cause) => {
+        throw damaged(folder, `the folder of the class '${name}' is not there`, cause);
+      });
+      const images = names.filter((file) => /\.(jpe?g|png)$/i.test(file));
+      rows.push(...images.map((file) => ({ file: join(folder, file), label })));
+    }
     if (rows.length === 0) throw damaged(at, 'the folders hold no images');
     const d = 32 * 32 * 3;
     const x = new Float64Array(rows.length * d);
