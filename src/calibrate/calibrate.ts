@@ -5,12 +5,15 @@
  * measured on inputs that had no part in them, and a healing that does not improve those is dropped.
  */
 import { PerformersError } from '../errors.js';
+import { decode } from '../onnx/decode.js';
+import { openModel } from '../onnx/graph.js';
 import { assignPlans } from '../rewrite/assign-plans.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
 import { type SavedPlan, savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
+import { type Beginning, beginningOf } from './beginning.js';
 import { constantNames } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
 import type { TrainingOptions } from './heal-context.js';
@@ -67,7 +70,7 @@ const defaultBudget = 176;
  * @param inputs what the model will be used on: 8 to 64 inputs, 3 at least, of the length it will be used at
  * @throws PerformersError PF101–PF103 (bytes), PF202 (a candidate that is exact), PF501 (fewer than 3 inputs, or nothing but
  * padding), PF503 (no choice meets the limits; says the nearest that does), PF504 (activations that are not finite), PF302
- * (the model does not run on an input)
+ * (the model does not run on an input), PF202 (healing asked for of a decoder merged into one If)
  */
 export async function calibrate(
   bytes: Uint8Array,
@@ -75,6 +78,8 @@ export async function calibrate(
   createSession: SessionFactory,
   options: CalibrateOptions = {},
 ): Promise<Calibrated> {
+  // Before hours of measuring, not after them.
+  if (levelsOf(options.heal ?? false).length > 0) checkHealing(beginningOf(openModel(decode(bytes))));
   return choosePlans(await surveyModel(bytes, inputs, createSession, options), createSession, options);
 }
 
@@ -85,7 +90,9 @@ export async function choosePlans(
   options: ChooseOptions = {},
 ): Promise<Calibrated> {
   const { model, sites, fit, held } = survey;
-  const { keep = 0.1, heal = !sites.some(({ causal, operands }) => causal || operands.grid), onProgress } = options;
+  const { keep = 0.1, heal = healedByDefault(survey), onProgress } = options;
+  const levels = levelsOf(heal);
+  if (levels.length > 0) checkHealing(survey);
   const layers = survey.layers.map(layerChoice);
   const choice = chooseOrExplain(layers, { ...options, keep });
   const chosen = withOthers(sites, survey.layers, layers, choice);
@@ -95,8 +102,6 @@ export async function choosePlans(
     exactHeads: choice.exactHeads,
     curve: paretoCurve(layers, keep).map(({ cost, error, exactHeads }) => ({ cost, error, exactHeads })),
   };
-  const levels: readonly HealLevel[] = typeof heal === 'boolean' ? (heal ? ['gain'] : []) : heal;
-  let done = 0;
   const healed = await healPlans(chosen.plans, levels, {
     model,
     surveys: survey.layers,
@@ -105,16 +110,33 @@ export async function choosePlans(
     createSession,
     training: options.training,
     checkpoint: options.checkpoint,
-    onStep: (what) => onProgress?.({ done: ++done, total: levels.length * survey.layers.length, what }),
+    onProgress,
     error: error.chosen,
     heldError: survey.heldError,
   });
+  const whole = survey.forAll(healed.plans, chosen.reasons);
   return {
     ...result,
-    plan: savePlan(healed.plans, chosen.reasons),
+    plan: savePlan(whole.plans, whole.reasons),
     error: { ...error, ...(levels.length > 0 && { healed: healed.error }) },
     healing: healed.healing,
   };
+}
+
+function healedByDefault({ sites, merged }: ModelSurvey): boolean {
+  return !merged && !sites.some(({ causal, operands }) => causal || operands.grid);
+}
+
+function levelsOf(heal: boolean | readonly HealLevel[]): readonly HealLevel[] {
+  return typeof heal === 'boolean' ? (heal ? ['gain'] : []) : heal;
+}
+
+function checkHealing({ merged }: Pick<Beginning, 'merged'>): void {
+  if (!merged) return;
+  throw new PerformersError('PF202', "a decoder merged into one If can't be healed", {
+    at: 'heal',
+    mend: 'leave it out: a plan needs no healing to be used',
+  });
 }
 
 /** Costs and shares of a layer, with exact attention as the last of the plans. */

@@ -23,14 +23,13 @@ import { type Correction, fallback, readPlan, type SitePlan } from '../rewrite/p
 import { savePlan } from '../rewrite/saved-plan.js';
 import type { Feeds, SessionFactory, TensorLike } from '../session.js';
 import { concretise } from './concrete.js';
-import type { HealContext, Healed } from './heal-context.js';
+import { type HealContext, type Healed, trainingDefaults } from './heal-context.js';
 import { projectionsOf } from './projections.js';
 import { feedsOf } from './record.js';
 
-const defaults = { steps: 100, rank: 8, rate: 1e-3, seed: 0 };
 /** Trains the corrections themselves. */
 export function distill(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {
-  const { steps, rank, rate, seed } = { ...defaults, ...context.training };
+  const { steps, rank, rate, seed } = { ...trainingDefaults, ...context.training };
   const checkpoint = context.checkpoint?.training(
     `distill ${steps} ${rank} ${rate} ${seed} ${JSON.stringify(savePlan(plans))}`,
   );
@@ -54,7 +53,7 @@ export async function train(
   solve: (task: Task) => Promise<Float32Array[]>,
 ): Promise<Healed> {
   const { model, createSession, onStep } = context;
-  const { steps, rate } = { ...defaults, ...context.training };
+  const { steps, rate } = { ...trainingDefaults, ...context.training };
   const inputs = mostFrequent(context.inputs);
   const { corrections, left } = startingCorrections(plans, context);
   const count = [...corrections.values()].flat().length;
@@ -126,7 +125,7 @@ function mostFrequent(inputs: readonly Feeds[]): Feeds[] {
 
 /** No change, and a direction for every projection of a linear layer. */
 function startingCorrections(plans: readonly SitePlan[], { model, training }: HealContext) {
-  const { rank, seed } = { ...defaults, ...training };
+  const { rank, seed } = { ...trainingDefaults, ...training };
   const scope = { graph: model.graph, shapes: inferShapes(model) };
   const corrections = new Map<SitePlan, Correction[]>();
   const left: string[] = [];

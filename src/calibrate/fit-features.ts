@@ -15,8 +15,8 @@ import { type PairSums, pairMoments, weightings } from './pair-moments.js';
 const taus = [0.25, 0.5, 1];
 
 /** Whether a plan has constants that look at pairs. */
-export function looksAtPairs({ name, options }: Plan): boolean {
-  return name === 'features' && calibratedMapNames.some((map) => map === options.map);
+export function looksAtPairs({ options }: Plan): boolean {
+  return calibratedMapNames.some((map) => map === options.map);
 }
 
 /** `sharesOf` measures constants: what every head gets wrong on held-out inputs [H]. */

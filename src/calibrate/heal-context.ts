@@ -16,6 +16,8 @@ export interface HealContext {
   readonly checkpoint?: Checkpoint;
 }
 
+export const trainingDefaults = { steps: 100, rank: 8, rate: 1e-3, seed: 0 };
+
 /** Of the ways to heal that train. */
 export interface TrainingOptions {
   /** Default 100, one input each. */

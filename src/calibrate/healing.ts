@@ -5,7 +5,7 @@
 import type { SitePlan } from '../rewrite/plan.js';
 import type { Feeds } from '../session.js';
 import { distill } from './distill.js';
-import type { HealContext, Healed } from './heal-context.js';
+import { type HealContext, type Healed, type TrainingOptions, trainingDefaults } from './heal-context.js';
 import { healLayers } from './heal-layers.js';
 import { refitLayers } from './refit-layers.js';
 import { distillInSubspace } from './subspace.js';
@@ -17,6 +17,8 @@ interface HealMethod {
    * own it gains nothing). never: too dear, and so nothing that it builds on is.
    */
   readonly again: 'always' | 'if moved' | 'never';
+  /** How many steps it reports, at most. */
+  steps(layers: number, training?: TrainingOptions): number;
   heal(plans: readonly SitePlan[], context: HealContext): Promise<Healed>;
 }
 
@@ -25,21 +27,25 @@ export const healMethods = {
   gain: {
     summary: 'a gain and a bias a head, in closed form',
     again: 'if moved',
+    steps: (layers) => layers,
     heal: async (plans, { surveys, ...context }) => ({ plans: await healLayers(plans, { surveys, ...context }) }),
   },
   mlp: {
     summary: 'the last matrix of every MLP behind a linear layer, in closed form under a heavy ridge',
     again: 'always',
+    steps: (layers) => layers,
     heal: refitLayers,
   },
   distill: {
     summary: 'q, k, v and o by matrices of low rank, trained against the original (needs @jax-js/jax and @jax-js/onnx)',
     again: 'never',
+    steps: (_, { steps = trainingDefaults.steps } = {}) => steps,
     heal: distill,
   },
   subspace: {
     summary: 'the same in the 40 directions or fewer of a shorter training',
     again: 'never',
+    steps: (_, { steps = trainingDefaults.steps } = {}) => steps,
     heal: distillInSubspace,
   },
 } satisfies Record<string, HealMethod>;
@@ -60,31 +66,63 @@ export interface HealingStep {
 export async function healPlans(
   chosen: readonly SitePlan[],
   levels: readonly HealLevel[],
-  options: HealContext & {
+  options: Omit<HealContext, 'onStep'> & {
     readonly error: number;
     readonly held: readonly Feeds[];
     readonly heldError: (plans: readonly SitePlan[]) => Promise<number>;
+    readonly onProgress?: OnProgress;
   },
 ): Promise<{ plans: readonly SitePlan[]; error: number; healing: HealingStep[] }> {
   let [plans, least] = [chosen, options.error];
   const healing: HealingStep[] = [];
   const kept: { readonly method: HealMethod; readonly before: readonly SitePlan[] }[] = [];
-  for (const level of levels) {
-    const method = healMethods[level];
-    const { plans: healed, left = [] }: Healed = await method.heal(plans, options);
+  const methods: readonly HealMethod[] = levels.map((level) => healMethods[level]);
+  const refitted = methods.slice(firstAlways(methods)).filter(({ again }) => again !== 'never');
+  const steps = (method: HealMethod) => method.steps(chosen.length, options.training);
+  const reporter = reporterOf([...methods, ...refitted].map(steps), options.onProgress);
+  for (const [i, method] of methods.entries()) {
+    const { plans: healed, left = [] }: Healed = await method.heal(plans, { ...options, onStep: reporter(i) });
     const error = await options.heldError(healed);
     const better = error < least;
-    healing.push({ level, error, kept: better, ...(left.length > 0 && { left }) });
+    healing.push({ level: levels[i], error, kept: better, ...(left.length > 0 && { left }) });
     if (!better) continue;
     kept.push({ method, before: plans });
     [plans, least] = [healed, error];
   }
-  const from = kept.findIndex(({ method }) => method.again === 'always');
-  const again = from < 0 ? [] : kept.slice(from);
-  if (again.length > 0 && again.every(({ method }) => method.again !== 'never')) {
-    plans = again[0].before;
+  const again = fittedAgain(kept.map(({ method }) => method));
+  if (again.length > 0) {
+    plans = kept[kept.length - again.length].before;
     const inputs = [...options.inputs, ...options.held];
-    for (const { method } of again) plans = (await method.heal(plans, { ...options, inputs })).plans;
+    for (const method of again) {
+      const onStep = reporter(methods.length + refitted.indexOf(method));
+      plans = (await method.heal(plans, { ...options, inputs, onStep })).plans;
+    }
   }
   return { plans, error: least, healing };
+}
+
+/** The last of these, from the first that always is: none where one of them never is. */
+function fittedAgain(methods: readonly HealMethod[]): readonly HealMethod[] {
+  const last = methods.slice(firstAlways(methods));
+  return last.every(({ again }) => again !== 'never') ? last : [];
+}
+
+function firstAlways(methods: readonly HealMethod[]): number {
+  const first = methods.findIndex(({ again }) => again === 'always');
+  return first < 0 ? methods.length : first;
+}
+
+type OnProgress = (progress: { readonly done: number; readonly total: number; readonly what: string }) => void;
+
+/** What each of several parts reports, as progress of them all: what a part leaves out is passed over. */
+function reporterOf(sizes: readonly number[], onProgress?: OnProgress): (part: number) => HealContext['onStep'] {
+  const ends = sizes.map((_, i) => sizes.slice(0, i + 1).reduce((sum, size) => sum + size, 0));
+  const total = ends[ends.length - 1] ?? 0;
+  return (part) => {
+    let done = ends[part] - sizes[part];
+    return (what) => {
+      done = Math.min(done + 1, ends[part]);
+      onProgress?.({ done, total, what });
+    };
+  };
 }

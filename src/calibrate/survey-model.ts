@@ -8,14 +8,15 @@ import { compareOutputs } from '../metrics.js';
 import { decode } from '../onnx/decode.js';
 import { concat, encode } from '../onnx/encode.js';
 import type { ModelProto } from '../onnx/gen/onnx.js';
-import { type Model, openModel } from '../onnx/graph.js';
+import { openModel } from '../onnx/graph.js';
 import { applyPlans } from '../rewrite/apply.js';
-import { findAttention } from '../rewrite/find.js';
 import type { Lowering } from '../rewrite/lower/lowering.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { fallback, formatPlan, type Plan, type SitePlan } from '../rewrite/plan.js';
+import { learned } from '../rewrite/plan-options.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, Session, SessionFactory } from '../session.js';
+import { type Beginning, beginningOf } from './beginning.js';
 import { linearCandidates } from './candidates.js';
 import { type SiteSurvey, spread, surveySites } from './survey.js';
 
@@ -49,9 +50,7 @@ export interface SurveyModelOptions {
   readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly what: string }) => void;
 }
 
-export interface ModelSurvey {
-  readonly model: Model;
-  readonly sites: readonly Site[];
+export interface ModelSurvey extends Beginning {
   readonly layers: readonly SurveyedLayer[];
   /** Inputs that constants are fitted on, and those that choices are made by. */
   readonly fit: readonly Feeds[];
@@ -73,15 +72,15 @@ export async function surveyModel(
   createSession: SessionFactory,
   { candidates = linearCandidates, seed = 0, checkpoint, onProgress }: SurveyModelOptions = {},
 ): Promise<ModelSurvey> {
-  const model = openModel(decode(bytes));
-  const { sites } = findAttention(model);
+  const beginning = beginningOf(openModel(decode(bytes)));
+  const { model, sites } = beginning;
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);
   const plansFor = (site: Site) =>
     candidates(site)
       .map(checkLinear)
-      .filter((plan) => canTake(plan, site));
+      .filter((plan) => [site, ...beginning.decides(site)].every((each) => canTake(plan, each)));
   const usable = sites.filter((site) => site.subgraph === '' && plansFor(site).length > 0);
   if (usable.length === 0) throw nothingLinear(sites, candidates);
   const step = counter(onProgress, fit.length + 2 * usable.length);
@@ -116,7 +115,7 @@ export async function surveyModel(
     const errors = await errorsOf(plans, held.length);
     return Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
   };
-  return { model, sites, layers: ordered, fit, held, heldError };
+  return { ...beginning, layers: ordered, fit, held, heldError };
 }
 
 function nothingLinear(sites: readonly Site[], candidates: (site: Site) => readonly Plan[]): PerformersError {
@@ -142,6 +141,12 @@ function checkInputs(inputs: readonly Feeds[]): void {
 
 /** Every head may be exact as it is; a candidate that errs not at all would be no measure of what errors do. */
 function checkLinear(plan: Plan): Plan {
+  if (plan.options.map === learned) {
+    throw new PerformersError('PF202', `${formatPlan(plan)} is no candidate: calibration learns no features`, {
+      at: 'candidates',
+      mend: 'take a map that calibration makes: map=oprf, sderf, aderf or shift',
+    });
+  }
   if (plan.name !== 'exact' && plan.name !== fallback) return plan;
   throw new PerformersError('PF202', `${plan.name} is no candidate: a head may be exact in any case`, {
     at: 'candidates',

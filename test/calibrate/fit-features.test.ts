@@ -158,26 +158,26 @@ const choosing = (...plans: string[]) => ({
   keep: 0,
 });
 
+/** Of features calibrated on one set of inputs, their error on another. */
+async function calibratedError(model: Uint8Array, plan: string): Promise<number> {
+  const found = await calibrate(model, inputs, createSession, { ...choosing(plan), heal: false });
+  const [site] = found.plan.sites;
+  expect(site.plans).toMatchObject([{ heads: [0, 1, 2], plan: expect.stringContaining(plan) }]);
+  const saved = JSON.parse(JSON.stringify(found.plan));
+  // In use at this length, too.
+  for (const own of saved.sites) delete own.exactUpTo;
+  const patched = await linearize(model, { saved });
+  const errors: number[] = [];
+  for (const seed of [21, 22, 23]) {
+    const [got, want] = [await outputsOf(patched.bytes, feedsOf(seed)), await outputsOf(model, feedsOf(seed))];
+    errors.push(compareOutputs(got, want)[0]?.relRMS ?? Number.NaN);
+  }
+  return Math.hypot(...errors) / Math.sqrt(3);
+}
+
 describe('feature maps as candidates', () => {
   it('are fitted, saved, read back and applied: on inputs not seen those that look at queries and keys err less', async () => {
-    const errorOf = async (map: string) => {
-      const found = await calibrate(bytes, inputs, createSession, {
-        ...choosing(`features:map=${map},m=${m}`),
-        heal: false,
-      });
-      const [site] = found.plan.sites;
-      expect(site.plans).toMatchObject([{ heads: [0, 1, 2], plan: `features:map=${map},m=${m},seed=0` }]);
-      const saved = JSON.parse(JSON.stringify(found.plan));
-      // In use at this length, too.
-      for (const own of saved.sites) delete own.exactUpTo;
-      const patched = await linearize(bytes, { saved });
-      const errors: number[] = [];
-      for (const seed of [21, 22, 23]) {
-        const [got, want] = [await outputsOf(patched.bytes, feedsOf(seed)), await outputsOf(bytes, feedsOf(seed))];
-        errors.push(compareOutputs(got, want)[0]?.relRMS ?? Number.NaN);
-      }
-      return Math.hypot(...errors) / Math.sqrt(3);
-    };
+    const errorOf = (map: string) => calibratedError(bytes, `features:map=${map},m=${m}`);
     const errors = {
       'favor+': await errorOf('favor+'),
       shift: await errorOf('shift'),
@@ -188,6 +188,13 @@ describe('feature maps as candidates', () => {
     // Measured: favor+ .817, shift .691, oprf .680, sderf .701, aderf .373. Only the last can tell the sides' axes apart.
     for (const map of ['shift', 'oprf', 'sderf'] as const) expect(errors[map]).toBeLessThan(0.9 * errors['favor+']);
     expect(errors.aderf).toBeLessThan(0.6 * errors.sderf);
+  });
+
+  it('are fitted to the pairs of a causal site', async () => {
+    const causal = causalModel({ heads: H, headDim: D, valueDim: E });
+    const errorOf = (map: string) => calibratedError(causal, `features-causal:window=0,map=${map},m=${m}`);
+    const drawn = await errorOf('favor+');
+    for (const map of ['shift', 'oprf', 'sderf']) expect(await errorOf(map)).toBeLessThan(0.9 * drawn);
   });
 
   it('stand beside other plans and seeds of their own, each with its constants', async () => {
@@ -222,6 +229,16 @@ describe('feature maps as candidates', () => {
     await expect(calibrate(bytes, inputs, createSession, choosing(plan))).rejects.toThrow(
       `PF202  ${plan} is no candidate: a head may be exact in any case`,
     );
+  });
+
+  it('do not include learned ones', async () => {
+    const causal = causalModel({ heads: H, headDim: D, valueDim: E });
+    const learned = choosing('features-causal:window=0,map=learned,m=8');
+    await expect(calibrate(causal, inputs, createSession, learned)).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF202  features-causal:window=0,map=learned,m=8,seed=0 is no candidate: calibration learns no features
+        at   candidates
+        mend take a map that calibration makes: map=oprf, sderf, aderf or shift]
+    `);
   });
 });
 

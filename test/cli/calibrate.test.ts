@@ -184,11 +184,13 @@ describe('data that is not fit is refused', () => {
   };
   const calibrate = (model: string, ...more: string[]) => refused('linearize', model, '-o', at('no.onnx'), ...more);
   const bert = graphFile('bert.optimum-eager.onnx');
+  const bart = graphFile('bart-decoder-merged.optimum-eager.onnx');
 
   test.each([
     ['text for a model of images', vit, 'LICENSE.txt', 'this model takes no text'],
     ['sound for a model of images', vit, 'tone.wav', 'this model takes no sound'],
     ['images for a model of text', bert, 'picture.png', 'this model takes no images'],
+    ['text for a decoder beside an encoder', bart, 'LICENSE.txt', 'reads the states of an encoder beside text'],
     ['a kind that is not known', bert, 'data.csv', 'is neither text'],
     ['no file', bert, 'nowhere.txt', 'PF107'],
   ])('%s', async (_, model, file, message) => {
