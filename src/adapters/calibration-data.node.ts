@@ -100,7 +100,10 @@ interface Read {
 async function readText({ model, root, files, most, length, recall, seed }: Reading): Promise<Read> {
   if (!takes(model, 'input_ids')) throw unfit('this model takes no text', inputNames(model));
   if (takes(model, 'encoder_hidden_states')) {
-    throw unfit('this decoder reads the states of an encoder beside text: pass JSON lines of its inputs', inputNames(model));
+    throw unfit(
+      'this decoder reads the states of an encoder beside text: pass JSON lines of its inputs',
+      inputNames(model),
+    );
   }
   const { AutoTokenizer } = await transformers();
   const tokenizer = await fromFolder(root, (name) => AutoTokenizer.from_pretrained(name, { local_files_only: true }));
