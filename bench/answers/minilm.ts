@@ -8,7 +8,8 @@ import { basename, dirname, join } from 'node:path';
 import { AutoTokenizer, env } from '@huggingface/transformers';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
-import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
+import { type Calibrated, type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
+import { linearCandidates } from '../../src/calibrate/candidates.js';
 import { spread } from '../../src/calibrate/survey.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
 import { describeHealing } from '../../src/cli/output.js';
@@ -20,8 +21,9 @@ import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { lowerings } from '../../src/rewrite/lower/registry.js';
-import { readPlan } from '../../src/rewrite/plan.js';
+import { type Plan, readPlan } from '../../src/rewrite/plan.js';
 import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
+import type { Site } from '../../src/rewrite/site.js';
 import type { Feeds, Session, TensorLike } from '../../src/session.js';
 import { ranks, tasks } from '../../src/tasks.js';
 import { dataFile, modelFile } from '../../test/shared.js';
@@ -51,35 +53,57 @@ const uniform: Readonly<Record<string, string>> = {
   'FAVOR+ only': 'features:m=88',
 };
 
+/** Steps of distillation, one passage each. */
+const distilled = 120;
+
+/** Of `blocks`: window, globals, codes, blocks. */
+const blockSettings = [
+  [32, 16, 16, 4],
+  [32, 16, 32, 8],
+  [32, 32, 32, 8],
+  [32, 32, 32, 16],
+  [64, 32, 32, 8],
+  [64, 32, 32, 16],
+  [64, 64, 64, 16],
+] as const;
+
+const subject =
+  'all-MiniLM-L6-v2 on passages of 512 tokens that calibration has not seen (second half of wikitext-2 test, the first for';
+
+/** Passages to calibrate on, and what a patched model's answers on others are measured by. */
+async function passages({ inputs, held, add }: Parameters<AnswerSuite['run']>[0]) {
+  const all = await readCalibrationData(openModel(decode(bytes)), path, [dataFile('text/wikitext-2-test.txt')], {
+    inputs: Number.POSITIVE_INFINITY,
+  });
+  const half = all.feeds.length >> 1;
+  const [fit, unseen] = [spread(all.feeds.slice(0, half), inputs), spread(all.feeds.slice(half), held)];
+  const original = await runEach(createSession, bytes, unseen);
+  const measure = async (what: string, patched: Uint8Array, more: AnswerRow = {}) => {
+    const got = await runEach(createSession, patched, unseen);
+    const runs = unseen.map((feeds, i) => ({ feeds, original: original[i], patched: got[i] }));
+    const figures = tasks.embedding.measure(runs).map(({ name, value }) => [name, value] as const);
+    add({ what, ...more, ...Object.fromEntries(figures) });
+  };
+  // An interrupted run goes on from the layers that it had measured.
+  const checkpoint = (name: string) => folderCheckpoint(join(tmpdir(), name), calibrationKey(bytes, fit, 0));
+  return { fit, measure, checkpoint };
+}
+
 export const minilm: AnswerSuite = {
-  title:
-    'all-MiniLM-L6-v2 on passages of 512 tokens that calibration has not seen (second half of wikitext-2 test, the first for calibration), patched against original',
-  async run({ inputs, held, add }) {
-    const all = await readCalibrationData(openModel(decode(bytes)), path, [dataFile('text/wikitext-2-test.txt')], {
-      inputs: Number.POSITIVE_INFINITY,
-    });
-    const half = all.feeds.length >> 1;
-    const [fit, unseen] = [spread(all.feeds.slice(0, half), inputs), spread(all.feeds.slice(half), held)];
-    const original = await runEach(createSession, bytes, unseen);
-    const measure = async (what: string, patched: Uint8Array, more: AnswerRow = {}) => {
-      const got = await runEach(createSession, patched, unseen);
-      const runs = unseen.map((feeds, i) => ({ feeds, original: original[i], patched: got[i] }));
-      const figures = tasks.embedding.measure(runs).map(({ name, value }) => [name, value] as const);
-      add({ what, ...more, ...Object.fromEntries(figures) });
-    };
+  title: `${subject} calibration), patched against original`,
+  async run(options) {
+    const { add } = options;
+    const { fit, measure, checkpoint } = await passages(options);
     const start = performance.now();
     const seconds = () => Math.round((performance.now() - start) / 1000);
-    // An interrupted run goes on from the layers that it had measured.
-    const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-minilm'), calibrationKey(bytes, fit, 0));
-    const survey = await surveyModel(bytes, fit, createSession, { checkpoint });
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: checkpoint('performers-minilm') });
     add({ what: 'all candidates measured', seconds: seconds() });
     let cheapest: SavedPlan | undefined;
-    for (const { what, ...options } of chosen) {
+    for (const { what, ...limits } of chosen) {
       for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
-        const { plan, cost, exactHeads, healing } = await choosePlans(survey, createSession, { ...options, heal });
-        const heads = { KE: cost, 'exact heads': exactHeads, healing: healing.map(describeHealing).join(', ') };
-        await measure(`${what}, budget ${options.budget}`, await apply(plan), heads);
-        if (heal.length === 1) cheapest ??= plan;
+        const choice = await choosePlans(survey, createSession, { ...limits, heal });
+        await measure(`${what}, budget ${limits.budget}`, await apply(choice.plan), described(choice));
+        if (heal.length === 1) cheapest ??= choice.plan;
       }
     }
     for (const [what, plan] of Object.entries(uniform)) {
@@ -101,6 +125,49 @@ export const minilm: AnswerSuite = {
     add({ what: 'linear, budget 104, healed, in use on short inputs too', 'STS-B': await sts(always, pairs) });
   },
 };
+
+/** With settings of `blocks` among the candidates, and short distillation on top of what is in closed form. */
+export const minilmMore: AnswerSuite = {
+  title: `${subject} calibration), with \`blocks\` among the candidates, and distilled`,
+  async run(options) {
+    const { fit, measure, checkpoint } = await passages(options);
+    const kept = { checkpoint: checkpoint('performers-minilm-blocks'), candidates: withBlocks };
+    const blocks = await surveyModel(bytes, fit, createSession, kept);
+    for (const { what, ...limits } of [...chosen, { what: 'linear', budget: 271, keep: 0 }]) {
+      for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
+        const choice = await choosePlans(blocks, createSession, { ...limits, heal });
+        await measure(`${what}, budget ${limits.budget}, with blocks`, await apply(choice.plan), described(choice));
+      }
+    }
+    const training = { checkpoint: checkpoint('performers-minilm'), training: { steps: distilled } };
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: training.checkpoint });
+    const heal = ['gain', 'mlp', 'distill'] as const;
+    const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, ...training, heal });
+    await measure(
+      `linear, budget 176, ${distilled} steps of distillation`,
+      await apply(choice.plan),
+      described(choice),
+    );
+  },
+};
+
+function withBlocks(site: Site): Plan[] {
+  const more = blockSettings.map(([window, globals, codes, blocks]) =>
+    readPlan({ name: 'blocks', window, globals, codes, sinks: 0, assign: 'pairs', blocks }),
+  );
+  return [...linearCandidates(site), ...more];
+}
+
+function described({ plan, cost, exactHeads, healing }: Calibrated): AnswerRow {
+  const groups = plan.sites.flatMap(({ plans }) => plans).filter(({ plan }) => plan.startsWith('blocks:'));
+  const heads = groups.reduce((sum, { heads }) => sum + heads.length, 0);
+  return {
+    KE: cost,
+    'exact heads': exactHeads,
+    ...(heads > 0 && { 'heads with blocks': heads }),
+    healing: healing.map(describeHealing).join(', '),
+  };
+}
 
 const apply = async (saved: SavedPlan) => (await linearize(bytes, { saved })).bytes;
 
