@@ -31,6 +31,17 @@ export const methods = {
     { full: hybrid, causal: 'hybrid-causal:window=64,globals=32,codes=16' },
     { what: 'window, scored globals and codebook summaries under one softmax', kind: 'linear' },
   ),
+  blocks: calibratedMethod(
+    { full: 'blocks:window=32,globals=16,codes=16,blocks=8' },
+    {
+      what: 'a smaller hybrid and, for each block of queries, 8 blocks of keys by 4-bit estimates: quadratic',
+      kind: 'low-bit',
+    },
+  ),
+  nystrom: planMethod(
+    { full: 'nystrom:landmarks=64' },
+    { what: 'the softmax matrix by 64 landmarks (Nyströmformer)', kind: 'linear' },
+  ),
   'int8-scores': graphMethod(int8Layer, { what: 'scores from 8-bit queries and keys', kind: 'low-bit' }),
   'kernel-exact': kernelMethod(
     { what: 'own kernels: exact attention', kind: 'exact', keyEquivalents: allKeys },

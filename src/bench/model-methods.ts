@@ -14,10 +14,10 @@ import type { LayerShape } from './shape.js';
 
 type About = Pick<Method, 'what' | 'kind'>;
 
-/** Plans, one for layers that see everything and one for causal ones. */
+/** Plans, one for layers that see everything and one for causal ones where there is one. */
 interface Plans {
   readonly full: string;
-  readonly causal: string;
+  readonly causal?: string;
 }
 
 /** Attention of a graph made for it. */
@@ -68,11 +68,11 @@ function rewritten(
   about: About,
   optionsFor: (plan: string, shape: LayerShape, backend: Backend) => Promise<LinearizeOptions>,
 ): Method {
-  const planOf = ({ causal }: LayerShape) => (causal ? plans.causal : plans.full);
+  const planOf = ({ causal }: LayerShape) => (causal && plans.causal ? plans.causal : plans.full);
   return {
     ...about,
     form: 'model',
-    takes: () => true,
+    takes: ({ causal }) => !causal || plans.causal !== undefined,
     keyEquivalents(shape, n) {
       const { name, options } = readPlan(planOf(shape));
       return about.kind === 'exact' ? allKeys(shape, n) : lowerings[name].keyEquivalents(options, n);
