@@ -125,9 +125,12 @@ function nothingLinear(sites: readonly Site[], candidates: (site: Site) => reado
     const lowering: Lowering | undefined = plan && lowerings[plan.name];
     return lowering?.declines?.(site) ?? [];
   });
+  const slides = sites.some(({ causal, operands: { sliding, cache } }) => causal && sliding && cache);
   return new PerformersError('PF503', 'no attention of this model can be made linear', {
     at: [...new Set(reasons)].join('; ') || 'no attention was found',
-    mend: 'performers inspect says what there is; --plan exact-blocked makes any of it linear in memory',
+    mend: slides
+      ? 'its own window slides: --plan window-causal keeps the keys in it alone, and its answers; it needs no data'
+      : 'performers inspect says what there is; --plan exact-blocked makes any of it linear in memory',
   });
 }
 

@@ -1,4 +1,5 @@
 /** Calibration of a causal site with a key cache: what is chosen keeps a state, and its answers. */
+import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { sessionFactory } from '../../src/adapters/onnxruntime.js';
@@ -6,8 +7,12 @@ import { calibrate } from '../../src/calibrate/calibrate.js';
 import { gaussians, uniforms } from '../../src/features/rng.js';
 import { linearize } from '../../src/linearize.js';
 import { compareOutputs } from '../../src/metrics.js';
+import { generateInputs } from '../../src/node/inputs.js';
+import { decode } from '../../src/onnx/decode.js';
+import { openModel } from '../../src/onnx/graph.js';
 import type { Feeds, TensorLike } from '../../src/session.js';
 import { causalModel } from '../causal-model.js';
+import { graphFile } from '../shared.js';
 
 const [heads, kvHeads, width, tokens] = [4, 2, 16, 384];
 const bytes = causalModel({ heads, kvHeads, headDim: width, cache: true, mask: true });
@@ -84,5 +89,16 @@ describe('calibrating a causal site', () => {
     const unseen = stream(11);
     const [error] = compareOutputs(await context(patched, unseen), await context(bytes, unseen));
     expect(error?.relRMS).toBeLessThan(1e-5);
+  });
+
+  it('says what a model whose own window slides can have instead', async () => {
+    const sliding = new Uint8Array(readFileSync(graphFile('mistral.optimum-sdpa-past.onnx')));
+    const model = openModel(decode(sliding));
+    const passages = [0, 1, 2].map((seed) => generateInputs(model, { tokens: 40, seed }).feeds);
+    await expect(calibrate(sliding, passages, createSession)).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [PerformersError: PF503  no attention of this model can be made linear
+        at   it reads causal and padding masks, and the mask here is sliding+causal+padding
+        mend its own window slides: --plan window-causal keeps the keys in it alone, and its answers; it needs no data]
+    `);
   });
 });
