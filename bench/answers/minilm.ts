@@ -126,28 +126,32 @@ export const minilm: AnswerSuite = {
   },
 };
 
-/** With settings of `blocks` among the candidates, and short distillation on top of what is in closed form. */
-export const minilmMore: AnswerSuite = {
-  title: `${subject} calibration), with \`blocks\` among the candidates, and distilled`,
+/** With settings of `blocks` among the candidates. */
+export const minilmBlocks: AnswerSuite = {
+  title: `${subject} calibration), with \`blocks\` among the candidates`,
   async run(options) {
     const { fit, measure, checkpoint } = await passages(options);
     const kept = { checkpoint: checkpoint('performers-minilm-blocks'), candidates: withBlocks };
-    const blocks = await surveyModel(bytes, fit, createSession, kept);
+    const survey = await surveyModel(bytes, fit, createSession, kept);
     for (const { what, ...limits } of [...chosen, { what: 'linear', budget: 271, keep: 0 }]) {
-      for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
-        const choice = await choosePlans(blocks, createSession, { ...limits, heal });
-        await measure(`${what}, budget ${limits.budget}, with blocks`, await apply(choice.plan), described(choice));
+      for (const heal of [[], ['gain']] as const) {
+        const choice = await choosePlans(survey, createSession, { ...limits, heal });
+        await measure(`${what}, budget ${limits.budget}`, await apply(choice.plan), described(choice));
       }
     }
-    const training = { checkpoint: checkpoint('performers-minilm'), training: { steps: distilled } };
-    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: training.checkpoint });
-    const heal = ['gain', 'mlp', 'distill'] as const;
-    const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, ...training, heal });
-    await measure(
-      `linear, budget 176, ${distilled} steps of distillation`,
-      await apply(choice.plan),
-      described(choice),
-    );
+  },
+};
+
+/** Short distillation on top of what is in closed form. */
+export const minilmDistilled: AnswerSuite = {
+  title: `${subject} calibration), distilled`,
+  async run(options) {
+    const { fit, measure, checkpoint } = await passages(options);
+    const kept = checkpoint('performers-minilm');
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: kept });
+    const given = { checkpoint: kept, training: { steps: distilled }, heal: ['gain', 'mlp', 'distill'] } as const;
+    const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, ...given });
+    await measure(`linear, budget 176, ${distilled} steps`, await apply(choice.plan), described(choice));
   },
 };
 

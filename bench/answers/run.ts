@@ -28,7 +28,8 @@ export interface AnswerSuite {
 /** Loaded when asked for: each opens its model. */
 const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
-  'minilm-more': async () => (await import('./minilm.js')).minilmMore,
+  'minilm-blocks': async () => (await import('./minilm.js')).minilmBlocks,
+  'minilm-distilled': async () => (await import('./minilm.js')).minilmDistilled,
   vit: async () => (await import('./vit.js')).vit,
   'vit-time': async () => (await import('./vit.js')).vitTime,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
