@@ -188,19 +188,19 @@ function keptKeys(
 ): { keys: Set<number>; margin: number } {
   const visible = k.filter((_, j) => bias[j] !== -Infinity);
   const mean = k[0].map((_, d) => visible.reduce((sum, key) => sum + key[d], 0) / visible.length);
-  const coded = (row: readonly number[]) => {
-    const step = Math.max(...row.map(Math.abs)) / 7;
+  const coded = (row: readonly number[], most = Math.max(...row.map(Math.abs))) => {
+    const step = most / 7;
     return row.map((x) => step * Math.round(x / step));
   };
   const start = i - (i % hybrid.block);
-  const queries = q.slice(start, start + hybrid.block);
+  const own = q.slice(start, start + hybrid.block);
+  const queries = own.map((row) => coded(row, Math.max(...own.flat().map(Math.abs))));
   const keys = k.map((key) => coded(key.map((x, d) => x - mean[d])));
   const best = new Map<number, number>();
   for (let j = 0; j < k.length; j++) {
     if (bias[j] === -Infinity || globals.has(j) || inWindow(hybrid, i, j)) continue;
     const at = Math.floor(j / keyBlock);
-    for (const x of queries)
-      best.set(at, Math.max(best.get(at) ?? -Infinity, dot(coded(x), keys[j]) + dot(x, mean) + bias[j]));
+    for (const x of queries) best.set(at, Math.max(best.get(at) ?? -Infinity, dot(x, keys[j]) + bias[j]));
   }
   const order = [...best].sort(([, a], [, b]) => b - a);
   const chosen = new Set(order.slice(0, blocks).map(([at]) => at));

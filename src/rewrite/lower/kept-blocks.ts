@@ -2,23 +2,24 @@
  * The hybrid (hybrid.ts) with what retrieval heads need beside it: for every block of queries, those blocks of keys that it attends most,
  * by an estimate of every score in few bits (SALE, Ji et al. 2025, arXiv 2505.24179).
  *
- *   s̃_ij = a_i c_j ⟨q̃_i, k̃_j⟩ + x_i·k̄        x̃ = round(x / a), a = max |x| / 7: whole numbers of 4 bits; k̃ likewise of k_j − k̄,
- *                                              k̄ the mean of the keys that are not masked
- *   kept by a block of queries                 the `blocks` blocks of `keyBlock` keys with the largest s̃_ij in them, i any of its queries,
- *                                              j neither in its window nor a global
+ *   s̃_ij = a c_j ⟨q̃_i, k̃_j⟩               x̃ = round(x / a), a = max |x| / 7 over a block of queries: whole numbers of 4 bits;
+ *                                           k̃ likewise of k_j − k̄, a key at a time; k̄ the mean of the keys that are not masked, which
+ *                                           all scores of a query have in common
+ *   kept by a block of queries              the `blocks` blocks of `keyBlock` keys with the largest s̃_ij in them, i any of its queries,
+ *                                           j neither in its window nor a global
  *
  * Kept keys are exact, under the one softmax, and in no summary. Everything is linear in the tokens but the estimate: N · S · D products of
- * whole numbers, an eighth of the bits of one side of exact attention. Cost in key equivalents: as the hybrid, the keys kept, and S / 16
- * for the estimate. onnxruntime multiplies in 8 bits on a processor, so that in a graph it costs more than that; a block of queries at a
- * time in a Scan, so that memory stays linear.
+ * whole numbers, an eighth of the bits of one side of exact attention, and their largest by key. Cost in key equivalents: as the hybrid,
+ * the keys kept, and S / 16 for the estimate. onnxruntime multiplies in 8 bits on a processor, so that in a graph it costs more than that; a
+ * block of queries at a time in a Scan, so that memory stays linear.
  */
 import type { Builder } from '../../onnx/build.js';
 import { makeGraph, makeValueInfo } from '../../onnx/message.js';
 import { type Options, optionsOf, queryBlock } from '../plan-options.js';
-import { type Blocks, counting, reduceOver, sequenceBlocks } from './blocks.js';
+import { counting, reduceOver, scaledQueries, sequenceBlocks } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
 import { attendHybrid, farConstants, farCost, nearCost } from './hybrid.js';
-import { excluded, hideUnless, type Keys, keysByHead, type Near } from './key-set.js';
+import { excluded, type Keys, keysByHead, type Near } from './key-set.js';
 import { type Inputs, type Lowering, numberOption } from './lowering.js';
 import { keepMask } from './masked.js';
 import { rowsOfHeads } from './scored-globals.js';
@@ -28,7 +29,8 @@ import { notAround } from './window.js';
 export const keyBlock = 8;
 /** The largest number of 4 bits with a sign of its own. */
 const largest = 7;
-const [float32, int8, int64] = [1, 3, 7];
+const zeroPoint = largest + 1;
+const [float32, uint8, int8, int64] = [1, 2, 3, 7];
 
 export const keptBlocks: Lowering = {
   summary:
@@ -43,17 +45,13 @@ export const keptBlocks: Lowering = {
   },
   lower(build, inputs, options, constants) {
     const blocks = sequenceBlocks(build, inputs, { block: queryBlock, window: numberOption(options, 'window') });
-    const keep = (rest: Keys) => keptNear(build, inputs, { blocks, rest, options });
+    const keep = (rest: Keys) => keptNear(build, inputs, { rest, options });
     return attendHybrid(build, inputs, { blocks, all: keysByHead(build, inputs), options, constants, keep });
   },
 };
 
 /** The keys that every block of queries keeps. */
-function keptNear(
-  build: Builder,
-  inputs: Inputs,
-  { blocks, rest, options }: { blocks: Blocks; rest: Keys; options: Options },
-): Near {
+function keptNear(build: Builder, inputs: Inputs, { rest, options }: { rest: Keys; options: Options }): Near {
   const { headDim, valueDim } = inputs.site;
   const tokens = sizeOf(build, rest.keys, 2);
   const count = ceilDivide(build, tokens, build.int64([keyBlock]));
@@ -65,7 +63,7 @@ function keptNear(
     return build.op('Pad', [value, amounts, build.float([filler], [])]);
   };
   const most = numberOption(options, 'blocks');
-  const kept = largestBlocks(build, inputs, { blocks, bias: pad(rest.bias, 2 * excluded), pad, count, most, options });
+  const kept = largestBlocks(build, inputs, { bias: pad(rest.bias, 2 * excluded), pad, count, most, options });
   const index = build.op('Reshape', [kept, build.int64([0, 0, -1, 1])]);
   const fetch = (value: string, width: number) => {
     const whole = build.op('Reshape', [value, build.int64([0, 0, -1, keyBlock * width])]);
@@ -85,7 +83,6 @@ function largestBlocks(
   build: Builder,
   inputs: Inputs,
   given: {
-    readonly blocks: Blocks;
     /** [B,H,S',1], S' a multiple of `keyBlock` and longer than the sequence. */
     readonly bias: string;
     readonly pad: (value: string) => string;
@@ -94,27 +91,27 @@ function largestBlocks(
     readonly options: Options;
   },
 ): string {
-  const { blocks, bias, pad, count, most, options } = given;
-  const { queries } = blocks;
-  const mean = meanKey(build, inputs);
-  const keys = inFourBits(build, pad(build.op('Sub', [inputs.k, mean])));
-  const flip = (value: string) => build.op('Transpose', [value], { perm: [0, 1, 3, 2] });
-  const [codes, steps, hidden, centre] = [flip(keys.codes), flip(keys.step), flip(bias), flip(mean)];
+  const { bias, pad, count, most, options } = given;
+  const keys = inFourBits(build, pad(build.op('Sub', [inputs.k, meanKey(build, inputs)])), [3]);
   const places = counting(build, build.op('Add', [count, build.int64([1])]));
-  const tokens = sizeOf(build, inputs.q, 2);
+  const queries = inFourBits(build, repeatedToBlocks(build, inputs), [3, 4]);
+
+  // Keys are the rows: onnxruntime packs the other side anew for every product, and that is the small one here. Without a sign, from 8 as
+  // their 0 on: its products of signed with signed numbers take sixteen times as long.
+  const zero = build.op('Cast', [build.int64([zeroPoint], [])], { to: uint8 });
+  const lifted = build.op('Add', [keys.whole, build.float([zeroPoint], [])]);
+  const rows = build.op('Cast', [lifted], { to: uint8 });
+  const flipped = build.op('Transpose', [queries.whole], { perm: [0, 1, 2, 4, 3] });
+  const columns = build.op('Cast', [flipped], { to: int8 });
 
   const body = build.body();
   const at = body.fresh('block');
-  const own = body.op('Gather', [queries, at], { axis: 2 });
-  const rows = inFourBits(body, own);
-  const product = body.op('Cast', [body.op('MatMulInteger', [rows.codes, codes])], { to: float32 });
-  const scaled = body.op('Mul', [body.op('Mul', [product, rows.step]), steps]);
-  const estimate = body.op('Add', [body.op('Add', [scaled, body.op('MatMul', [own, centre])]), hidden]);
-  // What fills the last block up is no query.
-  const row = body.op('Add', [body.op('Mul', [at, body.int64([queryBlock], [])]), rowsOfBlock(body)]);
-  const seen = body.op('Add', [estimate, hideUnless(body, body.op('Less', [row, tokens]))]);
-  const best = reduceOver(body, 'ReduceMax', seen, 2);
-  const byBlock = body.op('Reshape', [best, body.int64([0, 0, -1, keyBlock])]);
+  const products = body.op('MatMulInteger', [rows, body.op('Gather', [columns, at], { axis: 2 }), zero]);
+  // Steps are no less than 0, so that the largest product is that of the largest estimate.
+  const best = body.op('Cast', [reduceOver(body, 'ReduceMax', products, 3)], { to: float32 });
+  const step = body.op('Mul', [keys.step, body.op('Gather', [queries.step, at], { axis: 2 })]);
+  const estimate = body.op('Add', [body.op('Mul', [best, step]), bias]);
+  const byBlock = body.op('Reshape', [estimate, body.int64([0, 0, -1, keyBlock])]);
   const largestOf = body.op('Reshape', [reduceOver(body, 'ReduceMax', byBlock, 3), body.int64([0, 0, -1])]);
   // Blocks and halo are whole blocks of keys, and so is the window.
   const reach = (numberOption(options, 'window') - queryBlock) / 2 / keyBlock;
@@ -151,24 +148,31 @@ function largestBlocks(
     input: [makeValueInfo(at, int64, [])],
     output: [makeValueInfo(output, int64, [undefined, inputs.heads.length, most])],
   });
-  const all = build.op('Scan', [counting(build, sizeOf(build, queries, 2))], { body: graph, num_scan_inputs: 1 });
+  const all = build.op('Scan', [counting(build, sizeOf(build, columns, 2))], { body: graph, num_scan_inputs: 1 });
   return build.op('Transpose', [all], { perm: [1, 2, 0, 3] });
 }
 
-/** int64 [b,1] */
-function rowsOfBlock(build: Builder): string {
-  return build.int64(
-    Array.from({ length: queryBlock }, (_, at) => at),
-    [queryBlock, 1],
+/** Queries [B,H,N,D] in blocks [B,H,n,b,D]. The last one fills its block up: that changes no maximum over a block. */
+function repeatedToBlocks(build: Builder, inputs: Inputs): string {
+  const x = scaledQueries(build, inputs);
+  const tokens = sizeOf(build, x, 2);
+  const whole = build.op('Mul', [ceilDivide(build, tokens, build.int64([queryBlock])), build.int64([queryBlock])]);
+  const amounts = build.op(
+    'Concat',
+    [build.int64([0, 0, 0, 0, 0, 0]), build.op('Sub', [whole, tokens]), build.int64([0])],
+    { axis: 0 },
   );
+  const padded = build.op('Pad', [x, amounts], { mode: 'edge' });
+  return build.op('Reshape', [padded, build.int64([0, 0, -1, queryBlock, inputs.site.headDim])]);
 }
 
-/** Whole numbers of 4 bits of every row [B,H,S,D], kept in 8, and what each stands for [B,H,S,1]. */
-function inFourBits(build: Builder, rows: string): { codes: string; step: string } {
-  const most = reduceOver(build, 'ReduceMax', build.op('Abs', [rows]), 3);
+/** Whole numbers of 4 bits, still in float32, and what they stand for, one step for all over the last `axes`, which it has as 1. */
+function inFourBits(build: Builder, rows: string, axes: readonly number[]): { whole: string; step: string } {
+  const most = [...axes]
+    .reverse()
+    .reduce((value, axis) => reduceOver(build, 'ReduceMax', value, axis), build.op('Abs', [rows]));
   const step = build.op('Max', [build.op('Div', [most, build.float([largest], [])]), build.float([1e-30], [])]);
-  const whole = build.op('Round', [build.op('Div', [rows, step])]);
-  return { codes: build.op('Cast', [whole], { to: int8 }), step };
+  return { whole: build.op('Round', [build.op('Div', [rows, step])]), step };
 }
 
 /** Of the keys that are not masked: [B,H,1,D]. */
