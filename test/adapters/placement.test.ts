@@ -120,6 +120,27 @@ describe.skipIf(noDevice)('a rewritten model on WebGPU', () => {
     }
   });
 
+  // It has neither products nor maxima of whole numbers: `blocks` is for WebAssembly and processors.
+  it('blocks: its estimate is computed off the GPU', async () => {
+    const model = attentionModel(form);
+    const plan = 'blocks:window=32,globals=4,codes=3,blocks=2';
+    const { bytes } = await linearize(model, { saved: drawnPlan(model, plan, codebook) });
+    const { data } = await dataOnCpu(bytes);
+    const off = new Set(ours(data).map((name) => name.split(' ')[0]));
+    expect([...off].sort()).toMatchInlineSnapshot(`
+      [
+        "Cast",
+        "Gather",
+        "MatMulInteger",
+        "Reshape",
+        "Round",
+        "Scan",
+        "Transpose",
+        "Where",
+      ]
+    `);
+  });
+
   it('a model with a data node that WebGPU has no kernel for is found out', async () => {
     const model = decode(attentionModel(form));
     const graph = model.graph;

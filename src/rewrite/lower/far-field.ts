@@ -4,6 +4,9 @@
  *   code of key j   c(j) = argmax_c f_j·W_c + b_c        f_j = k_j or [k_j | v_j], less its mean over the input
  *   of a code       n = Σ w_j,  k̄ = Σ w_j k_j / n,  v̄ = Σ w_j v_j / n      over the far keys with c(j) = c, w_j = exp(bias_j)
  *   pseudo-key      k̄ with bias log n and value v̄       exact to first order in the spread of q·k within a code
+ *
+ * No offset of the mass is calibrated, a head's or a code's: on real heads it gains nothing, the error being in the values.
+ *
  * With `steps`, the codes are moved on the input itself, by steps of k-means (Lloyd 1982) over all summarised keys:
  *
  *   W_c = M·[k̄ | v̄],  b_c = −½ [k̄ | v̄]·W_c                                  M = diag(A, λ² I), the metric the codes were made in

@@ -11,7 +11,8 @@
  * Kept keys are exact, under the one softmax, and in no summary. Everything is linear in the tokens but the estimate: N · S · D products of
  * whole numbers, an eighth of the bits of one side of exact attention, and their largest by key. Cost in key equivalents: as the hybrid,
  * the keys kept, and S / 16 for the estimate. onnxruntime multiplies in 8 bits on a processor, so that in a graph it costs more than that; a
- * block of queries at a time in a Scan, so that memory stays linear.
+ * block of queries at a time in a Scan, so that memory stays linear. For processors and WebAssembly: on WebGPU onnxruntime has no products
+ * of whole numbers, and the estimate leaves it.
  */
 import type { Builder } from '../../onnx/build.js';
 import { makeGraph, makeValueInfo } from '../../onnx/message.js';
