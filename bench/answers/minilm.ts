@@ -9,7 +9,7 @@ import { AutoTokenizer, env } from '@huggingface/transformers';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { type Calibrated, type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
-import { linearCandidates } from '../../src/calibrate/candidates.js';
+import { blockCandidates, linearCandidates } from '../../src/calibrate/candidates.js';
 import { spread } from '../../src/calibrate/survey.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
 import { describeHealing } from '../../src/cli/output.js';
@@ -21,7 +21,7 @@ import { concat, encode } from '../../src/onnx/encode.js';
 import { openModel } from '../../src/onnx/graph.js';
 import { applyPlans } from '../../src/rewrite/apply.js';
 import { lowerings } from '../../src/rewrite/lower/registry.js';
-import { type Plan, readPlan } from '../../src/rewrite/plan.js';
+import { readPlan } from '../../src/rewrite/plan.js';
 import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
 import type { Site } from '../../src/rewrite/site.js';
 import type { Feeds, Session, TensorLike } from '../../src/session.js';
@@ -55,17 +55,6 @@ const uniform: Readonly<Record<string, string>> = {
 
 /** Steps of distillation, one passage each. */
 const distilled = 120;
-
-/** Of `blocks`: window, globals, codes, blocks. */
-const blockSettings = [
-  [32, 16, 16, 4],
-  [32, 16, 32, 8],
-  [32, 32, 32, 8],
-  [32, 32, 32, 16],
-  [64, 32, 32, 8],
-  [64, 32, 32, 16],
-  [64, 64, 64, 16],
-] as const;
 
 const subject =
   'all-MiniLM-L6-v2 on passages of 512 tokens that calibration has not seen (second half of wikitext-2 test, the first for';
@@ -134,7 +123,7 @@ export const minilmBlocks: AnswerSuite = {
     const kept = { checkpoint: checkpoint('performers-minilm-blocks'), candidates: withBlocks };
     const survey = await surveyModel(bytes, fit, createSession, kept);
     for (const { what, ...limits } of [...chosen, { what: 'linear', budget: 271, keep: 0 }]) {
-      for (const heal of [[], ['gain']] as const) {
+      for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
         const choice = await choosePlans(survey, createSession, { ...limits, heal });
         await measure(`${what}, budget ${limits.budget}`, await apply(choice.plan), described(choice));
       }
@@ -155,12 +144,7 @@ export const minilmDistilled: AnswerSuite = {
   },
 };
 
-function withBlocks(site: Site): Plan[] {
-  const more = blockSettings.map(([window, globals, codes, blocks]) =>
-    readPlan({ name: 'blocks', window, globals, codes, sinks: 0, assign: 'pairs', blocks }),
-  );
-  return [...linearCandidates(site), ...more];
-}
+const withBlocks = (site: Site) => [...linearCandidates(site), ...blockCandidates(site)];
 
 function described({ plan, cost, exactHeads, healing }: Calibrated): AnswerRow {
   const groups = plan.sites.flatMap(({ plans }) => plans).filter(({ plan }) => plan.startsWith('blocks:'));

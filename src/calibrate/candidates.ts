@@ -81,6 +81,25 @@ export function linearCandidates({ causal: isCausal, operands }: Site): Plan[] {
   );
 }
 
+/** Of `blocks`, for sequences: window, globals, codes, blocks. */
+const estimated = [
+  [32, 16, 16, 4],
+  [32, 16, 32, 8],
+  [32, 32, 32, 8],
+  [32, 32, 32, 16],
+  [64, 32, 32, 8],
+  [64, 32, 32, 16],
+  [64, 64, 64, 16],
+] as const;
+
+/** What finds keys by 4-bit estimates: nearer to a model than as many keys of a hybrid, and quadratic where a head uses it. */
+export function blockCandidates({ causal: isCausal, operands }: Site): Plan[] {
+  if (isCausal || operands.grid) return [];
+  return estimated.map(([window, globals, codes, blocks]) =>
+    readPlan({ name: 'blocks', window, globals, codes, sinks: 0, assign: 'pairs', blocks }),
+  );
+}
+
 export interface Makers {
   readonly plans: readonly Plan[];
   readonly seed: number;

@@ -24,6 +24,7 @@ interface Options {
   readonly keep?: number;
   readonly maxCodes?: number;
   readonly candidates?: readonly string[];
+  readonly blocks?: true;
   readonly heal?: boolean | readonly HealLevel[];
   readonly healSteps?: number;
   readonly seed?: number;
@@ -59,6 +60,7 @@ export function linearizeCommand(): Command {
     .option('--keep <share>', 'calibrate: largest share of heads that stays exact (default: 10%)', readShare)
     .option('--max-codes <count>', 'calibrate: largest codebook, for smaller plan files (default: any)', readCount)
     .option('--candidates <plan...>', 'calibrate: choose from these plans (default: hybrids, by the kind of model)')
+    .option('--blocks', 'calibrate: in sequences, try keys found by 4-bit estimates, too: nearer, not linear')
     .option(
       '--heal [ways]',
       'calibrate: heal in these ways, one after another, such as gain,mlp (default: gain; none for causal models and images)',
@@ -95,6 +97,7 @@ Examples:
   performers linearize model.onnx -o out.onnx --plan window:window=128 --layers 0-1,11=exact-blocked
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --budget 176
   performers linearize MiniLM/onnx/model.onnx -o linear.onnx --data texts.txt --budget 104 --keep 0 --picture plan.svg
+  performers linearize MiniLM/onnx/model.onnx -o nearer.onnx --data texts.txt --budget 271 --keep 20% --blocks
   performers linearize MiniLM/onnx/model.onnx -o features.onnx --data texts.txt --keep 0 --candidates features:map=sderf,m=64
   performers linearize SmolLM2/onnx/model.onnx -o chat.onnx --data texts.txt --length 1024 --recall --budget 271 --keep 20%
   performers linearize MiniLM/onnx/model.onnx -o again.onnx --plan-file linear.plan.json`,
@@ -150,14 +153,29 @@ async function run(path: string, options: Options): Promise<void> {
  * @throws PerformersError PF202 where plans are named as well
  */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const { data, budget, keep, maxCodes, candidates, heal, seed, length, size, seconds, inputs, recall, maxError } =
-    options;
+  const {
+    data,
+    budget,
+    keep,
+    maxCodes,
+    candidates,
+    blocks,
+    heal,
+    seed,
+    length,
+    size,
+    seconds,
+    inputs,
+    recall,
+    maxError,
+  } = options;
   const asking = {
     '--data': data,
     '--budget': budget,
     '--keep': keep,
     '--max-codes': maxCodes,
     '--candidates': candidates,
+    '--blocks': blocks,
     '--length': length,
     '--size': size,
     '--recall': recall,
@@ -187,7 +205,7 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
       recall,
       maxError,
     };
-    return { ...given, ...(plans && { candidates: () => plans }) };
+    return { ...given, blocks, ...(plans && { candidates: () => plans }) };
   }
   throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {
     at: other[0],

@@ -1,10 +1,13 @@
 import { type CalibrationData, type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
 import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/calibrate.js';
-import { linearCandidates } from '../calibrate/candidates.js';
+import { blockCandidates, linearCandidates } from '../calibrate/candidates.js';
+import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
-import { openModel } from '../onnx/graph.js';
+import { type Model, openModel } from '../onnx/graph.js';
+import { findAttention } from '../rewrite/find.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
+import type { Site } from '../rewrite/site.js';
 import { calibrationKey, folderCheckpoint } from './checkpoint.js';
 import { defaultData } from './default-data.js';
 
@@ -14,6 +17,8 @@ export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
   readonly runtime?: NodeRuntime;
   /** Largest codebook that may be chosen: smaller ones make smaller plan files. Default: any. */
   readonly maxCodes?: number;
+  /** Plans that find keys by 4-bit estimates as candidates, too (blockCandidates). Default false. */
+  readonly blocks?: boolean;
   /** Folder in which measured layers are kept, for a run that goes on where this one was interrupted. */
   readonly keepIn?: string;
 }
@@ -24,14 +29,16 @@ export interface PlanFileContent extends SavedPlan {
     Pick<CalibrationData, 'kind' | 'what' | 'sources'> & { readonly builtIn?: true };
 }
 
-/** Calibrates a model in a file on data in files. @throws PerformersError PF101–PF107, PF301, PF302, PF501–PF504 */
+/** Calibrates a model in a file on data in files. @throws PerformersError PF101–PF107, PF202 (blocks), PF301, PF302, PF501–PF504 */
 export async function calibrateFile(
   bytes: Uint8Array,
   path: string,
   options: CalibrateFileOptions,
 ): Promise<PlanFileContent> {
   const model = openModel(decode(bytes, path));
-  const { maxCodes = Number.POSITIVE_INFINITY, candidates = linearCandidates } = options;
+  const { maxCodes = Number.POSITIVE_INFINITY, candidates = linearCandidates, blocks = false } = options;
+  if (blocks) checkBlocks(model);
+  const among = (site: Site) => [...candidates(site), ...(blocks ? blockCandidates(site) : [])];
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
@@ -40,7 +47,19 @@ export async function calibrateFile(
   const { plan, ...found } = await calibrate(bytes, feeds, createSession, {
     ...options,
     checkpoint,
-    candidates: (site) => candidates(site).filter((plan) => Number(plan.options.codes ?? 0) <= maxCodes),
+    candidates: (site) => among(site).filter((plan) => Number(plan.options.codes ?? 0) <= maxCodes),
   });
   return { ...plan, calibration: { ...found, kind, what, sources, ...(!options.data && { builtIn: true }) } };
+}
+
+function checkBlocks(model: Model): void {
+  if (findAttention(model).sites.some((site) => blockCandidates(site).length > 0)) return;
+  throw new PerformersError(
+    'PF202',
+    'keys are found by estimates in sequences that are seen whole, and this model has none',
+    {
+      at: '--blocks',
+      mend: 'leave it out: causal models keep exact heads instead (--keep), images have tiles',
+    },
+  );
 }

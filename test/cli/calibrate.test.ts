@@ -115,6 +115,31 @@ describe('candidates of one’s own', () => {
   });
 });
 
+describe('keys by 4-bit estimates', () => {
+  test('are candidates where they are asked for', async () => {
+    const bert = graphFile('bert.optimum-eager.onnx');
+    writeFileSync(at('passages.jsonl'), [5, 6, 7].map((id) => bertLine(id)).join('\n'));
+    const asked = ['--data', at('passages.jsonl'), '--candidates', 'features:m=16', '--keep', '0', '--budget', '200'];
+    await ok('linearize', bert, '-o', at('h.onnx'), ...asked, '--blocks', '--no-heal');
+    const { sites } = JSON.parse(readFileSync(at('h.plan.json'), 'utf8'));
+    expect(sites[0].plans[0].plan).toMatch(/^blocks:/);
+  });
+
+  test('are refused where no sequence is seen whole', async () => {
+    const { code, stderr } = await performers('linearize', vit, '-o', at('i.onnx'), '--blocks', '--budget', '200');
+    expect({ code, stderr }).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "stderr": "PF202  keys are found by estimates in sequences that are seen whole, and this model has none
+        at   --blocks
+        mend leave it out: causal models keep exact heads instead (--keep), images have tiles
+      ",
+      }
+    `);
+    expect(existsSync(at('i.onnx'))).toBe(false);
+  });
+});
+
 describe('verify --task', () => {
   test('measures on data that calibration has not seen, as text, JSON and a page', async () => {
     const task = ['verify', vit, at('a.onnx'), '--task', 'dense', '--data', 'models/vit-s14-saliency/samples'];

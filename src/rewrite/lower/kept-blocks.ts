@@ -99,7 +99,6 @@ function largestBlocks(
 
   // Keys are the rows: onnxruntime packs the other side anew for every product, and that is the small one here. Without a sign, from 8 as
   // their 0 on: its products of signed with signed numbers take sixteen times as long.
-  const zero = build.op('Cast', [build.int64([zeroPoint], [])], { to: uint8 });
   const lifted = build.op('Add', [keys.whole, build.float([zeroPoint], [])]);
   const rows = build.op('Cast', [lifted], { to: uint8 });
   const flipped = build.op('Transpose', [queries.whole], { perm: [0, 1, 2, 4, 3] });
@@ -107,6 +106,7 @@ function largestBlocks(
 
   const body = build.body();
   const at = body.fresh('block');
+  const zero = body.op('Cast', [body.int64([zeroPoint], [])], { to: uint8 });
   const products = body.op('MatMulInteger', [rows, body.op('Gather', [columns, at], { axis: 2 }), zero]);
   // Steps are no less than 0, so that the largest product is that of the largest estimate.
   const best = body.op('Cast', [reduceOver(body, 'ReduceMax', products, 3)], { to: float32 });
