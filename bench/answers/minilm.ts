@@ -9,7 +9,6 @@ import { AutoTokenizer, env } from '@huggingface/transformers';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { type Calibrated, type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
-import { blockCandidates, linearCandidates } from '../../src/calibrate/candidates.js';
 import { spread } from '../../src/calibrate/survey.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
 import { describeHealing } from '../../src/cli/output.js';
@@ -23,7 +22,6 @@ import { applyPlans } from '../../src/rewrite/apply.js';
 import { lowerings } from '../../src/rewrite/lower/registry.js';
 import { readPlan } from '../../src/rewrite/plan.js';
 import type { SavedPlan } from '../../src/rewrite/saved-plan.js';
-import type { Site } from '../../src/rewrite/site.js';
 import type { Feeds, Session, TensorLike } from '../../src/session.js';
 import { ranks, tasks } from '../../src/tasks.js';
 import { dataFile, modelFile } from '../../test/shared.js';
@@ -120,7 +118,7 @@ export const minilmBlocks: AnswerSuite = {
   title: `${subject} calibration), with \`blocks\` among the candidates`,
   async run(options) {
     const { fit, measure, checkpoint } = await passages(options);
-    const kept = { checkpoint: checkpoint('performers-minilm-blocks'), candidates: withBlocks };
+    const kept = { checkpoint: checkpoint('performers-minilm-blocks'), blocks: true };
     const survey = await surveyModel(bytes, fit, createSession, kept);
     for (const { what, ...limits } of [...chosen, { what: 'linear', budget: 271, keep: 0 }]) {
       for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
@@ -143,8 +141,6 @@ export const minilmDistilled: AnswerSuite = {
     await measure(`linear, budget 176, ${distilled} steps`, await apply(choice.plan), described(choice));
   },
 };
-
-const withBlocks = (site: Site) => [...linearCandidates(site), ...blockCandidates(site)];
 
 function described({ plan, cost, exactHeads, healing }: Calibrated): AnswerRow {
   const groups = plan.sites.flatMap(({ plans }) => plans).filter(({ plan }) => plan.startsWith('blocks:'));

@@ -17,7 +17,7 @@ import { learned } from '../rewrite/plan-options.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, Session, SessionFactory } from '../session.js';
 import { type Beginning, beginningOf } from './beginning.js';
-import { linearCandidates } from './candidates.js';
+import { blockCandidates, linearCandidates } from './candidates.js';
 import { type SiteSurvey, spread, surveySites } from './survey.js';
 
 export interface SurveyedLayer extends SiteSurvey {
@@ -44,6 +44,10 @@ export interface SurveyModelOptions {
    * (candidates.ts), hybrids. Any linear plan will do: `features:map=oprf|sderf|aderf|shift` gets its constants here.
    */
   readonly candidates?: (site: Site) => readonly Plan[];
+  /** Plans that find keys by 4-bit estimates, too (`blocks`): nearer, not linear; for sequences. Default false. */
+  readonly blocks?: boolean;
+  /** Largest codebook that may be chosen: smaller ones make smaller plan files. Default: any. */
+  readonly maxCodes?: number;
   /** Default 0. */
   readonly seed?: number;
   readonly checkpoint?: Checkpoint;
@@ -65,18 +69,21 @@ const probed = 4;
 /** Relative error of float32 sums: less is none. */
 const noise = 1e-7;
 
-/** @throws PerformersError PF202 (a candidate that is exact), and as calibrate() does, but PF503 */
+/** @throws PerformersError PF202 (a candidate that is exact, blocks without a sequence), and as calibrate() does, but PF503 */
 export async function surveyModel(
   bytes: Uint8Array,
   inputs: readonly Feeds[],
   createSession: SessionFactory,
-  { candidates = linearCandidates, seed = 0, checkpoint, onProgress }: SurveyModelOptions = {},
+  options: SurveyModelOptions = {},
 ): Promise<ModelSurvey> {
+  const { seed = 0, checkpoint, onProgress } = options;
   const beginning = beginningOf(openModel(decode(bytes)));
   const { model, sites } = beginning;
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);
   const fit = inputs.filter((_, i) => i % 3 !== 2);
+  if (options.blocks) checkBlocks(sites);
+  const candidates = (site: Site) => candidatesOf(site, options);
   const plansFor = (site: Site) =>
     candidates(site)
       .map(checkLinear)
@@ -140,6 +147,23 @@ function checkInputs(inputs: readonly Feeds[]): void {
     at: 'calibration data',
     mend: 'give more, or longer, data: 8 to 64 inputs of the length you will use; a third of them is held out',
   });
+}
+
+function candidatesOf(site: Site, { candidates = linearCandidates, blocks, maxCodes }: SurveyModelOptions): Plan[] {
+  const all = [...candidates(site), ...(blocks ? blockCandidates(site) : [])];
+  return all.filter(({ options }) => Number(options.codes ?? 0) <= (maxCodes ?? Number.POSITIVE_INFINITY));
+}
+
+function checkBlocks(sites: readonly Site[]): void {
+  if (sites.some((site) => blockCandidates(site).length > 0)) return;
+  throw new PerformersError(
+    'PF202',
+    'keys are found by estimates in sequences that are seen whole: this model has none',
+    {
+      at: 'blocks',
+      mend: 'leave it out: causal models keep exact heads instead (keep), images have tiles',
+    },
+  );
 }
 
 /** Every head may be exact as it is; a candidate that errs not at all would be no measure of what errors do. */

@@ -1,13 +1,9 @@
 import { type CalibrationData, type DataOptions, readCalibrationData } from '../adapters/calibration-data.node.js';
 import { type NodeRuntime, nodeSessions } from '../adapters/runtime.node.js';
 import { type Calibrated, type CalibrateOptions, calibrate } from '../calibrate/calibrate.js';
-import { blockCandidates, linearCandidates } from '../calibrate/candidates.js';
-import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
-import { type Model, openModel } from '../onnx/graph.js';
-import { findAttention } from '../rewrite/find.js';
+import { openModel } from '../onnx/graph.js';
 import type { SavedPlan } from '../rewrite/saved-plan.js';
-import type { Site } from '../rewrite/site.js';
 import { calibrationKey, folderCheckpoint } from './checkpoint.js';
 import { defaultData } from './default-data.js';
 
@@ -15,10 +11,6 @@ export interface CalibrateFileOptions extends CalibrateOptions, DataOptions {
   /** Text, images, sound or folders of them, JSON lines. Default: what is built in for the kind of model. */
   readonly data?: readonly string[];
   readonly runtime?: NodeRuntime;
-  /** Largest codebook that may be chosen: smaller ones make smaller plan files. Default: any. */
-  readonly maxCodes?: number;
-  /** Plans that find keys by 4-bit estimates as candidates, too (blockCandidates). Default false. */
-  readonly blocks?: boolean;
   /** Folder in which measured layers are kept, for a run that goes on where this one was interrupted. */
   readonly keepIn?: string;
 }
@@ -36,30 +28,11 @@ export async function calibrateFile(
   options: CalibrateFileOptions,
 ): Promise<PlanFileContent> {
   const model = openModel(decode(bytes, path));
-  const { maxCodes = Number.POSITIVE_INFINITY, candidates = linearCandidates, blocks = false } = options;
-  if (blocks) checkBlocks(model);
-  const among = (site: Site) => [...candidates(site), ...(blocks ? blockCandidates(site) : [])];
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const createSession = await nodeSessions(options.runtime ?? 'node', path);
   const key = calibrationKey(bytes, feeds, options.seed ?? 0);
   const checkpoint = options.keepIn === undefined ? undefined : folderCheckpoint(options.keepIn, key);
-  const { plan, ...found } = await calibrate(bytes, feeds, createSession, {
-    ...options,
-    checkpoint,
-    candidates: (site) => among(site).filter((plan) => Number(plan.options.codes ?? 0) <= maxCodes),
-  });
+  const { plan, ...found } = await calibrate(bytes, feeds, createSession, { ...options, checkpoint });
   return { ...plan, calibration: { ...found, kind, what, sources, ...(!options.data && { builtIn: true }) } };
-}
-
-function checkBlocks(model: Model): void {
-  if (findAttention(model).sites.some((site) => blockCandidates(site).length > 0)) return;
-  throw new PerformersError(
-    'PF202',
-    'keys are found by estimates in sequences that are seen whole, and this model has none',
-    {
-      at: '--blocks',
-      mend: 'leave it out: causal models keep exact heads instead (--keep), images have tiles',
-    },
-  );
 }

@@ -130,9 +130,9 @@ describe('keys by 4-bit estimates', () => {
     expect({ code, stderr }).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "stderr": "PF202  keys are found by estimates in sequences that are seen whole, and this model has none
-        at   --blocks
-        mend leave it out: causal models keep exact heads instead (--keep), images have tiles
+        "stderr": "PF202  keys are found by estimates in sequences that are seen whole: this model has none
+        at   blocks
+        mend leave it out: causal models keep exact heads instead (keep), images have tiles
       ",
       }
     `);
