@@ -36,6 +36,7 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   pipelines: async () => (await import('./pipelines.js')).pipelines,
   smollm2: async () => (await import('./smollm2.js')).smollm2,
   'smollm2-plain': async () => (await import('./smollm2.js')).smollm2Plain,
+  'smollm2-small': async () => (await import('./smollm2.js')).smollm2Small,
   'smollm2-codes': async () => (await import('./smollm2.js')).smollm2Codes,
 };
 
