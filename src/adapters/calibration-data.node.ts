@@ -8,6 +8,7 @@ import { parseInputs } from '../node/input-file.js';
 import { generateInputs } from '../node/inputs.js';
 import { readBytes } from '../node/model-folder.js';
 import type { Model } from '../onnx/graph.js';
+import { findAttention } from '../rewrite/find.js';
 import type { Feeds, TensorLike } from '../session.js';
 import { cutSound, readSound } from './audio.node.js';
 import { fromFolder, rootOf, type Transformers, transformers } from './local-transformers.node.js';
@@ -25,6 +26,11 @@ export interface DataOptions {
   readonly recall?: boolean;
   /** What is repeated. Default 0. */
   readonly seed?: number;
+  /**
+   * Passages of text begin at places spread over so many positions, for models that are to be used on longer texts than a passage: rotary
+   * embeddings turn queries and keys on and on, and codes and mean queries hold for what they have seen. Default: all at the first.
+   */
+  readonly positions?: number;
 }
 
 export interface CalibrationData {
@@ -66,6 +72,7 @@ export async function readCalibrationData(
     throw unfit(`calibration data must be of one kind, got ${found}`, paths.join(', '));
   }
   if (options.recall && kind !== 'text') throw unfit(`only text can repeat itself, got ${kind}`, '--recall');
+  if (options.positions !== undefined) checkPositions(model, kind);
   const sources = await hashFiles(files);
   const most = options.inputs ?? 64;
   const read = { text: readText, images: readImages, audio: readAudio, inputs: readLines }[kind];
@@ -97,7 +104,7 @@ interface Read {
   readonly what: string;
 }
 
-async function readText({ model, root, files, most, length, recall, seed }: Reading): Promise<Read> {
+async function readText({ model, root, files, most, length, recall, seed, positions = 0 }: Reading): Promise<Read> {
   if (!takes(model, 'input_ids')) throw unfit('this model takes no text', inputNames(model));
   if (takes(model, 'encoder_hidden_states')) {
     throw unfit(
@@ -118,11 +125,22 @@ async function readText({ model, root, files, most, length, recall, seed }: Read
     for (let at = 0; at + room <= ids.length; at += room) passages.push(ids.slice(at, at + room));
   }
   const chosen = spread(passages, most);
-  const feeds = (recall ? repeatRuns(chosen, seed) : chosen).map((ids) =>
-    tokenFeeds(model, [...before, ...ids, ...after]),
+  const last = Math.max(0, positions - size);
+  const feeds = (recall ? repeatRuns(chosen, seed) : chosen).map((ids, i) =>
+    tokenFeeds(model, [...before, ...ids, ...after], Math.round((last * i) / Math.max(1, chosen.length - 1))),
   );
   const what = `${feeds.length} passages of ${size} tokens`;
-  return { feeds, what: recall ? `${what} that repeat runs of themselves` : what };
+  const placed = positions > size ? `${what}, spread over ${positions} positions,` : what;
+  return { feeds, what: recall ? `${placed} that repeat runs of themselves` : placed };
+}
+
+function checkPositions(model: Model, kind: CalibrationData['kind']): void {
+  const { sites } = findAttention(model);
+  if (kind === 'text' && takes(model, 'position_ids') && sites.some(({ positional }) => positional === 'rope')) return;
+  throw unfit(
+    'passages can begin elsewhere where a model of text has rotary embeddings and takes position_ids',
+    '--positions',
+  );
 }
 
 /** Tokens that the tokenizer puts before and after a text. */
@@ -134,7 +152,7 @@ function specialTokens(tokenizer: Tokenizer): [number[], number[]] {
 }
 
 /** Ids with a mask of ones; whatever else the model takes is made up as for a measurement. */
-function tokenFeeds(model: Model, ids: readonly number[]): Feeds {
+function tokenFeeds(model: Model, ids: readonly number[], first: number): Feeds {
   const { feeds } = generateInputs(model, { tokens: ids.length });
   const dims = [1, ids.length];
   const tensor = (value: (i: number) => number): TensorLike => ({
@@ -146,7 +164,7 @@ function tokenFeeds(model: Model, ids: readonly number[]): Feeds {
     input_ids: tensor((i) => ids[i]),
     attention_mask: tensor(() => 1),
     token_type_ids: tensor(() => 0),
-    position_ids: tensor((i) => i),
+    position_ids: tensor((i) => first + i),
   };
   return { ...feeds, ...Object.fromEntries(Object.entries(known).filter(([name]) => name in feeds)) };
 }

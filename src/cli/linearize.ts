@@ -32,6 +32,7 @@ interface Options {
   readonly size?: number;
   readonly seconds?: number;
   readonly inputs?: number;
+  readonly positions?: number;
   readonly recall?: true;
   readonly picture?: string;
   readonly page?: string;
@@ -76,6 +77,11 @@ export function linearizeCommand(): Command {
       readPositive,
     )
     .option('--inputs <count>', 'calibrate: inputs at most (default: 64)', readCount)
+    .option(
+      '--positions <count>',
+      'calibrate: passages begin anywhere in so many, for longer chats (default: at the first)',
+      readCount,
+    )
     .option('--recall', 'calibrate: passages repeat runs of themselves, for chats that look up what was said')
     .option('--seed <number>', 'calibrate: another calibration of the same data (default: 0)', readBound)
     .option('--picture <file.svg>', 'calibrate: draw the plan of every head, and cost against error')
@@ -167,6 +173,7 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
     seconds,
     inputs,
     recall,
+    positions,
     maxError,
   } = options;
   const asking = {
@@ -179,6 +186,7 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
     '--length': length,
     '--size': size,
     '--recall': recall,
+    '--positions': positions,
   };
   const [asked] =
     Object.entries({ ...asking, '--seconds': seconds, '--picture': options.picture, '--page': options.page }).find(
@@ -203,6 +211,7 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
       seconds,
       inputs,
       recall,
+      positions,
       maxError,
     };
     return { ...given, blocks, ...(plans && { candidates: () => plans }) };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { restore } from '../../src/linearize.js';
+import { graphFile } from '../shared.js';
 import { performers, scratchFolder } from './performers.js';
 
 const scratch = scratchFolder();
@@ -135,6 +136,25 @@ describe('linearize --recall', () => {
     const { code, stderr } = await performers(...args);
     expect(code).toBe(2);
     expect(stderr).toContain('only text can repeat itself, got inputs');
+  });
+});
+
+describe('linearize --positions', () => {
+  const calibrate = (model: string, ...args: string[]) =>
+    performers('linearize', model, '-o', join(scratch, 'placed.onnx'), '--data', text, '--positions', '2048', ...args);
+
+  test('is calibrated on passages that begin elsewhere, and that is said', async () => {
+    const args = ['--length', '256', '--inputs', '3', '--budget', '200', '--keep', '0'];
+    const { code, stdout } = await calibrate(original, ...args);
+    expect(code).toBe(0);
+    expect(stdout).toContain('calibrated on 3 passages of 256 tokens, spread over 2048 positions');
+  });
+  test('a model that counts positions itself', async () => {
+    const { code, stderr } = await calibrate(graphFile('llama.genai-gqa.onnx'), '--force');
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      'PF501  passages can begin elsewhere where a model of text has rotary embeddings and takes position_ids',
+    );
   });
 });
 
