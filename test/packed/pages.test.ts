@@ -352,10 +352,11 @@ describe('bench', () => {
 
   test('methods that do not take a causal layer are not offered for it', async () => {
     const offered = () => tab.locator('input[name=method]:enabled').count();
-    expect(await offered()).toBe(14);
+    expect(await offered()).toBe(16);
     await tab.selectOption('#shape', 'decoder');
     expect(await offered()).toBe(10);
-    expect(await tab.isDisabled('input[value=kernel-4-bit]')).toBe(true);
+    for (const name of ['kernel-4-bit', 'blocks', 'nystrom'])
+      expect(await tab.isDisabled(`input[value=${name}]`)).toBe(true);
   });
 
   test('a phone needs no sideways scrolling; nothing went wrong unseen, and nobody else was asked', async () => {
