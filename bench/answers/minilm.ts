@@ -10,7 +10,7 @@ import { readCalibrationData } from '../../src/adapters/calibration-data.node.js
 import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { type Calibrated, type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
 import { spread } from '../../src/calibrate/survey.js';
-import { surveyModel } from '../../src/calibrate/survey-model.js';
+import { type ModelSurvey, surveyModel } from '../../src/calibrate/survey-model.js';
 import { describeHealing } from '../../src/cli/output.js';
 import { linearize } from '../../src/linearize.js';
 import { correlation } from '../../src/metrics.js';
@@ -86,12 +86,9 @@ export const minilm: AnswerSuite = {
     const survey = await surveyModel(bytes, fit, createSession, { checkpoint: checkpoint('performers-minilm') });
     add({ what: 'all candidates measured', seconds: seconds() });
     let cheapest: SavedPlan | undefined;
-    for (const { what, ...limits } of chosen) {
-      for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
-        const choice = await choosePlans(survey, createSession, { ...limits, heal });
-        await measure(`${what}, budget ${limits.budget}`, await apply(choice.plan), described(choice));
-        if (heal.length === 1) cheapest ??= choice.plan;
-      }
+    for await (const { what, heal, choice } of healedChoices(survey, chosen)) {
+      await measure(what, await apply(choice.plan), described(choice));
+      if (heal.length === 1) cheapest ??= choice.plan;
     }
     for (const [what, plan] of Object.entries(uniform)) {
       const { name, options } = readPlan(plan);
@@ -120,12 +117,9 @@ export const minilmBlocks: AnswerSuite = {
     const { fit, measure, checkpoint } = await passages(options);
     const kept = { checkpoint: checkpoint('performers-minilm-blocks'), blocks: true };
     const survey = await surveyModel(bytes, fit, createSession, kept);
-    for (const { what, ...limits } of [...chosen, { what: 'linear', budget: 271, keep: 0 }]) {
-      for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
-        const choice = await choosePlans(survey, createSession, { ...limits, heal });
-        await measure(`${what}, budget ${limits.budget}`, await apply(choice.plan), described(choice));
-      }
-    }
+    const settings = [...chosen, { what: 'linear', budget: 271, keep: 0 }];
+    for await (const { what, choice } of healedChoices(survey, settings))
+      await measure(what, await apply(choice.plan), described(choice));
   },
 };
 
@@ -141,6 +135,16 @@ export const minilmDistilled: AnswerSuite = {
     await measure(`linear, budget 176, ${distilled} steps`, await apply(choice.plan), described(choice));
   },
 };
+
+/** Every setting as chosen, and healed in the ways that are in closed form. */
+async function* healedChoices(survey: ModelSurvey, settings: readonly Chosen[]) {
+  for (const { what, ...limits } of settings) {
+    for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
+      const choice = await choosePlans(survey, createSession, { ...limits, heal });
+      yield { what: `${what}, budget ${limits.budget}`, heal, choice };
+    }
+  }
+}
 
 function described({ plan, cost, exactHeads, healing }: Calibrated): AnswerRow {
   const groups = plan.sites.flatMap(({ plans }) => plans).filter(({ plan }) => plan.startsWith('blocks:'));

@@ -53,8 +53,14 @@ function forBoth(
   const found = all.map((site) => {
     const at = decided.get(site);
     if (at !== undefined) return { plan: { ...plans[at], site }, said: reasons[at] };
-    const [plan] = assignPlans([site], () => readPlan(site.causal ? 'hybrid-causal' : 'hybrid'));
+    const plan = passedOver(site);
     return { plan, said: new Array<string>(site.heads).fill(plan.why) };
   });
   return { plans: found.map(({ plan }) => plan), reasons: found.map(({ said }) => said) };
+}
+
+/** What a site gets that nothing was measured of, with the reason. */
+export function passedOver(site: Site): SitePlan {
+  const [plan] = assignPlans([site], () => readPlan(site.causal ? 'hybrid-causal' : 'hybrid'));
+  return plan;
 }

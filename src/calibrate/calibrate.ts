@@ -7,13 +7,12 @@
 import { PerformersError } from '../errors.js';
 import { decode } from '../onnx/decode.js';
 import { openModel } from '../onnx/graph.js';
-import { assignPlans } from '../rewrite/assign-plans.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { fallback, formatPlan, type Plan, readPlan, type SitePlan } from '../rewrite/plan.js';
 import { type SavedPlan, savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
 import type { Feeds, SessionFactory } from '../session.js';
-import { type Beginning, beginningOf } from './beginning.js';
+import { type Beginning, beginningOf, passedOver } from './beginning.js';
 import { constantNames } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
 import type { TrainingOptions } from './heal-context.js';
@@ -24,7 +23,7 @@ import {
   type ModelSurvey,
   type SurveyedLayer,
   type SurveyModelOptions,
-  surveyModel,
+  surveyBeginning,
 } from './survey-model.js';
 
 export interface ChooseOptions {
@@ -79,8 +78,9 @@ export async function calibrate(
   options: CalibrateOptions = {},
 ): Promise<Calibrated> {
   // Before hours of measuring, not after them.
-  if (levelsOf(options.heal ?? false).length > 0) checkHealing(beginningOf(openModel(decode(bytes))));
-  return choosePlans(await surveyModel(bytes, inputs, createSession, options), createSession, options);
+  const beginning = beginningOf(openModel(decode(bytes)));
+  if (levelsOf(options.heal ?? false).length > 0) checkHealing(beginning);
+  return choosePlans(await surveyBeginning(beginning, inputs, createSession, options), createSession, options);
 }
 
 /** The second half of calibrate(): another budget from what was measured once. @throws PerformersError PF503, PF302 */
@@ -180,7 +180,7 @@ function withOthers(
   const plans = sites.map((site): SitePlan => {
     const at = surveys.findIndex((survey) => survey.site === site);
     if (at < 0) {
-      const [plan] = assignPlans([site], () => readPlan(site.causal ? 'hybrid-causal' : 'hybrid'));
+      const plan = passedOver(site);
       const why = site.subgraph === '' ? plan.why : `exact in linear memory: it lies in the subgraph ${site.subgraph}`;
       reasons.push(new Array(site.heads).fill(why));
       return { ...plan, why };

@@ -9,6 +9,7 @@ import { type HealContext, type Healed, type TrainingOptions, trainingDefaults }
 import { healLayers } from './heal-layers.js';
 import { refitLayers } from './refit-layers.js';
 import { distillInSubspace } from './subspace.js';
+import type { SurveyModelOptions } from './survey-model.js';
 
 interface HealMethod {
   readonly summary: string;
@@ -70,7 +71,7 @@ export async function healPlans(
     readonly error: number;
     readonly held: readonly Feeds[];
     readonly heldError: (plans: readonly SitePlan[]) => Promise<number>;
-    readonly onProgress?: OnProgress;
+    readonly onProgress?: SurveyModelOptions['onProgress'];
   },
 ): Promise<{ plans: readonly SitePlan[]; error: number; healing: HealingStep[] }> {
   let [plans, least] = [chosen, options.error];
@@ -112,10 +113,11 @@ function firstAlways(methods: readonly HealMethod[]): number {
   return first < 0 ? methods.length : first;
 }
 
-type OnProgress = (progress: { readonly done: number; readonly total: number; readonly what: string }) => void;
-
 /** What each of several parts reports, as progress of them all: what a part leaves out is passed over. */
-function reporterOf(sizes: readonly number[], onProgress?: OnProgress): (part: number) => HealContext['onStep'] {
+function reporterOf(
+  sizes: readonly number[],
+  onProgress: SurveyModelOptions['onProgress'],
+): (part: number) => HealContext['onStep'] {
   const ends = sizes.map((_, i) => sizes.slice(0, i + 1).reduce((sum, size) => sum + size, 0));
   const total = ends[ends.length - 1] ?? 0;
   return (part) => {

@@ -76,8 +76,17 @@ export async function surveyModel(
   createSession: SessionFactory,
   options: SurveyModelOptions = {},
 ): Promise<ModelSurvey> {
+  return surveyBeginning(beginningOf(openModel(decode(bytes))), inputs, createSession, options);
+}
+
+/** The same for what was opened already. */
+export async function surveyBeginning(
+  beginning: Beginning,
+  inputs: readonly Feeds[],
+  createSession: SessionFactory,
+  options: SurveyModelOptions,
+): Promise<ModelSurvey> {
   const { seed = 0, checkpoint, onProgress } = options;
-  const beginning = beginningOf(openModel(decode(bytes)));
   const { model, sites } = beginning;
   checkInputs(inputs);
   const held = inputs.filter((_, i) => i % 3 === 2);

@@ -159,62 +159,19 @@ async function run(path: string, options: Options): Promise<void> {
  * @throws PerformersError PF202 where plans are named as well
  */
 function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
-  const {
-    data,
-    budget,
-    keep,
-    maxCodes,
-    candidates,
-    blocks,
-    heal,
-    seed,
-    length,
-    size,
-    seconds,
-    inputs,
-    recall,
-    positions,
-    maxError,
-  } = options;
-  const asking = {
-    '--data': data,
-    '--budget': budget,
-    '--keep': keep,
-    '--max-codes': maxCodes,
-    '--candidates': candidates,
-    '--blocks': blocks,
-    '--length': length,
-    '--size': size,
-    '--recall': recall,
-    '--positions': positions,
-  };
-  const [asked] =
-    Object.entries({ ...asking, '--seconds': seconds, '--picture': options.picture, '--page': options.page }).find(
-      ([, x]) => x !== undefined,
-    ) ?? [];
-  if (asked === undefined) return undefined;
+  const { data, budget, keep, maxCodes, candidates, blocks, length, size, recall, positions, seconds } = options;
+  const asking = { data, budget, keep, maxCodes, candidates, blocks, length, size, recall, positions, seconds };
+  const { picture, page } = options;
+  const [option] = Object.entries({ ...asking, picture, page }).find(([, x]) => x !== undefined) ?? [];
+  if (option === undefined) return undefined;
+  const asked = `--${option.replace('maxCodes', 'max-codes')}`;
   const naming = { '--plan': options.plan, '--plan-file': options.planFile, '--layers': options.layers };
   const other = Object.entries(naming).find(([, x]) => x);
   if (!other) {
     const plans = candidates?.map(readPlan);
+    const { heal, seed, inputs, maxError } = options;
     const training = { seed, steps: options.healSteps ?? 100 };
-    const given = {
-      data,
-      budget,
-      keep,
-      maxCodes,
-      heal,
-      training,
-      seed,
-      length,
-      size,
-      seconds,
-      inputs,
-      recall,
-      positions,
-      maxError,
-    };
-    return { ...given, blocks, ...(plans && { candidates: () => plans }) };
+    return { ...asking, candidates: plans && (() => plans), heal, training, seed, inputs, maxError };
   }
   throw new PerformersError('PF202', `${asked} chooses a plan for every head, and ${other[0]} names them`, {
     at: other[0],

@@ -46,12 +46,16 @@ export function sequenceBlocks(build: Builder, inputs: Inputs, options: { block:
   };
 }
 
-/** Zero rows after the last of [B,H,N,D]; `count` is an int64 [1]. */
-function padRows(build: Builder, value: string, count: string): string {
-  return build.op('Pad', [
-    value,
-    build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), count, build.int64([0])], { axis: 0 }),
-  ]);
+/** Further rows after the last of [B,H,N,D], zeros or what `how` says; `count` is an int64 [1]. */
+export function padRows(
+  build: Builder,
+  value: string,
+  count: string,
+  how: { readonly filler?: number; readonly mode?: 'edge' } = {},
+): string {
+  const amounts = build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), count, build.int64([0])], { axis: 0 });
+  const filler = how.filler === undefined ? [] : [build.float([how.filler], [])];
+  return build.op('Pad', [value, amounts, ...filler], how.mode && { mode: how.mode });
 }
 
 /** Where each of `count` blocks looks for its neighbours along an axis: `span` places from i·step − halo on, int64 [count,span]. */

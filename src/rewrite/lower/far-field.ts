@@ -121,7 +121,7 @@ function nearest(build: Builder, affinity: string): string {
 }
 
 /** Mean of [B,H,S,C] over the keys that are not masked: [B,H,1,C]. */
-function meanOverKeys(build: Builder, { keyBias }: Inputs, scores: string): string {
+export function meanOverKeys(build: Builder, { keyBias }: Inputs, scores: string): string {
   if (!keyBias) return reduceOver(build, 'ReduceMean', scores, 2);
   const weight = build.op('Exp', [keyBias]);
   const total = build.op('Max', [sumOver(build, weight, [3]), build.float([1e-9], [])]);

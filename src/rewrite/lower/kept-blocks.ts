@@ -17,12 +17,12 @@
 import type { Builder } from '../../onnx/build.js';
 import { makeGraph, makeValueInfo } from '../../onnx/message.js';
 import { type Options, optionsOf, queryBlock } from '../plan-options.js';
-import { counting, reduceOver, scaledQueries, sequenceBlocks } from './blocks.js';
+import { counting, padRows, reduceOver, scaledQueries, sequenceBlocks } from './blocks.js';
 import { ceilDivide, sizeOf } from './exact-blocked.js';
+import { meanOverKeys } from './far-field.js';
 import { attendHybrid, farConstants, farCost, nearCost } from './hybrid.js';
 import { excluded, type Keys, keysByHead, type Near } from './key-set.js';
 import { type Inputs, type Lowering, numberOption } from './lowering.js';
-import { keepMask } from './masked.js';
 import { rowsOfHeads } from './scored-globals.js';
 import { notAround } from './window.js';
 
@@ -59,10 +59,7 @@ function keptNear(build: Builder, inputs: Inputs, { rest, options }: { rest: Key
   // One block more than there are: where fewer are left than may be kept, the rest are that one, which holds no key.
   const padded = build.op('Mul', [build.op('Add', [count, build.int64([1])]), build.int64([keyBlock])]);
   const padding = build.op('Sub', [padded, tokens]);
-  const pad = (value: string, filler = 0) => {
-    const amounts = build.op('Concat', [build.int64([0, 0, 0, 0, 0, 0]), padding, build.int64([0])], { axis: 0 });
-    return build.op('Pad', [value, amounts, build.float([filler], [])]);
-  };
+  const pad = (value: string, filler = 0) => padRows(build, value, padding, { filler });
   const most = numberOption(options, 'blocks');
   const kept = largestBlocks(build, inputs, { bias: pad(rest.bias, 2 * excluded), pad, count, most, options });
   const index = build.op('Reshape', [kept, build.int64([0, 0, -1, 1])]);
@@ -93,7 +90,7 @@ function largestBlocks(
   },
 ): string {
   const { bias, pad, count, most, options } = given;
-  const keys = inFourBits(build, pad(build.op('Sub', [inputs.k, meanKey(build, inputs)])), [3]);
+  const keys = inFourBits(build, pad(build.op('Sub', [inputs.k, meanOverKeys(build, inputs, inputs.k)])), [3]);
   const places = counting(build, build.op('Add', [count, build.int64([1])]));
   const queries = inFourBits(build, repeatedToBlocks(build, inputs), [3, 4]);
 
@@ -158,12 +155,7 @@ function repeatedToBlocks(build: Builder, inputs: Inputs): string {
   const x = scaledQueries(build, inputs);
   const tokens = sizeOf(build, x, 2);
   const whole = build.op('Mul', [ceilDivide(build, tokens, build.int64([queryBlock])), build.int64([queryBlock])]);
-  const amounts = build.op(
-    'Concat',
-    [build.int64([0, 0, 0, 0, 0, 0]), build.op('Sub', [whole, tokens]), build.int64([0])],
-    { axis: 0 },
-  );
-  const padded = build.op('Pad', [x, amounts], { mode: 'edge' });
+  const padded = padRows(build, x, build.op('Sub', [whole, tokens]), { mode: 'edge' });
   return build.op('Reshape', [padded, build.int64([0, 0, -1, queryBlock, inputs.site.headDim])]);
 }
 
@@ -174,15 +166,4 @@ function inFourBits(build: Builder, rows: string, axes: readonly number[]): { wh
     .reduce((value, axis) => reduceOver(build, 'ReduceMax', value, axis), build.op('Abs', [rows]));
   const step = build.op('Max', [build.op('Div', [most, build.float([largest], [])]), build.float([1e-30], [])]);
   return { whole: build.op('Round', [build.op('Div', [rows, step])]), step };
-}
-
-/** Of the keys that are not masked: [B,H,1,D]. */
-function meanKey(build: Builder, { k, keyBias }: Inputs): string {
-  if (!keyBias) return reduceOver(build, 'ReduceMean', k, 2);
-  const keep = keepMask(build, keyBias);
-  const total = build.op('Max', [
-    build.op('MatMul', [keep, build.op('Transpose', [keep], { perm: [0, 1, 3, 2] })]),
-    build.float([1], []),
-  ]);
-  return build.op('Div', [build.op('MatMul', [keep, k]), total]);
 }
