@@ -46,6 +46,7 @@ const chosen: readonly (ChooseOptions & { readonly budget: number })[] = [
 const uniform: Readonly<Record<string, string>> = {
   'no choice': 'hybrid-2d:globals=64,codes=32,assign=pairs',
   'no choice, codes moved': 'hybrid-2d:globals=64,codes=32,assign=pairs,steps=1',
+  'no choice, a ring': 'hybrid-2d:globals=64,codes=32,assign=pairs,ring=2',
   'no choice, no globals': 'hybrid-2d:globals=0,codes=32,assign=pairs',
   'no choice, no codebook': 'hybrid-2d:globals=64,codes=0',
   'window only': 'hybrid-2d:tile=8,halo=4,globals=0,codes=0',

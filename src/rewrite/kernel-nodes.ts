@@ -135,6 +135,7 @@ const hybrid: KernelForm = {
 const hybrid2d: KernelForm = {
   declines(_, options) {
     if (numberOption(options, 'steps') > 0) return 'no kernel moves the codes of hybrid-2d on its input';
+    if (numberOption(options, 'ring') > 0) return 'no kernel pools keys around tiles';
     return numberOption(options, 'tile') > widestTile ? `kernels take tiles of up to ${widestTile}` : undefined;
   },
   node(build, { site, options, constants }) {

@@ -80,7 +80,13 @@ const planRules = {
     },
   },
   hybrid: { window, ...far },
-  'hybrid-2d': { tile: integer(4, 1, 64), halo: integer(2, 0, 64), ...far, steps: integer(0, 0, 4) },
+  'hybrid-2d': {
+    tile: integer(4, 1, 64),
+    halo: integer(2, 0, 64),
+    ...far,
+    steps: integer(0, 0, 4),
+    ring: integer(0, 0, 16),
+  },
   blocks: {
     window: {
       default: 64,
@@ -127,6 +133,19 @@ const planRules = {
   nystrom: { landmarks: integer(64, 1, 1024) },
 } satisfies Record<string, Rules>;
 
+/** What options of a plan must be together, and how to mend it. */
+const together: Partial<
+  Record<keyof typeof planRules, (options: Options) => { what: string; mend: string } | undefined>
+> = {
+  'hybrid-2d': ({ tile, halo, ring }) =>
+    Number(ring) > 0 && (Number(tile) % 2 > 0 || Number(halo) % 2 > 0)
+      ? {
+          what: `a ring is made of cells of 2 × 2 patches, and a tile of ${tile} with a halo of ${halo} is not`,
+          mend: 'use an even tile and halo, or ring=0',
+        }
+      : undefined,
+};
+
 export type PlanName = keyof typeof planRules;
 
 export const planNames = Object.keys(planRules) as readonly PlanName[];
@@ -152,7 +171,7 @@ export function readOptions(plan: PlanName, given: Readonly<Record<string, unkno
       });
     }
   }
-  return Object.fromEntries(
+  const read = Object.fromEntries(
     Object.entries(rules).map(([key, rule]) => {
       const value = given[key] ?? rule.default;
       if (!rule.valid(value)) {
@@ -164,6 +183,9 @@ export function readOptions(plan: PlanName, given: Readonly<Record<string, unkno
       return [key, value as number | string | readonly number[]];
     }),
   );
+  const wrong = together[plan]?.(read);
+  if (wrong) throw new PerformersError('PF202', wrong.what, { at: `plan ${plan}`, mend: wrong.mend });
+  return read;
 }
 
 function isCount(value: unknown): boolean {

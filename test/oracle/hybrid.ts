@@ -33,6 +33,8 @@ export interface Hybrid {
     readonly prefix: number;
     readonly tile: number;
     readonly halo: number;
+    /** Cells of 2 × 2 patches around the window, each one key, the mean of its keys that are no globals. 0 where absent. */
+    readonly ring?: number;
   };
 }
 
@@ -158,19 +160,29 @@ function attendRow(
   const logits: number[] = [];
   const values: number[][] = [];
   const far = new Map<number, number[]>();
+  const pooled = new Map<string, number[]>();
   for (let j = 0; j < S; j++) {
     if (bias[j] === -Infinity) continue;
     if (globals.has(j) || near(j)) {
       logits.push(dot(q[i], k[j]) + bias[j]);
       values.push(v[j]);
-    } else if (hybrid.codes > 0) far.set(code[j], [...(far.get(code[j]) ?? []), j]);
+      continue;
+    }
+    const cell = cellInRing(hybrid, i, j);
+    if (cell !== undefined) pooled.set(cell, [...(pooled.get(cell) ?? []), j]);
+    if (hybrid.codes > 0) far.set(code[j], [...(far.get(code[j]) ?? []), j]);
   }
-  for (const members of far.values()) {
+  const summarise = (members: readonly number[], count: number) => {
     const mean = (rows: number[][]) =>
       rows[0].map((_, d) => members.reduce((sum, j) => sum + rows[j][d], 0) / members.length);
-    logits.push(dot(q[i], mean(k)) + Math.log(members.length));
+    if (count === 0) return;
+    logits.push(dot(q[i], mean(k)) + Math.log(count));
     values.push(mean(v));
-  }
+  };
+  for (const members of pooled.values()) summarise(members, members.length);
+  // What is pooled leaves the mass of a code, and not its means.
+  for (const members of far.values())
+    summarise(members, members.filter((j) => cellInRing(hybrid, i, j) === undefined).length);
   const max = Math.max(...logits);
   const weights = logits.map((logit) => Math.exp(logit - max));
   const sum = weights.reduce((a, b) => a + b, 0);
@@ -236,4 +248,17 @@ function inWindow({ block, window, grid }: Hybrid, i: number, j: number): boolea
     const start = at - (at % tile);
     return key[axis] >= start - halo && key[axis] < start + tile + halo;
   });
+}
+
+/** The cell of 2 × 2 patches that key j is in, where it is in the ring around the window of query i. */
+function cellInRing({ grid }: Hybrid, i: number, j: number): string | undefined {
+  if (!grid?.ring || i < grid.prefix || j < grid.prefix) return undefined;
+  const { columns, prefix, tile, halo, ring } = grid;
+  const place = (token: number) => [Math.floor((token - prefix) / columns), (token - prefix) % columns];
+  const [query, key] = [place(i), place(j)];
+  const inSquare = query.every((at, axis) => {
+    const start = at - (at % tile);
+    return key[axis] >= start - halo - 2 * ring && key[axis] < start + tile + halo + 2 * ring;
+  });
+  return inSquare ? key.map((at) => Math.floor(at / 2)).join() : undefined;
 }

@@ -75,7 +75,7 @@ async function patchedImage(input: Attention, setting: Setting, grid: Tiles): Pr
   const form = { heads: H, headDim: D, valueDim: E, self: true, grid: true } as const;
   const model = openModel(decode(attentionModel({ ...form, ...(keyBias && { mask: 'add' }) })));
   const { globals, sinks, codes, pairs, steps = 0 } = setting;
-  const { tile, halo, rows, columns } = grid;
+  const { tile, halo, rows, columns, ring = 0 } = grid;
   const plan = readPlan({
     name: 'hybrid-2d',
     tile,
@@ -85,6 +85,7 @@ async function patchedImage(input: Attention, setting: Setting, grid: Tiles): Pr
     codes,
     assign: pairs ? 'pairs' : 'keys',
     steps,
+    ring,
   });
   const plans = findAttention(model).sites.map((site) => ({
     site: onGrid(site, grid),
@@ -205,6 +206,12 @@ describe('hybrid in two dimensions', () => {
     'no halo': { rows: 8, columns: 8, prefix: 1, tile: 4, halo: 0 },
     'masked patches': { rows: 9, columns: 9, prefix: 1, tile: 4, halo: 2, B: 2, masked: [0, 20] },
     'one patch': { rows: 1, columns: 1, prefix: 1, tile: 4, halo: 2 },
+    'a ring': { rows: 16, columns: 22, prefix: 1, tile: 4, halo: 2, ring: 2 },
+    'a ring, a ragged grid, batch 2, masked patches': {
+      ...{ rows: 13, columns: 15, prefix: 1, tile: 2, halo: 2, ring: 1 },
+      ...{ B: 2, masked: [0, 90] },
+    },
+    'a ring around everything': { rows: 3, columns: 5, prefix: 0, tile: 8, halo: 0, ring: 1 },
   };
   const inputOf = ({ rows, columns, prefix, masked, B = 1 }: (typeof images)[string]) => {
     const N = rows * columns + prefix;
@@ -240,6 +247,27 @@ describe('hybrid in two dimensions', () => {
       ])
         expectMutantFails(() => close(got, hybridAttention(input, { ...hybrid, refine: mutant }), bound));
     }
+  });
+
+  it('has a ring without codes, and one with codes moved on the input', async () => {
+    const grid = images['a ring'];
+    const input = inputOf(grid);
+    for (const one of [{ ...setting, codes: 0 }, moving])
+      close(await patchedImage(input, one, grid), hybridAttention(input, { ...hybridOf(input, one), grid }), bound);
+  });
+  it.each([
+    ['none', { ring: 0 }],
+    ['one wider', { ring: 3 }],
+    ['one around a wider halo', { halo: 4, ring: 1 }],
+  ])('refuses the mutant of a ring: %s', async (_, change) => {
+    const grid = images['a ring'];
+    const input = inputOf(grid);
+    const got = await patchedImage(input, setting, grid);
+    const hybrid = { ...hybridOf(input, setting), grid: { ...grid, ...change } };
+    expectMutantFails(() => close(got, hybridAttention(input, hybrid), bound));
+  });
+  it('refuses a ring that does not fit its tiles', () => {
+    expect(() => readPlan({ name: 'hybrid-2d', tile: 3, ring: 1 })).toThrow(/a tile of 3 with a halo of 2 is not/);
   });
 
   it.each([

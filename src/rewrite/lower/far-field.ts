@@ -17,7 +17,7 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import { reduceOver, sumOver } from './blocks.js';
-import { countOf, excluded, type Keys, type Moments, type Near, type Summaries } from './key-set.js';
+import { countOf, excluded, type Keys, type Moments, type Near, type Pooled, type Summaries } from './key-set.js';
 import type { Inputs } from './lowering.js';
 
 export interface Codebook {
@@ -36,18 +36,22 @@ export interface Moved {
   readonly valueWeight?: string;
 }
 
-/** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]; `near` what each block has of its own. */
+/** `rest` is every key with what other parts have taken excluded, its bias [B,H,S,1]; `near` and `pooled` are what each block has of its own. */
 export function summarize(
   build: Builder,
   inputs: Inputs,
-  given: { near: Near; rest: Keys; codebook: Codebook; count: number },
+  given: { near: Near; pooled?: Pooled; rest: Keys; codebook: Codebook; count: number },
 ): Summaries {
-  const { near, rest, codebook, count } = given;
+  const { near, pooled, rest, codebook, count } = given;
   let codes = assign(build, inputs, rest, codebook);
   for (let step = 0; codebook.moved && step < codebook.moved.steps; step++)
     codes = assignToMeans(build, rest, sumsOf(build, weighed(build, codes, rest), rest), codebook.moved);
   const shares = weighed(build, codes, rest);
-  return { ...sumsOf(build, shares, rest), near: near.shares(shares, count) };
+  return {
+    ...sumsOf(build, shares, rest),
+    near: near.shares(shares, count),
+    ...(pooled && { pooled: pooled.share(shares, count) }),
+  };
 }
 
 /** Pseudo-keys of sums by code, [..,C,·]; a code with less than half a key left is none. */

@@ -8,13 +8,14 @@
  */
 
 import type { Builder } from '../../onnx/build.js';
-import { optionsOf } from '../plan-options.js';
+import { type Options, optionsOf } from '../plan-options.js';
 import { greatestDivisor } from './blocks.js';
 import { attend } from './exact.js';
 import { attendHybrid, farConstants, farCost, nearCost } from './hybrid.js';
 import { type Keys, keysByHead } from './key-set.js';
 import { beyondKeyBias, type Inputs, type Lowering, numberOption } from './lowering.js';
-import { tileBlocks } from './tiles.js';
+import { ringAround, ringKeys } from './ring.js';
+import { tileBlocks, tilesOver } from './tiles.js';
 
 export const hybrid2d: Lowering = {
   summary: 'the hybrid for images: square tiles with a halo; linear time; needs calibration',
@@ -24,30 +25,40 @@ export const hybrid2d: Lowering = {
     (site.operands.grid ? undefined : 'the graph does not show that the tokens are patches of an image, row by row'),
   constants: farConstants,
   keyEquivalents(options) {
-    const [tile, halo] = [numberOption(options, 'tile'), numberOption(options, 'halo')];
+    const sizes = sizesOf(options);
+    const { tile, halo } = sizes;
     // Along rows first and columns then.
     const units = (2 * (tile + 2 * halo)) / greatestDivisor(tile, halo);
-    return nearCost((tile + 2 * halo) ** 2, units, tile ** 2, options) + farCost(options);
+    return nearCost((tile + 2 * halo) ** 2, units, tile ** 2, options) + ringKeys(sizes) + farCost(options);
   },
   lower(build, inputs, options, constants) {
     const { grid } = inputs.site.operands;
     if (!grid) throw new TypeError('hybrid-2d was not declined');
     const patches = rowsFrom(build, inputs, grid.prefix);
-    const blocks = tileBlocks(build, patches, {
-      grid: grid.value,
-      tile: numberOption(options, 'tile'),
-      halo: numberOption(options, 'halo'),
-    });
+    const { headDim, valueDim } = inputs.site;
+    const sizes = sizesOf(options);
+    const tiling = tilesOver(build, grid.value, sizes.tile);
+    const blocks = tileBlocks(build, patches, { tiling, ...sizes });
+    const pool = (rest: Keys) => ringAround(build, { rest, tiling, headDim, valueDim }, sizes);
     const all = keysByHead(build, inputs);
     const rest = sliceKeys(build, all, grid.prefix);
     const fixed = grid.prefix > 0 ? sliceKeys(build, all, 0, grid.prefix) : undefined;
-    const context = attendHybrid(build, patches, { blocks, all: rest, options, constants, fixed });
+    const far = { ...(sizes.ring > 0 && { pool }), ...(fixed && { fixed }) };
+    const context = attendHybrid(build, patches, { blocks, all: rest, options, constants, ...far });
     if (!fixed) return context;
     const front = rows(build, inputs.q, 0, grid.prefix);
     const ahead = attend(build, inputs, { q: front, kT: inputs.kT(), v: all.values });
     return build.op('Concat', [ahead, context], { axis: 2 });
   },
 };
+
+function sizesOf(options: Options) {
+  return {
+    tile: numberOption(options, 'tile'),
+    halo: numberOption(options, 'halo'),
+    ring: numberOption(options, 'ring'),
+  };
+}
 
 /** The inputs without the first tokens. */
 function rowsFrom(build: Builder, inputs: Inputs, first: number): Inputs {

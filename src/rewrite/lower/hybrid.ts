@@ -19,7 +19,16 @@ import { type Options, optionsOf, queryBlock } from '../plan-options.js';
 import type { Site } from '../site.js';
 import { type Blocks, greatestDivisor, sequenceBlocks } from './blocks.js';
 import { type Codebook, summarize } from './far-field.js';
-import { attendKeySets, joinNear, type KeyPart, type Keys, keysByHead, type Near, windowOf } from './key-set.js';
+import {
+  attendKeySets,
+  joinNear,
+  type KeyPart,
+  type Keys,
+  keysByHead,
+  type Near,
+  type Pooled,
+  windowOf,
+} from './key-set.js';
 import { type Constants, type Inputs, type Lowering, numberOption } from './lowering.js';
 import { scoredGlobals } from './scored-globals.js';
 import { notAround } from './window.js';
@@ -72,7 +81,7 @@ export function farCost(options: Options): number {
   return globals + sinks + (globals > 0 ? 0.5 : 0) + aCode * codes;
 }
 
-/** The window of `blocks`, globals and summaries; `fixed` are further keys for every block, `keep` gives each more of its own. */
+/** The window of `blocks`, globals and summaries; `fixed` are further keys for every block, `keep` and `pool` give each more of its own. */
 export function attendHybrid(
   build: Builder,
   inputs: Inputs,
@@ -83,20 +92,23 @@ export function attendHybrid(
     readonly constants: Constants;
     readonly fixed?: Keys;
     readonly keep?: (rest: Keys) => Near;
+    readonly pool?: (rest: Keys) => Pooled;
   },
 ): string {
-  const { blocks, all, options, constants, fixed, keep } = given;
+  const { blocks, all, options, constants, fixed, keep, pool } = given;
   const { globals, sinks, codes } = counts(options);
   const query = globals > 0 ? constants('query') : undefined;
   const { chosen, rest } = scoredGlobals(build, inputs, all, { query, globals, sinks });
   const window = windowOf(build, blocks, rest);
   const near = keep ? joinNear(build, window, keep(rest)) : window;
+  const pooled = pool?.(rest);
   const parts: KeyPart[] = [{ ...near, shared: false }];
+  if (pooled) parts.push(pooled);
   if (fixed) parts.push({ ...fixed, shared: true });
   if (chosen) parts.push({ ...chosen, shared: true });
   const summaries =
     codes > 0
-      ? summarize(build, inputs, { near, rest, codebook: codebook(options, constants), count: codes })
+      ? summarize(build, inputs, { near, pooled, rest, codebook: codebook(options, constants), count: codes })
       : undefined;
   return attendKeySets(build, inputs, blocks, parts, summaries);
 }

@@ -83,6 +83,12 @@ export interface Near extends Keys {
   shares(value: string, width: number): string;
 }
 
+/** Keys of each block's own that stand for several. */
+export interface Pooled extends KeyPart {
+  /** How much all of them have of something that all keys have some of: [B,H,S,C] → [B,H,n,1,C]. */
+  share(value: string, width: number): string;
+}
+
 /** The keys around each block. */
 export function windowOf(build: Builder, blocks: Blocks, { keys, values, bias }: Keys): Near {
   return {
@@ -135,9 +141,12 @@ export function withoutFixed(build: Builder, { keys, bias }: Keys, positions: re
   return build.op('Add', [bias, build.op('Mul', [taken, build.float([excluded], [])])]);
 }
 
-/** Sums [B,H,C,·] over all keys by code, and how much each of them has of each key of a block's own: [B,H,n,p,C]. */
+/** Sums [B,H,C,·] over all keys by code. */
 export interface Summaries extends Moments {
+  /** How much each has of each key of a block's own, which leave the sums: [B,H,n,p,C]. */
   readonly near: string;
+  /** How much each has of what a block has pooled, which leaves their counts and not their means: [B,H,n,1,C]. */
+  readonly pooled?: string;
 }
 
 /** Sums of keys [..,C,D], of values [..,C,E] and of ones [..,C,1] by code. */
@@ -193,12 +202,13 @@ export function attendKeySets(
 /** Scores of summaries [B,H,n,b,C] and 1/n [B,H,n,1,C], of the products of the queries with the window and with the sums. */
 function farScores(
   build: Builder,
-  { count, near }: Summaries,
+  { count, near, pooled }: Summaries,
   products: { window: string; sums: string },
 ): { scores: string; perKey: string } {
   const all = unsqueeze(build, flip(build, count, 4), 2);
   const left = build.op('Sub', [all, sumOver(build, near, [3])]);
-  const { divisor, bias } = countOf(build, left);
+  const { divisor, bias: own } = countOf(build, left);
+  const bias = pooled === undefined ? own : countOf(build, build.op('Sub', [left, pooled])).bias;
   const perKey = build.op('Reciprocal', [divisor]);
   const sums = build.op('Sub', [products.sums, build.op('MatMul', [products.window, near])]);
   return { scores: build.op('Add', [build.op('Mul', [sums, perKey]), bias]), perKey };

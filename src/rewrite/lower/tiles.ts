@@ -7,33 +7,62 @@ import { type Blocks, counting, placesAround, scaledQueries, withinAxis } from '
 import { ceilDivide, sizeOf } from './exact-blocked.js';
 import type { Inputs } from './lowering.js';
 
-/** Tiles over a grid whose rows and columns are the last two axes of `grid`. The inputs are the patches alone. */
+/** Rows and columns of something, int64 [1] each. */
+interface Area {
+  readonly rows: string;
+  readonly columns: string;
+}
+
+/** Patches, and how many tiles of `across` by `across` it takes to cover them. */
+export interface Tiling extends Area {
+  readonly tiles: Area;
+}
+
+/** Tiles over a grid whose rows and columns are the last two axes of `grid`. */
+export function tilesOver(build: Builder, grid: string, across: number): Tiling {
+  const [rows, columns] = [sizeOf(build, grid, 2), sizeOf(build, grid, 3)];
+  return { rows, columns, tiles: covering(build, { rows, columns }, across) };
+}
+
+/** How many squares of `across` by `across` cover so much. */
+export function covering(build: Builder, { rows, columns }: Area, across: number): Area {
+  const by = build.int64([across]);
+  return { rows: ceilDivide(build, rows, by), columns: ceilDivide(build, columns, by) };
+}
+
+/**
+ * Squares of `span` by `span` in an area, one for each place of `of`, `step` apart, the first `reach` before the area's corner: indices
+ * [n,span²] row by row, and which of them are outside the area, [n,span²,1].
+ */
+export function squares(
+  build: Builder,
+  { rows, columns }: Area,
+  given: { readonly of: Area; readonly step: number; readonly reach: number; readonly span: number },
+): { index: string; outside: string } {
+  const { of, step, reach, span } = given;
+  // Reshaped as numbers, not as truth values: onnxruntime does that on a GPU, and reads it back to join them.
+  const along = (size: string, count: string, dims: readonly number[]) => {
+    const places = placesAround(build, { count, step, halo: reach, span });
+    return withinAxis(build, build.op('Reshape', [places, build.int64(dims)]), size);
+  };
+  const down = along(rows, of.rows, [-1, 1, span, 1]);
+  const right = along(columns, of.columns, [1, -1, 1, span]);
+  const flat = (op: string, a: string, b: string, dims: readonly number[]) =>
+    build.op('Reshape', [build.op(op, [a, b]), build.int64(dims)]);
+  return {
+    index: flat('Add', build.op('Mul', [down.index, columns]), right.index, [-1, span * span]),
+    outside: flat('Or', down.outside, right.outside, [-1, span * span, 1]),
+  };
+}
+
+/** Tiles as blocks of queries. The inputs are the patches alone. */
 export function tileBlocks(
   build: Builder,
   inputs: Inputs,
-  { grid, tile, halo }: { grid: string; tile: number; halo: number },
+  { tiling, tile, halo }: { tiling: Tiling; tile: number; halo: number },
 ): Blocks {
-  const [rows, columns] = [sizeOf(build, grid, 2), sizeOf(build, grid, 3)];
-  const across = build.int64([tile]);
-  const [tileRows, tileColumns] = [ceilDivide(build, rows, across), ceilDivide(build, columns, across)];
-
-  /** The patches of every tile and those up to `reach` around it: indices [n,span²], and which are none. */
-  const patches = (reach: number) => {
-    const span = tile + 2 * reach;
-    // Reshaped as numbers, not as truth values: onnxruntime does that on a GPU, and reads it back to join them.
-    const along = (size: string, count: string, dims: readonly number[]) => {
-      const places = placesAround(build, { count, step: tile, halo: reach, span });
-      return withinAxis(build, build.op('Reshape', [places, build.int64(dims)]), size);
-    };
-    const down = along(rows, tileRows, [-1, 1, span, 1]);
-    const right = along(columns, tileColumns, [1, -1, 1, span]);
-    const flat = (op: string, a: string, b: string, dims: readonly number[]) =>
-      build.op('Reshape', [build.op(op, [a, b]), build.int64(dims)]);
-    return {
-      index: flat('Add', build.op('Mul', [down.index, columns]), right.index, [-1, span * span]),
-      outside: flat('Or', down.outside, right.outside, [-1, span * span, 1]),
-    };
-  };
+  const { rows, columns, tiles } = tiling;
+  const patches = (reach: number) => squares(build, tiling, { of: tiles, step: tile, reach, span: tile + 2 * reach });
   const [own, near] = [patches(0), patches(halo)];
   return {
     queries: build.op('Gather', [scaledQueries(build, inputs), own.index], { axis: 2 }),
@@ -42,7 +71,9 @@ export function tileBlocks(
     around: (value) => build.op('Gather', [value, near.index], { axis: 2 }),
     join(context, width) {
       const flat = build.op('Reshape', [context, build.int64([0, 0, -1, width])]);
-      return build.op('Gather', [flat, placeInTiles(build, { rows, columns, tileColumns, tile })], { axis: 2 });
+      return build.op('Gather', [flat, placeInTiles(build, { rows, columns, tileColumns: tiles.columns, tile })], {
+        axis: 2,
+      });
     },
   };
 }
