@@ -24,8 +24,9 @@ export async function concretise(proto: ModelProto, feeds: Feeds, createSession:
   const read = new Set([...kept.flatMap(({ input }) => input), ...graph.proto.output.map(({ name = '' }) => name)]);
   const computed = [...read].filter((value) => fixed.has(value) && graph.producer(value));
   const indices = kept.filter((node) => isOp(node, 'Gather')).map(({ input: [, index = ''] }) => index);
+  const filled = kept.filter((node) => isOp(node, 'Pad') && node.input[2]).flatMap(({ input }) => input.slice(1, 3));
   const sized = kept.flatMap((node) =>
-    isOp(node, 'Reshape')
+    isOp(node, 'Reshape', 'Pad')
       ? node.output
       : isOp(node, 'ScatterElements', 'MatMul', 'Gather', 'GatherND', 'GatherElements')
         ? node.input.slice(0, 2)
@@ -35,7 +36,7 @@ export async function concretise(proto: ModelProto, feeds: Feeds, createSession:
     model.proto,
     {
       values: computed,
-      copied: [...new Set(indices)].filter((index) => graph.initializer(index)),
+      copied: [...new Set([...indices, ...filled])].filter((index) => graph.initializer(index)),
       shapesOf: [...new Set(sized)],
       has: (value: string) => fixed.has(value) || graph.initializer(value) !== undefined,
     },
@@ -120,6 +121,7 @@ function concreteNodes(node: NodeProto, known: Known, build: Builder): NodeProto
     build.rename(build.op('MatMul', [hits(build, rows, known.shape(first), axisOf(node, known)), first]), result);
     return [...build.nodes];
   }
+  if (isOp(node, 'Pad') && third !== '') return paddedWith(node, known, build);
   if (!isOp(node, 'ScatterElements')) return [node];
   const written = Array.from<number | bigint | string, number>(known.value(third).data, Number);
   const [value] = written;
@@ -170,6 +172,29 @@ function gatherProduct(node: NodeProto, known: Known, build: Builder): NodeProto
   const picked = build.op('MatMul', [build.float(table, [1, count, S]), rows]);
   build.rename(build.op('Reshape', [picked, build.int64([...before, ...dims, ...after])]), node.output[0] ?? '');
   return [...build.nodes];
+}
+
+/** Padding with any number as padding with zeros, the only one that @jax-js/onnx has, and that number added where it pads. */
+function paddedWith(node: NodeProto, known: Known, build: Builder): NodeProto[] {
+  const [data = '', amounts = '', filler = ''] = node.input;
+  const [result = ''] = node.output;
+  const number = Number(known.value(filler).data[0]);
+  const zeros = { ...node, input: [data, amounts] };
+  if (number === 0) return [zeros];
+  const shape = known.shape(result);
+  const before = Array.from<number | bigint | string, number>(known.value(amounts).data, Number);
+  const table = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  for (let i = 0; i < table.length; i++) {
+    let at = i;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const place = at % shape[axis];
+      at = Math.floor(at / shape[axis]);
+      if (place < before[axis] || place >= shape[axis] - before[axis + shape.length]) table[i] = number;
+    }
+  }
+  const padded = build.fresh('padded');
+  build.rename(build.op('Add', [padded, build.float(table, shape)]), result);
+  return [{ ...zeros, output: [padded] }, ...build.nodes];
 }
 
 function maxOver(build: Builder, value: string, axis: number): [string[], Record<string, number | number[]>] {

@@ -22,6 +22,7 @@ import { countsTokens, joinCorrections } from '../rewrite/correction.js';
 import { type Correction, fallback, readPlan, type SitePlan } from '../rewrite/plan.js';
 import { savePlan } from '../rewrite/saved-plan.js';
 import type { Feeds, SessionFactory, TensorLike } from '../session.js';
+import { withChoices } from './choices.js';
 import { concretise } from './concrete.js';
 import { type HealContext, type Healed, trainingDefaults } from './heal-context.js';
 import { projectionsOf } from './projections.js';
@@ -54,7 +55,7 @@ export async function train(
 ): Promise<Healed> {
   const { model, createSession, onStep } = context;
   const { steps, rate } = { ...trainingDefaults, ...context.training };
-  const inputs = mostFrequent(context.inputs);
+  const alike = mostFrequent(context.inputs);
   const { corrections, left } = startingCorrections(plans, context);
   const count = [...corrections.values()].flat().length;
   if (count === 0) return { plans, left: [...left, 'everything: no projection of it can be corrected'] };
@@ -64,8 +65,10 @@ export async function train(
   const values = Object.fromEntries(
     parameters.map(({ name, shape, data }) => [name, { type: 'float32', dims: shape, data }]),
   );
-  const student = await concretise(extractValues(proto, [first]), { ...inputs[0], ...values }, createSession);
-  const teacher = await answers(extractValues(model.proto, [first]), inputs, createSession);
+  const chosen = await withChoices(proto, first, { inputs: alike, parameters: values, createSession });
+  const { inputs } = chosen;
+  const student = await concretise(chosen.proto, { ...inputs[0], ...values }, createSession);
+  const teacher = await answers(extractValues(model.proto, [first]), alike, createSession);
   const [jax, { ONNXModel }] = [await loadJax(), await loadJaxOnnx()];
   const { numpy: np } = jax;
   const trained = new ONNXModel(new Uint8Array(concat(encode(student))));

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { sessionFactory } from '../../src/adapters/onnxruntime.js';
+import { withChoices } from '../../src/calibrate/choices.js';
 import { concretise } from '../../src/calibrate/concrete.js';
 import { distill } from '../../src/calibrate/distill.js';
+import { feedsOf } from '../../src/calibrate/record.js';
 import { distillInSubspace, principalDirections } from '../../src/calibrate/subspace.js';
 import { gaussians } from '../../src/features/rng.js';
 import { compareOutputs } from '../../src/metrics.js';
@@ -58,6 +60,7 @@ const errorOf = async (plans: readonly SitePlan[], inputs: readonly Feeds[]) => 
   return Math.sqrt(sum / inputs.length);
 };
 
+const common = { model, surveys: [], createSession, onStep: () => {} };
 const constants = (heads: number, headDim: number) => {
   const normal = gaussians(5);
   const draw = (length: number) => Float32Array.from({ length }, () => normal());
@@ -94,14 +97,48 @@ describe('a graph for one size', () => {
   });
 });
 
+describe('blocks chosen by a model', () => {
+  const long = openModel(decode(new Uint8Array(readFileSync(graphFile('modernbert.optimum-sdpa.onnx')))));
+  const inputs = [0, 1, 2].map((seed) => generateInputs(long, { tokens: 100, seed }).feeds);
+  const plans = findAttention(long).sites.map((site): SitePlan => {
+    const whole = site.operands.sliding === undefined;
+    const plan = readPlan(whole ? 'blocks:window=32,globals=2,codes=4,blocks=2' : 'exact');
+    const groups = [{ heads: [0, 1, 2, 3], plan }];
+    return { site, groups, why: 'test', constants: constants(site.heads, site.headDim) };
+  });
+  const [output = ''] = long.proto.graph?.output.map(({ name = '' }) => name) ?? [];
+
+  it('are inputs of what is trained, which then gives the answers of the patched model', async () => {
+    const { proto } = applyPlans(long, plans);
+    const chosen = await withChoices(proto, output, { inputs, parameters: {}, createSession });
+    // One for each of the layers without windows of their own.
+    expect(Object.keys(chosen.inputs[0]).length).toBe(Object.keys(inputs[0]).length + 2);
+    const flat = await concretise(chosen.proto, chosen.inputs[0], createSession);
+    expect(flat.graph?.node.map(({ opType }) => opType)).not.toContain('Scan');
+    const sessions = [await createSession(concat(encode(flat))), await createSession(concat(encode(proto)))];
+    const [trained, patched] = sessions.map((session) => async (feeds: Feeds) => {
+      const { data } = (await session.run(feedsOf(feeds, session.inputNames)))[output];
+      return Float64Array.from(data as Float32Array);
+    });
+    const want = await patched(inputs[1]);
+    close(await trained(chosen.inputs[1]), want, 5e-6);
+    const mutant = await trained({ ...chosen.inputs[2], ...inputs[1] });
+    expectMutantFails(() => close(mutant, want, 5e-6));
+    for (const session of sessions) await session.release();
+  });
+
+  it('do not keep a model from being distilled', async () => {
+    const context = { ...common, model: long, inputs, training: { steps: 2, rate: 1e-3 } };
+    expect((await distill(plans, context)).left).toBeUndefined();
+  }, 300_000);
+});
+
 describe('distillation', () => {
   const plans = assignPlans(sites, () => readPlan('features:m=8'));
   const losses: string[] = [];
   const context = {
-    model,
-    surveys: [],
+    ...common,
     inputs: passages.slice(0, 6),
-    createSession,
     onStep: (what: string) => losses.push(what),
     training: { steps: 24, rate: 5e-3 },
   };
