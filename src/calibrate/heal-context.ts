@@ -34,4 +34,6 @@ export interface Healed {
   readonly plans: readonly SitePlan[];
   /** What was left alone, and why. */
   readonly left?: readonly string[];
+  /** Heals once more, on the inputs given now too, with what is known of the first ones. Absent: they are healed on as the first were. */
+  readonly more?: (plans: readonly SitePlan[], context: HealContext) => Promise<Healed>;
 }

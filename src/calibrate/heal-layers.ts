@@ -26,9 +26,12 @@ export async function healLayers(plans: readonly SitePlan[], options: HealContex
   let before: readonly string[] = [];
   for (const [layer, plan] of plans.entries()) {
     const { site } = plan;
+    const product = lastMlpProduct(scope, site);
+    // The original's layer changes no more once its context is read; the patched one's is healed first.
+    const behind = 'stream' in product ? product.stream : before;
     if (plan.groups.some((group) => group.plan.name !== fallback)) {
       const { outputWeight } = options.surveys.find((survey) => survey.site === site) ?? {};
-      const originals = await contexts(original, model.proto, site, before);
+      const originals = await contexts(original, model.proto, site, behind);
       const now = await contexts(patched, applyPlans(model, healed.slice(0, layer + 1)).proto, site, before);
       const pairs = now.map((context, i): ContextPair => ({ patched: context, original: originals[i] }));
       const { gain, bias } = fitHealing(pairs, outputWeight);
@@ -36,24 +39,23 @@ export async function healLayers(plans: readonly SitePlan[], options: HealContex
       healed[layer] = { ...plan, constants: { ...plan.constants, gain, bias } };
       options.onStep(`heal layer ${layer}`);
     }
-    const product = lastMlpProduct(scope, site);
-    if ('stream' in product) before = product.stream;
+    before = behind;
   }
   return healed;
 }
 
-/** The context of a site on every input, [B,H,N,E]; `before` is the stream before it. */
+/** The context of a site on every input, [B,H,N,E]; `keep` is what the next step goes on from. */
 async function contexts(
   stream: LayerStream,
   proto: ModelProto,
   site: Site,
-  before: readonly string[],
+  keep: readonly string[],
 ): Promise<Array4[]> {
   const { model, wanted } = extend(proto, 'context/', (build) => [build.op('Identity', [bindContext(build, site)])]);
   const found: Array4[] = [];
   await stream.run(model, {
     wanted,
-    keep: before,
+    keep,
     use(outputs) {
       const { data, dims } = outputs[wanted[0]];
       if (!(data instanceof Float32Array)) throw new TypeError('a context is not float32');

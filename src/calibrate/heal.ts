@@ -37,20 +37,25 @@ export function fitHealing(pairs: readonly ContextPair[], weight: Array4 | undef
   };
   const normal = new Float64Array(H * H);
   const target = new Float64Array(H);
-  const project = projector(weight, H, E);
+  const gram = gramOf(weight, H * E);
   for (const { patched, original } of pairs) {
     const [B = 1, , N = 0] = patched.dims;
     for (let i = 0; i < Math.min(rowsPerInput, B * N); i++) {
       const row = Math.floor((i * B * N) / Math.min(rowsPerInput, B * N));
-      const u = project(rowOf(patched, row, means.patched));
-      const r = project(rowOf(original, row, means.original));
-      const width = u.length / H;
-      for (let f = 0; f < width; f++) {
-        let wanted = 0;
-        for (let h = 0; h < H; h++) wanted += r[h * width + f];
-        for (let g = 0; g < H; g++) {
-          target[g] += u[g * width + f] * (weight ? wanted : r[g * width + f]);
-          for (let h = 0; h <= g; h++) if (weight || g === h) normal[g * H + h] += u[g * width + f] * u[h * width + f];
+      const [o, r] = [rowOf(patched, row, means.patched), rowOf(original, row, means.original)];
+      for (let g = 0, at = 0; g < H; g++) {
+        for (let e = 0; e < E; e++) {
+          const own = o[g * E + e];
+          let wanted = 0;
+          for (let h = 0, j = 0; h < H; h++) {
+            let sum = 0;
+            for (const end = j + E; j < end; j++, at++) {
+              sum += gram[at] * o[j];
+              wanted += gram[at] * r[j];
+            }
+            normal[g * H + h] += own * sum;
+          }
+          target[g] += own * wanted;
         }
       }
     }
@@ -61,7 +66,6 @@ export function fitHealing(pairs: readonly ContextPair[], weight: Array4 | undef
   for (let g = 0; g < H; g++) {
     normal[g * H + g] += pull;
     target[g] += pull;
-    for (let h = 0; h < g; h++) normal[h * H + g] = normal[g * H + h];
   }
   const gain = Float32Array.from(solveCholesky(cholesky(normal, H), target, H));
   const bias = new Float32Array(H * E);
@@ -91,16 +95,17 @@ function rowOf({ data, dims }: Array4, row: number, mean: Float64Array): Float64
   return Float64Array.from(mean, (m, i) => data[((b * H + Math.floor(i / E)) * N + n) * E + (i % E)] - m);
 }
 
-/** [H,E] → [H,Dm], every head through its own rows of W_o. */
-function projector(weight: Array4 | undefined, H: number, E: number): (row: Float64Array) => Float64Array {
-  if (!weight) return (row) => row;
-  const width = weight.dims[2] ?? 0;
-  return (row) => {
-    const out = new Float64Array(H * width);
-    for (let i = 0; i < H * E; i++) {
-      const at = Math.floor(i / E) * width;
-      for (let f = 0; f < width; f++) out[at + f] += row[i] * weight.data[i * width + f];
+/** W_o W_oᵀ [H·E,H·E]; the identity where W_o is not known. */
+function gramOf(weight: Array4 | undefined, size: number): Float64Array {
+  const gram = new Float64Array(size * size);
+  const rows = weight && Float64Array.from(weight.data);
+  const width = weight?.dims[2] ?? 0;
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j <= i; j++) {
+      let sum = rows || i !== j ? 0 : 1;
+      for (let f = 0; rows && f < width; f++) sum += rows[i * width + f] * rows[j * width + f];
+      gram[i * size + j] = gram[j * size + i] = sum;
     }
-    return out;
-  };
+  }
+  return gram;
 }

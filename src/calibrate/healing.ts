@@ -76,36 +76,43 @@ export async function healPlans(
 ): Promise<{ plans: readonly SitePlan[]; error: number; healing: HealingStep[] }> {
   let [plans, least] = [chosen, options.error];
   const healing: HealingStep[] = [];
-  const kept: { readonly method: HealMethod; readonly before: readonly SitePlan[] }[] = [];
+  const kept: Kept[] = [];
   const methods: readonly HealMethod[] = levels.map((level) => healMethods[level]);
   const refitted = methods.slice(firstAlways(methods)).filter(({ again }) => again !== 'never');
   const steps = (method: HealMethod) => method.steps(chosen.length, options.training);
   const reporter = reporterOf([...methods, ...refitted].map(steps), options.onProgress);
   for (const [i, method] of methods.entries()) {
-    const { plans: healed, left = [] }: Healed = await method.heal(plans, { ...options, onStep: reporter(i) });
+    const { plans: healed, left = [], more }: Healed = await method.heal(plans, { ...options, onStep: reporter(i) });
     const error = await options.heldError(healed);
     const better = error < least;
     healing.push({ level: levels[i], error, kept: better, ...(left.length > 0 && { left }) });
     if (!better) continue;
-    kept.push({ method, before: plans });
+    kept.push({ method, before: plans, more });
     [plans, least] = [healed, error];
   }
-  const again = fittedAgain(kept.map(({ method }) => method));
+  const again = fittedAgain(kept);
   if (again.length > 0) {
-    plans = kept[kept.length - again.length].before;
-    const inputs = [...options.inputs, ...options.held];
-    for (const method of again) {
+    plans = again[0].before;
+    const { inputs: fit, held } = options;
+    for (const { method, more } of again) {
       const onStep = reporter(methods.length + refitted.indexOf(method));
-      plans = (await method.heal(plans, { ...options, inputs, onStep })).plans;
+      const inputs = more ? held : [...fit, ...held];
+      plans = (await (more ?? method.heal)(plans, { ...options, inputs, onStep })).plans;
     }
   }
   return { plans, error: least, healing };
 }
 
+interface Kept {
+  readonly method: HealMethod;
+  readonly before: readonly SitePlan[];
+  readonly more: Healed['more'];
+}
+
 /** The last of these, from the first that always is: none where one of them never is. */
-function fittedAgain(methods: readonly HealMethod[]): readonly HealMethod[] {
-  const last = methods.slice(firstAlways(methods));
-  return last.every(({ again }) => again !== 'never') ? last : [];
+function fittedAgain(kept: readonly Kept[]): readonly Kept[] {
+  const last = kept.slice(firstAlways(kept.map(({ method }) => method)));
+  return last.every(({ method }) => method.again !== 'never') ? last : [];
 }
 
 function firstAlways(methods: readonly HealMethod[]): number {

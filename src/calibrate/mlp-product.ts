@@ -23,6 +23,8 @@ export interface MlpProduct extends Product {
   readonly sum: readonly [string, string];
   /** What computes that sum gives: it, its norm, or both. */
   readonly stream: readonly string[];
+  /** The same of the sum behind the attention, which the MLP reads. */
+  readonly read: readonly string[];
   /** What the result is multiplied by on its way to the sum [M] (layer scale), where it is. */
   readonly scale?: readonly number[];
 }
@@ -97,7 +99,7 @@ function branchOf(
     else {
       const read = end && readBy(scope.graph, end.data, stream);
       if (end && read && (read.has(skip) || stream.has(skip)))
-        return { ...end, sum: [a, b], stream: output.filter(Boolean) };
+        return { ...end, sum: [a, b], stream: output.filter(Boolean), read: [...stream] };
     }
   }
   return refused === undefined ? undefined : { refused };
@@ -107,7 +109,7 @@ function branchOf(
 function productBefore(
   scope: ShapedGraph,
   from: string,
-): Omit<MlpProduct, 'sum' | 'stream'> | { readonly refused: string } | undefined {
+): Omit<MlpProduct, 'sum' | 'stream' | 'read'> | { readonly refused: string } | undefined {
   const { graph } = scope;
   let value = from;
   let scale: number[] | undefined;

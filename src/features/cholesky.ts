@@ -1,14 +1,24 @@
 /**
- * A = L Lᵀ of a positive definite matrix (Golub and Van Loan 2013, Algorithm 4.2.1). Reads the lower triangle [n,n] and
+ * Columns of a panel. What stands behind a panel is brought up to date with all of it at once, two rows by four columns at a time, so that a
+ * number read serves several products.
+ */
+const panel = 48;
+
+/**
+ * A = L Lᵀ of a positive definite matrix (Golub and Van Loan 2013, Algorithm 4.2.1, by panels). Reads the lower triangle [n,n] and
  * overwrites it by L; what is above is left. n³/3 flops. NaN where A is not positive definite.
  */
 export function cholesky(a: Float64Array, n: number): Float64Array {
-  for (let j = 0; j < n; j++) {
-    for (let i = j; i < n; i++) {
-      let sum = a[i * n + j];
-      for (let k = 0; k < j; k++) sum -= a[i * n + k] * a[j * n + k];
-      a[i * n + j] = i === j ? Math.sqrt(sum) : sum / a[j * n + j];
+  for (let first = 0; first < n; first += panel) {
+    const last = Math.min(n, first + panel);
+    for (let j = first; j < last; j++) {
+      for (let i = j; i < n; i++) {
+        let sum = a[i * n + j];
+        for (let k = first; k < j; k++) sum -= a[i * n + k] * a[j * n + k];
+        a[i * n + j] = i === j ? Math.sqrt(sum) : sum / a[j * n + j];
+      }
     }
+    for (let i = last; i < n; i += 2) takeOff(a, a, n, { first, last, row: i, rows: n, below: true });
   }
   return a;
 }
@@ -16,22 +26,86 @@ export function cholesky(a: Float64Array, n: number): Float64Array {
 /** X [n,p] with L Lᵀ X = B, in the place of B [n,p]; 2n²p flops. */
 export function solveCholesky(l: Float64Array, b: Float64Array, n: number): Float64Array {
   const p = b.length / n;
-  const eliminate = (i: number, j: number, factor: number) => {
-    if (factor === 0) return;
-    for (let c = 0, to = i * p, from = j * p; c < p; c++, to++, from++) b[to] -= factor * b[from];
-  };
-  const scale = (i: number) => {
-    for (let c = 0; c < p; c++) b[i * p + c] /= l[i * n + i];
-  };
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < i; j++) eliminate(i, j, l[i * n + j]);
-    scale(i);
-  }
-  for (let i = n - 1; i >= 0; i--) {
-    for (let j = i + 1; j < n; j++) eliminate(i, j, l[j * n + i]);
-    scale(i);
-  }
+  // Rows of Bᵀ, so that products are of numbers side by side; and backwards, what solves L solves Lᵀ.
+  const rows = Float64Array.from(b, (_, at) => b[(at % n) * p + Math.floor(at / n)]);
+  substitute(l, rows, n);
+  const backwards = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) backwards[(n - 1 - j) * n + n - 1 - i] = l[i * n + j];
+  for (let c = 0; c < p; c++) rows.subarray(c * n, (c + 1) * n).reverse();
+  substitute(backwards, rows, n);
+  for (let c = 0; c < p; c++) for (let i = 0; i < n; i++) b[i * p + c] = rows[c * n + n - 1 - i];
   return b;
+}
+
+/** Rows X [p,n] with X Lᵀ = B, in the place of B: forward substitution. */
+function substitute(l: Float64Array, x: Float64Array, n: number): void {
+  const p = x.length / n;
+  for (let first = 0; first < n; first += panel) {
+    const last = Math.min(n, first + panel);
+    for (let c = 0; c < p; c++) {
+      for (let j = first; j < last; j++) {
+        let sum = x[c * n + j];
+        for (let k = first; k < j; k++) sum -= x[c * n + k] * l[j * n + k];
+        x[c * n + j] = sum / l[j * n + j];
+      }
+    }
+    for (let c = 0; c < p; c += 2) takeOff(x, l, n, { first, last, row: c, rows: p, below: false });
+  }
+}
+
+/**
+ * x_ij −= Σ_k x_ik l_jk over the columns k of a panel, for two rows i and the columns j behind it: all of them, or with `below` those up to the diagonal.
+ */
+function takeOff(
+  x: Float64Array,
+  l: Float64Array,
+  n: number,
+  { first, last, row, rows, below }: { first: number; last: number; row: number; rows: number; below: boolean },
+): void {
+  const end = below ? row + 1 : n;
+  let j = last;
+  if (row + 1 < rows)
+    for (; j + 4 <= end; j += 4) {
+      let a0 = 0;
+      let a1 = 0;
+      let a2 = 0;
+      let a3 = 0;
+      let b0 = 0;
+      let b1 = 0;
+      let b2 = 0;
+      let b3 = 0;
+      for (let k = first, a = row * n + first, at = j * n + first; k < last; k++, a++, at++) {
+        const p = x[a];
+        const q = x[a + n];
+        const u = l[at];
+        const v = l[at + n];
+        const w = l[at + 2 * n];
+        const z = l[at + 3 * n];
+        a0 += p * u;
+        a1 += p * v;
+        a2 += p * w;
+        a3 += p * z;
+        b0 += q * u;
+        b1 += q * v;
+        b2 += q * w;
+        b3 += q * z;
+      }
+      const to = row * n + j;
+      x[to] -= a0;
+      x[to + 1] -= a1;
+      x[to + 2] -= a2;
+      x[to + 3] -= a3;
+      x[to + n] -= b0;
+      x[to + n + 1] -= b1;
+      x[to + n + 2] -= b2;
+      x[to + n + 3] -= b3;
+    }
+  for (let i = row; i < Math.min(row + 2, rows); i++)
+    for (let c = j; c < (below ? i + 1 : n); c++) {
+      let sum = 0;
+      for (let k = first; k < last; k++) sum += x[i * n + k] * l[c * n + k];
+      x[i * n + c] -= sum;
+    }
 }
 
 /** [A⁻¹]_cc = |L⁻¹ e_c|² for every c [n], by forward substitution; n³/3 flops. */

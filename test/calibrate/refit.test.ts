@@ -1,7 +1,7 @@
 /** The refit of a matrix against the normal equations, solved another way in float64. */
 import { describe, expect, it } from 'vitest';
 import { emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from '../../src/calibrate/refit.js';
-import { fitCorrection } from '../../src/calibrate/refit-layers.js';
+import { chooseRidge, correctionOf } from '../../src/calibrate/refit-layers.js';
 import { gaussians } from '../../src/features/rng.js';
 import { close, expectMutantFails } from '../close.js';
 import { type RidgeProblem, ridgeSolution } from '../oracle/ridge.js';
@@ -112,30 +112,32 @@ describe('refit', () => {
 
 describe('the correction that a layer gets', () => {
   const product = { value: 'fc2' };
+  const [seen, unseen] = [momentsOf(problem(60, 0.3, 1)), momentsOf(problem(30, 0.3, 1))];
 
-  it('is what makes inputs better that it was not fitted on', () => {
-    const correction = fitCorrection(product, momentsOf(problem(60, 0.3, 1)), momentsOf(problem(30, 0.3, 1)));
-    expect(correction?.product).toBe('fc2');
-    expect(correction?.down).toHaveLength(K * (correction?.rank ?? 0));
+  it('has the ridge that makes inputs better that it was not fitted on', () => {
+    const [light, heavy] = [1, 10].map((ridge) => leftOver(unseen, refit(seen, ridge)));
+    expect(chooseRidge(seen, unseen)).toBe(light < heavy ? 1 : 10);
+    expectMutantFails(() => expect(chooseRidge(seen, unseen)).toBe(light < heavy ? 10 : 1));
   });
 
   it('is none where every input errs in its own way', () => {
     const noise = (n: number): Omit<RidgeProblem, 'ridge'> => ({ features: rowsOf(n, K), residuals: rowsOf(n, M) });
-    expect(fitCorrection(product, momentsOf(noise(12)), momentsOf(noise(12)))).toBeUndefined();
+    expect(chooseRidge(momentsOf(noise(12)), momentsOf(noise(12)))).toBeUndefined();
   });
 
   it('stands before a layer scale, and leaves alone what the scale silences', () => {
-    const [seen, unseen] = [problem(60, 0.3, 1), problem(30, 0.3, 1)];
-    const plain = fitCorrection(product, momentsOf(seen), momentsOf(unseen));
+    const plain = correctionOf(product, seen, 1);
     const scale = [2, 0.5, 0, -1, 4];
-    const scaled = fitCorrection({ ...product, scale }, momentsOf(seen), momentsOf(unseen));
-    const back = Float64Array.from(scaled?.up ?? [], (x, i) => x * scale[i % M]);
+    const scaled = correctionOf({ ...product, scale }, seen, 1);
+    expect(plain.product).toBe('fc2');
+    expect(plain.down).toHaveLength(K * plain.rank);
+    const back = Float64Array.from(scaled.up, (x, i) => x * scale[i % M]);
     close(
       back,
-      Float64Array.from(plain?.up ?? [], (x, i) => (i % M === 2 ? 0 : x)),
+      Float64Array.from(plain.up, (x, i) => (i % M === 2 ? 0 : x)),
       1e-6,
     );
-    expect(scaled?.bias[2]).toBe(0);
-    expectMutantFails(() => close(Float64Array.from(scaled?.up ?? []), Float64Array.from(plain?.up ?? []), 1e-6));
+    expect(scaled.bias[2]).toBe(0);
+    expectMutantFails(() => close(Float64Array.from(scaled.up), Float64Array.from(plain.up), 1e-6));
   });
 });
