@@ -81,15 +81,20 @@ export function linearCandidates({ causal: isCausal, operands }: Site): Plan[] {
   );
 }
 
-/** Of `blocks`, for sequences: window, globals, codes, blocks. */
+/** Of `blocks`, for sequences: window, globals, codes, blocks. A key that is found is worth more than a code: few of those, and of pairs. */
 const estimated = [
-  [32, 16, 16, 4],
-  [32, 16, 32, 8],
-  [32, 32, 32, 8],
-  [32, 32, 32, 16],
-  [64, 32, 32, 8],
-  [64, 32, 32, 16],
-  [64, 64, 64, 16],
+  [32, 8, 4, 4],
+  [32, 8, 8, 4],
+  [32, 8, 8, 8],
+  [32, 16, 8, 8],
+  [32, 16, 8, 12],
+  [32, 16, 16, 12],
+  [32, 16, 8, 16],
+  [32, 16, 16, 16],
+  [32, 32, 16, 16],
+  [32, 32, 16, 24],
+  [32, 32, 32, 24],
+  [64, 64, 32, 32],
 ] as const;
 
 /** What finds keys by 4-bit estimates: nearer to a model than as many keys of a hybrid, and quadratic where a head uses it. */
