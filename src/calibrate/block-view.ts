@@ -1,0 +1,124 @@
+/** What one head sees of a passage, for some blocks of its queries: what a codebook is trained on, and does not change. */
+import { queryBlock } from '../rewrite/plan-options.js';
+import type { HeadInputs } from './record.js';
+
+export interface PassageHead {
+  readonly q: Float32Array; // [N,D]
+  readonly k: Float32Array; // [S,D]
+  readonly v: Float32Array; // [S,E]
+  /** Of every key, or none. */
+  readonly keyBias?: Float32Array; // [S]
+  readonly D: number;
+  readonly E: number;
+}
+
+/** Which keys a head attends exactly, whatever its codebook. */
+export interface NearKeys {
+  readonly window: number;
+  readonly globals: number;
+  readonly sinks: number;
+  /** Of the static score [D]; unread without globals. */
+  readonly query: Float32Array;
+}
+
+/** Keys with such a bias are masked. */
+export const masked = -1e8;
+
+/** Of a passage, B = 1. */
+export function headOf({ q, k, v, keyBias }: HeadInputs, head: number): PassageHead {
+  const rows = ({ data, dims: [, , length = 0, width = 0] }: HeadInputs['q']) =>
+    data.subarray(head * length * width, (head + 1) * length * width);
+  const [D, E] = [k.dims[3] ?? 0, v.dims[3] ?? 0];
+  return { q: rows(q), k: rows(k), v: rows(v), D, E, ...(keyBias && { keyBias: keyBias.data }) };
+}
+
+/** k or [k | v] of every key, less the mean over those that are not masked: [S,F]. */
+export function centredFeatures({ k, v, keyBias, D, E }: PassageHead, onValues: boolean): Float32Array {
+  const F = onValues ? D + E : D;
+  const S = k.length / D;
+  const features = Float32Array.from({ length: S * F }, (_, at) => {
+    const [j, f] = [Math.floor(at / F), at % F];
+    return f < D ? k[j * D + f] : v[j * E + f - D];
+  });
+  const weights = keyWeights(S, keyBias);
+  const total = weights.reduce((sum, w) => sum + w, 0) || 1;
+  for (let f = 0; f < F; f++) {
+    let mean = 0;
+    for (let j = 0; j < S; j++) mean += (weights[j] / total) * features[j * F + f];
+    for (let j = 0; j < S; j++) features[j * F + f] -= mean;
+  }
+  return features;
+}
+
+/** The parts of a BlockView (learn/codebook-attention.ts) of one head but its features, keys padded to `length`. */
+export function blockView(head: PassageHead, near: NearKeys, blocks: readonly number[], length: number) {
+  const { q, k, v, keyBias, D, E } = head;
+  const S = k.length / D;
+  const rows = blocks.length * queryBlock;
+  const weights = keyWeights(S, keyBias);
+  const global = globalKeys(head, near);
+  const halo = (near.window - queryBlock) / 2;
+  const view = {
+    count: new Float32Array(blocks.length * length),
+    keys: new Float32Array(blocks.length * D * length),
+    values: new Float32Array(blocks.length * E * length),
+    queries: new Float32Array(rows * D),
+    nearMass: new Float32Array(rows),
+    nearValues: new Float32Array(rows * E),
+  };
+  for (const [b, block] of blocks.entries()) {
+    const start = block * queryBlock;
+    const isNear = (j: number) => global.has(j) || (j >= start - halo && j < start + queryBlock + halo);
+    const all = Array.from({ length: S }, (_, j) => j).filter((j) => weights[j] > 0);
+    const [close, far] = [all.filter(isNear), all.filter((j) => !isNear(j))];
+    for (const j of far) view.count[b * length + j] = weights[j];
+    for (let d = 0; d < D; d++) for (const j of far) view.keys[(b * D + d) * length + j] = weights[j] * k[j * D + d];
+    for (let e = 0; e < E; e++) for (const j of far) view.values[(b * E + e) * length + j] = weights[j] * v[j * E + e];
+    view.queries.set(q.subarray(start * D, (start + queryBlock) * D), b * queryBlock * D);
+    for (let i = 0; i < queryBlock; i++) {
+      const at = b * queryBlock + i;
+      const query = view.queries.subarray(at * D, (at + 1) * D);
+      view.nearMass[at] = attendNear(head, query, close, view.nearValues.subarray(at * E, (at + 1) * E));
+    }
+  }
+  return view;
+}
+
+/** Log mass of these keys; their mean value goes into `mean`. */
+function attendNear(
+  { k, v, keyBias, D, E }: PassageHead,
+  query: Float32Array,
+  keys: readonly number[],
+  mean: Float32Array,
+) {
+  const scores = keys.map((j) => {
+    let score = keyBias?.[j] ?? 0;
+    for (let d = 0; d < D; d++) score += query[d] * k[j * D + d];
+    return score;
+  });
+  const most = scores.reduce((a, b) => Math.max(a, b), 10 * masked);
+  const powers = scores.map((score) => Math.exp(score - most));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  for (const [n, j] of keys.entries()) for (let e = 0; e < E; e++) mean[e] += (powers[n] / sum) * v[j * E + e];
+  return most + Math.log(sum || 1);
+}
+
+/** How much each key counts; 0 where it is masked. */
+function keyWeights(S: number, keyBias?: Float32Array): Float64Array {
+  return Float64Array.from({ length: S }, (_, j) => {
+    const bias = keyBias?.[j] ?? 0;
+    return bias > masked ? Math.exp(bias) : 0;
+  });
+}
+
+/** As lower/scored-globals.ts chooses them. */
+function globalKeys({ k, keyBias, D }: PassageHead, { globals, sinks, query }: NearKeys): Set<number> {
+  if (globals + sinks === 0) return new Set();
+  const scores = Float64Array.from({ length: k.length / D }, (_, j) => {
+    let score = (keyBias?.[j] ?? 0) + (j < sinks ? -5 * masked : 0);
+    for (let d = 0; globals > 0 && d < D; d++) score += query[d] * k[j * D + d];
+    return score;
+  });
+  const ranked = Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a]);
+  return new Set(ranked.slice(0, globals + sinks));
+}
