@@ -1,4 +1,5 @@
 /** What one head sees of a passage, for some blocks of its queries: what a codebook is trained on, and does not change. */
+import { excluded } from '../rewrite/lower/key-set.js';
 import { queryBlock } from '../rewrite/plan-options.js';
 import type { HeadInputs } from './record.js';
 
@@ -21,8 +22,8 @@ export interface NearKeys {
   readonly query: Float32Array;
 }
 
-/** Keys with such a bias are masked. */
-export const masked = -1e8;
+/** Keys with a lower bias are masked. */
+export const masked = -1000;
 
 /** Of a passage, B = 1. */
 export function headOf({ q, k, v, keyBias }: HeadInputs, head: number): PassageHead {
@@ -96,7 +97,7 @@ function attendNear(
     for (let d = 0; d < D; d++) score += query[d] * k[j * D + d];
     return score;
   });
-  const most = scores.reduce((a, b) => Math.max(a, b), 10 * masked);
+  const most = scores.reduce((a, b) => Math.max(a, b), excluded);
   const powers = scores.map((score) => Math.exp(score - most));
   const sum = powers.reduce((a, b) => a + b, 0);
   for (const [n, j] of keys.entries()) for (let e = 0; e < E; e++) mean[e] += (powers[n] / sum) * v[j * E + e];
@@ -104,7 +105,7 @@ function attendNear(
 }
 
 /** How much each key counts; 0 where it is masked. */
-function keyWeights(S: number, keyBias?: Float32Array): Float64Array {
+export function keyWeights(S: number, keyBias?: Float32Array): Float64Array {
   return Float64Array.from({ length: S }, (_, j) => {
     const bias = keyBias?.[j] ?? 0;
     return bias > masked ? Math.exp(bias) : 0;
@@ -115,7 +116,7 @@ function keyWeights(S: number, keyBias?: Float32Array): Float64Array {
 function globalKeys({ k, keyBias, D }: PassageHead, { globals, sinks, query }: NearKeys): Set<number> {
   if (globals + sinks === 0) return new Set();
   const scores = Float64Array.from({ length: k.length / D }, (_, j) => {
-    let score = (keyBias?.[j] ?? 0) + (j < sinks ? -5 * masked : 0);
+    let score = (keyBias?.[j] ?? 0) + (j < sinks ? -0.5 * excluded : 0);
     for (let d = 0; globals > 0 && d < D; d++) score += query[d] * k[j * D + d];
     return score;
   });

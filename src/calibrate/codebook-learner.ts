@@ -11,7 +11,7 @@ import type { HeadGroup, SiteConstants } from '../rewrite/plan.js';
 import { queryBlock } from '../rewrite/plan-options.js';
 import { blockView, centredFeatures, headOf } from './block-view.js';
 import { joined } from './flat.js';
-import type { Learner } from './learner.js';
+import { type Learner, withRows } from './learner.js';
 import type { HeadInputs } from './record.js';
 
 /** Of the assignment behind the hard one, in shares of that lead: at 1 and above, what it pulls apart are no longer the codes in use. */
@@ -78,19 +78,14 @@ export function codebookLearner(
       return codebookAttention(jax, parameters, { features, count, keys, values, queries, nearMass, nearValues });
     },
     constants([weights, offsets], onto, some) {
-      const [allWeights, allOffsets] = [onto[`${book}.weights`].slice(), onto[`${book}.offsets`].slice()];
-      for (const [i, head] of heads.entries()) {
-        if (!some.includes(head)) continue;
-        const { size, gap } = starts[i];
-        const trained = weights.subarray(i * C * F, (i + 1) * C * F).map((w) => w * size);
-        allWeights.set(transposed(trained, C, F), head * F * C);
-        const shifts = offsets.subarray(i * C, (i + 1) * C);
-        allOffsets.set(
-          shifts.map((b) => b * gap),
-          head * C,
-        );
-      }
-      return { ...onto, [`${book}.weights`]: allWeights, [`${book}.offsets`]: allOffsets };
+      const trained = [...starts.entries()].flatMap(([i, { size, gap }]) => {
+        if (!some.includes(heads[i])) return [];
+        const turned = transposed(weights.slice(i * C * F, (i + 1) * C * F), C, F);
+        const shifts = offsets.slice(i * C, (i + 1) * C);
+        return [{ head: heads[i], weights: turned.map((w) => w * size), offsets: shifts.map((b) => b * gap) }];
+      });
+      const rows = (part: 'weights' | 'offsets') => new Map(trained.map((own) => [own.head, own[part]]));
+      return withRows(withRows(onto, `${book}.weights`, rows('weights')), `${book}.offsets`, rows('offsets'));
     },
   };
 }

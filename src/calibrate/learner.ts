@@ -20,6 +20,13 @@ export interface Learner {
   constants(parameters: readonly Float32Array[], onto: SiteConstants, some: readonly number[]): SiteConstants;
 }
 
+/** `onto` with rows of some heads in the place of those under a name. */
+export function withRows(onto: SiteConstants, name: string, rows: ReadonlyMap<number, Float32Array>): SiteConstants {
+  const all = onto[name].slice();
+  for (const [head, own] of rows) all.set(own, head * own.length);
+  return { ...onto, [name]: all };
+}
+
 /** A passage with what exact attention makes of it [1,H,N,E]. */
 export interface Lesson {
   readonly passage: HeadInputs;

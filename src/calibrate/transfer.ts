@@ -17,6 +17,7 @@ import { savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
 import { codebookLearner } from './codebook-learner.js';
 import { extend } from './extend.js';
+import { featureLearner } from './feature-learner.js';
 import { type HealContext, type Healed, trainingDefaults } from './heal-context.js';
 import { type Lesson, trainLearners } from './learner.js';
 import { type Bench, openBench } from './measure.js';
@@ -92,7 +93,9 @@ async function transferLayer(
   const lessons: Lesson[] = [];
   for (const passage of inputs.filter((_, i) => i % 3 !== 1).flatMap(passagesOf))
     lessons.push({ passage, target: await bench.exact(site, passage) });
-  const learners = groups.flatMap((group) => codebookLearner(group, constants, lessons[0].passage) ?? []);
+  const learners = groups.flatMap(
+    (group) => codebookLearner(group, constants, lessons[0].passage) ?? featureLearner(group, constants, site) ?? [],
+  );
   const left = groups.filter(({ heads }) => !learners.some((learner) => learner.heads === heads)).flatMap(untrained);
   if (held.length === 0) left.push('one input is too few to train on some and look at others');
   if (learners.length === 0 || held.length === 0) return { constants, left };
@@ -114,7 +117,9 @@ async function transferLayer(
 }
 
 function untrained({ heads, plan }: HeadGroup): string[] {
-  return plan.name === fallback ? [] : [`${formatPlan(plan)} (${heads.length} heads) has no codebook of the hybrid`];
+  return plan.name === fallback
+    ? []
+    : [`${formatPlan(plan)} (${heads.length} heads) has no constants that are trained`];
 }
 
 /** Squared errors of every head on all inputs together, by the lowerings of their plans. */

@@ -6,6 +6,7 @@ import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { sessionFactory } from '../../src/adapters/onnxruntime.js';
 import { codebookLearner } from '../../src/calibrate/codebook-learner.js';
+import { featureLearner } from '../../src/calibrate/feature-learner.js';
 import { healMethods } from '../../src/calibrate/healing.js';
 import { openRecorder } from '../../src/calibrate/record.js';
 import { transfer } from '../../src/calibrate/transfer.js';
@@ -25,9 +26,11 @@ import { hybrid } from '../../src/rewrite/lower/hybrid.js';
 import { readPlan, type SiteConstants, type SitePlan } from '../../src/rewrite/plan.js';
 import type { Feeds } from '../../src/session.js';
 import { mutants, normalInput } from '../attention/cases.js';
+import { attentionModel } from '../attention-model.js';
 import { close, expectMutantFails } from '../close.js';
 import type { Attention } from '../oracle/attention.js';
 import { type Hybrid, hybridAttention } from '../oracle/hybrid.js';
+import { positiveAttention } from '../oracle/positive-attention.js';
 import { graphFile } from '../shared.js';
 
 const jax = await loadJax();
@@ -119,6 +122,57 @@ function passageOf({ H, N, S, D, E, q, k, v, scale, keyBias }: Attention) {
   };
 }
 
+describe.each(['sderf', 'aderf'])('features of the map %s', (map) => {
+  const input = normalInput({ B: 1, H: 3, N: 70, S: 70, D: 8, E: 5 }, 31, { masked: [9] });
+  const { H, N, D, E } = input;
+  const [heads, blocks, m] = [[0, 2], [1, 0], 6];
+  const normal = gaussians(5);
+  const draw = (length: number) => Float32Array.from({ length }, () => normal());
+  const sides = map === 'aderf' ? ['queryOmega', 'keyOmega'] : ['omega', 'omega'];
+  const named = (part: string) => `${map}6.0.${part}`;
+  const constants: Record<string, Float32Array> = {
+    [named(sides[0])]: draw(H * m * D),
+    [named(sides[1])]: draw(H * m * D),
+    [named('bias')]: draw(H * m),
+    ...(map === 'aderf' && { [named('keyBasis')]: draw(H * D * D) }),
+  };
+
+  it('attend as they are defined', async () => {
+    const [site] = findAttention(
+      openModel(decode(attentionModel({ heads: H, headDim: D, valueDim: E, self: true }))),
+    ).sites;
+    const learner = featureLearner({ heads, plan: readPlan({ name: 'features', map, m }) }, constants, site);
+    if (!learner) throw new Error('a calibrated map has constants');
+    const seen = learner.see(passageOf(input), blocks, 80);
+    expect(seen).toHaveLength(learner.parts);
+    const arrays = (all: readonly Block[]) =>
+      all.map(({ shape, data }) => jax.numpy.array(data, { shape: [...shape] }));
+    const all = await learner.attend(jax, arrays(learner.parameters), arrays(seen)).data();
+    const [queryOmega, keyOmega] = sides.map((side) => constants[named(side)]);
+    const given = { queryOmega, keyOmega, bias: constants[named('bias')], keyBasis: constants[named('keyBasis')] };
+    // Blocks 1 and 0 of two heads; what is left of a block is no query.
+    const places = heads.flatMap((h, i) =>
+      [...Array(N).keys()]
+        .filter((n) => n < 64)
+        .map((n) => [((i * 2 + (n < 32 ? 1 : 0)) * 32 + (n % 32)) * E, (h * N + n) * E]),
+    );
+    const rows = (data: ArrayLike<number>, side: 0 | 1) =>
+      places.flatMap((place) => Array.from({ length: E }, (_, e) => data[place[side] + e]));
+    const got = rows(all, 0);
+    const want = (attention: Attention, change: object = {}) =>
+      rows(positiveAttention(attention, { ...given, ...change }), 1);
+    close(got, want(input), 5e-6);
+    for (const mutant of Object.values(mutants(input))) expectMutantFails(() => close(got, want(mutant), 5e-6));
+    expectMutantFails(() => close(got, want(input, { bias: given.bias.map((b) => -b) }), 5e-6));
+    const back = learner.constants(
+      learner.parameters.map(({ data }) => Float32Array.from(data)),
+      constants,
+      [2],
+    );
+    for (const [name, data] of Object.entries(constants)) close(back[name], data, 1e-6);
+  });
+});
+
 describe('attention transfer', () => {
   const bytes = new Uint8Array(readFileSync(graphFile('modernbert.optimum-sdpa.onnx')));
   const model = openModel(decode(bytes));
@@ -183,7 +237,7 @@ describe('attention transfer', () => {
     await expect(check(mutant)).rejects.toThrow('to be less than');
     expect(steps).toHaveLength(healMethods.transfer.steps(2, given.training));
     expect(left?.[0]).toBe(
-      'layer 1: hybrid:window=128,globals=32,sinks=0,codes=0,assign=keys (1 heads) has no codebook of the hybrid',
+      'layer 1: hybrid:window=128,globals=32,sinks=0,codes=0,assign=keys (1 heads) has no constants that are trained',
     );
     for (const [layer, { groups, constants = {} }] of healed.entries()) {
       const before = plans[layer].constants ?? {};
@@ -195,6 +249,20 @@ describe('attention transfer', () => {
     }
     const again = await transfer(plans, given);
     expect(again.plans.map(({ constants }) => constants)).toEqual(healed.map(({ constants }) => constants));
+  }, 300_000);
+
+  it('trains the constants of calibrated features, too', async () => {
+    const drawn = gaussians(8);
+    const featured = plans.map(({ site }): SitePlan => {
+      const draw = (length: number) => Float32Array.from({ length: site.heads * length }, () => 0.7 * drawn());
+      const constants = { 'sderf6.0.omega': draw(6 * site.headDim), 'sderf6.0.bias': draw(6) };
+      return { site, groups: [plan('features:map=sderf,m=6', [0, 1, 2, 3])], why: 'test', constants };
+    });
+    const { plans: healed } = await transfer(featured, await context());
+    const check = async (some: readonly SitePlan[]) =>
+      expect(await errorOf(some)).toBeLessThan(0.9 * (await errorOf(featured)));
+    await check(healed);
+    await expect(check(featured)).rejects.toThrow('to be less than');
   }, 300_000);
 
   it('goes on where it was interrupted, to the same bits, layers that are done included', async () => {
@@ -225,7 +293,7 @@ describe('attention transfer', () => {
   it('is left with the reason where there is no codebook, or one input alone', async () => {
     const plain = assignPlans(sites, () => readPlan('features:m=8'));
     const [first] = (await transfer(plain, await context())).left ?? [];
-    expect(first).toBe('layer 0: features:map=favor+,m=8,seed=0 (4 heads) has no codebook of the hybrid');
+    expect(first).toBe('layer 0: features:map=favor+,m=8,seed=0 (4 heads) has no constants that are trained');
     const alone = await transfer(plans, await context(passages.slice(0, 1)));
     expect(alone.plans).toEqual(plans);
     expect(alone.left?.[0]).toBe('layer 0: one input is too few to train on some and look at others');
