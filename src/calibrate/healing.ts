@@ -39,7 +39,8 @@ export const healMethods = {
     heal: refitLayers,
   },
   transfer: {
-    summary: 'codebooks and calibrated features, trained layer by layer to give what exact heads do (needs @jax-js/jax)',
+    summary:
+      'codebooks and calibrated features, trained layer by layer to give what exact heads do (needs @jax-js/jax)',
     again: 'never',
     steps: (layers, { steps = trainingDefaults.steps } = {}) => layers * steps,
     heal: transfer,

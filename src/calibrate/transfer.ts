@@ -12,7 +12,7 @@ import { streamSeed } from '../features/rng.js';
 import type { ModelProto } from '../onnx/gen/onnx.js';
 import { inferShapes } from '../onnx/shapes.js';
 import { applyPlans } from '../rewrite/apply.js';
-import { fallback, formatPlan, type HeadGroup, type SiteConstants, type SitePlan } from '../rewrite/plan.js';
+import { fallback, formatPlan, type SiteConstants, type SitePlan } from '../rewrite/plan.js';
 import { savePlan } from '../rewrite/saved-plan.js';
 import type { Site } from '../rewrite/site.js';
 import { codebookLearner } from './codebook-learner.js';
@@ -31,6 +31,7 @@ const defaultRate = 0.03;
 /** Inputs of a layer that are recorded: at most so many, of so many bytes together, but two. */
 const mostInputs = 36;
 const memory = 256 * 2 ** 20;
+
 export async function transfer(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {
   const { model, createSession, surveys } = context;
   const bytes = Math.max(1, ...surveys.map(({ recordedBytes }) => recordedBytes));
@@ -45,10 +46,10 @@ export async function transfer(plans: readonly SitePlan[], context: HealContext)
     for (const [layer, plan] of plans.entries()) {
       if (plan.groups.some((group) => group.plan.name !== fallback)) {
         const { proto } = applyPlans(model, healed.slice(0, layer));
-        const inputs = await record(stream, proto, plan.site, before);
-        const found = await transferLayer({ ...context, bench }, { layer, plans: healed, inputs });
-        healed[layer] = { ...plan, constants: found.constants };
-        left.push(...found.left.map((why) => `layer ${layer}: ${why}`));
+        const seen = await record(stream, proto, plan.site, before);
+        const { constants, left: why } = await transferLayer({ ...context, bench }, { layer, plans: healed, seen });
+        if (constants) healed[layer] = { ...plan, constants };
+        left.push(...why.map((reason) => `layer ${layer}: ${reason}`));
       }
       const product = lastMlpProduct(scope, plan.site);
       if ('stream' in product) before = product.stream;
@@ -79,26 +80,30 @@ interface LayerTask {
   readonly layer: number;
   /** Those before it as they are transferred. */
   readonly plans: readonly SitePlan[];
-  /** What it sees. */
-  readonly inputs: readonly HeadInputs[];
+  /** Of every input. */
+  readonly seen: readonly HeadInputs[];
 }
 
 async function transferLayer(
   { bench, surveys, training, checkpoint, onStep }: HealContext & { readonly bench: Bench },
-  { layer, plans, inputs }: LayerTask,
+  { layer, plans, seen }: LayerTask,
 ): Promise<{ constants?: SiteConstants; left: string[] }> {
   const { site, groups, constants = {} } = plans[layer];
   const { steps, rate, seed } = { ...trainingDefaults, rate: defaultRate, ...training };
-  const held = inputs.filter((_, i) => i % 3 === 1);
-  const lessons: Lesson[] = [];
-  for (const passage of inputs.filter((_, i) => i % 3 !== 1).flatMap(passagesOf))
-    lessons.push({ passage, target: await bench.exact(site, passage) });
+  const held = seen.filter((_, i) => i % 3 === 1);
+  const passages = seen.filter((_, i) => i % 3 !== 1).flatMap(passagesOf);
   const learners = groups.flatMap(
-    (group) => codebookLearner(group, constants, lessons[0].passage) ?? featureLearner(group, constants, site) ?? [],
+    (group) => codebookLearner(group, constants, passages[0]) ?? featureLearner(group, constants, site) ?? [],
   );
-  const left = groups.filter(({ heads }) => !learners.some((learner) => learner.heads === heads)).flatMap(untrained);
+  const trained = learners.flatMap(({ heads }) => heads);
+  const linear = groups.filter(({ plan }) => plan.name !== fallback);
+  const left = linear
+    .filter(({ heads }) => !trained.includes(heads[0]))
+    .map(({ heads, plan }) => `${formatPlan(plan)} (${heads.length} heads) has no constants that are trained`);
   if (held.length === 0) left.push('one input is too few to train on some and look at others');
-  if (learners.length === 0 || held.length === 0) return { constants, left };
+  if (trained.length === 0 || held.length === 0) return { left };
+  const lessons: Lesson[] = [];
+  for (const passage of passages) lessons.push({ passage, target: await bench.exact(site, passage) });
   const outputWeight = surveys.find((survey) => survey.site === site)?.outputWeight;
   const found = await trainLearners(learners, lessons, outputWeight, {
     ...{ steps, rate, seed: streamSeed(seed, layer) },
@@ -107,8 +112,7 @@ async function transferLayer(
   });
   const withSome = (some: readonly number[]) =>
     learners.reduce((onto, learner, i) => learner.constants(found[i], onto, some), constants);
-  const errors = await errorsOf(bench, plans[layer], held, gramOf(site, outputWeight));
-  const trained = learners.flatMap(({ heads }) => heads);
+  const errors = await errorsOf(bench, { site, groups: linear }, held, gramOf(site, outputWeight));
   const [was, is] = [await errors(constants), await errors(withSome(trained))];
   const better = trained.filter((head) => is[head] < was[head]);
   if (better.length < trained.length)
@@ -116,14 +120,13 @@ async function transferLayer(
   return { constants: withSome(better), left };
 }
 
-function untrained({ heads, plan }: HeadGroup): string[] {
-  return plan.name === fallback
-    ? []
-    : [`${formatPlan(plan)} (${heads.length} heads) has no constants that are trained`];
-}
-
-/** Squared errors of every head on all inputs together, by the lowerings of their plans. */
-async function errorsOf(bench: Bench, { site, groups }: SitePlan, inputs: readonly HeadInputs[], gram: Array4) {
+/** Of constants: squared errors of every head on all inputs together, by the lowerings of their plans. */
+async function errorsOf(
+  bench: Bench,
+  { site, groups }: Pick<SitePlan, 'site' | 'groups'>,
+  inputs: readonly HeadInputs[],
+  gram: Array4,
+) {
   const wants: Array4[] = [];
   for (const one of inputs) wants.push(await bench.exact(site, one));
   return async (constants: SiteConstants): Promise<Float64Array> => {
