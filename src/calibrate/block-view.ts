@@ -36,18 +36,17 @@ export function headOf({ q, k, v, keyBias }: HeadInputs, head: number): PassageH
 /** k or [k | v] of every key, less the mean over those that are not masked: [S,F]. */
 export function centredFeatures({ k, v, keyBias, D, E }: PassageHead, onValues: boolean): Float32Array {
   const F = onValues ? D + E : D;
-  const S = k.length / D;
-  const features = Float32Array.from({ length: S * F }, (_, at) => {
-    const [j, f] = [Math.floor(at / F), at % F];
-    return f < D ? k[j * D + f] : v[j * E + f - D];
-  });
-  const weights = keyWeights(S, keyBias);
+  const weights = keyWeights(k.length / D, keyBias);
   const total = weights.reduce((sum, w) => sum + w, 0) || 1;
-  for (let f = 0; f < F; f++) {
-    let mean = 0;
-    for (let j = 0; j < S; j++) mean += (weights[j] / total) * features[j * F + f];
-    for (let j = 0; j < S; j++) features[j * F + f] -= mean;
+  const features = new Float32Array(weights.length * F);
+  const mean = new Float64Array(F);
+  for (const [j, weight] of weights.entries()) {
+    const row = features.subarray(j * F, (j + 1) * F);
+    row.set(k.subarray(j * D, (j + 1) * D));
+    if (onValues) row.set(v.subarray(j * E, (j + 1) * E), D);
+    for (let f = 0; f < F; f++) mean[f] += (weight / total) * row[f];
   }
+  for (let at = 0; at < features.length; at++) features[at] -= mean[at % F];
   return features;
 }
 
@@ -59,6 +58,7 @@ export function blockView(head: PassageHead, near: NearKeys, blocks: readonly nu
   const weights = keyWeights(S, keyBias);
   const global = globalKeys(head, near);
   const halo = (near.window - queryBlock) / 2;
+  const scores = new Float64Array(S);
   const view = {
     count: new Float32Array(blocks.length * length),
     keys: new Float32Array(blocks.length * D * length),
@@ -79,28 +79,35 @@ export function blockView(head: PassageHead, near: NearKeys, blocks: readonly nu
     for (let i = 0; i < queryBlock; i++) {
       const at = b * queryBlock + i;
       const query = view.queries.subarray(at * D, (at + 1) * D);
-      view.nearMass[at] = attendNear(head, query, close, view.nearValues.subarray(at * E, (at + 1) * E));
+      const mean = view.nearValues.subarray(at * E, (at + 1) * E);
+      view.nearMass[at] = attendNear(head, query, close, { mean, scores });
     }
   }
   return view;
 }
 
-/** Log mass of these keys; their mean value goes into `mean`. */
+/** Log mass of these keys; their mean value goes into `mean`. `scores` is room for one a key. */
 function attendNear(
   { k, v, keyBias, D, E }: PassageHead,
   query: Float32Array,
   keys: readonly number[],
-  mean: Float32Array,
-) {
-  const scores = keys.map((j) => {
-    let score = keyBias?.[j] ?? 0;
-    for (let d = 0; d < D; d++) score += query[d] * k[j * D + d];
-    return score;
-  });
-  const most = scores.reduce((a, b) => Math.max(a, b), excluded);
-  const powers = scores.map((score) => Math.exp(score - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  for (const [n, j] of keys.entries()) for (let e = 0; e < E; e++) mean[e] += (powers[n] / sum) * v[j * E + e];
+  { mean, scores }: { mean: Float32Array; scores: Float64Array },
+): number {
+  let most = excluded;
+  for (let n = 0; n < keys.length; n++) {
+    const at = keys[n] * D;
+    let score = keyBias?.[keys[n]] ?? 0;
+    for (let d = 0; d < D; d++) score += query[d] * k[at + d];
+    scores[n] = score;
+    if (score > most) most = score;
+  }
+  let sum = 0;
+  for (let n = 0; n < keys.length; n++) {
+    const power = Math.exp(scores[n] - most);
+    sum += power;
+    for (let e = 0; e < E; e++) mean[e] += power * v[keys[n] * E + e];
+  }
+  for (let e = 0; e < E && sum > 0; e++) mean[e] /= sum;
   return most + Math.log(sum || 1);
 }
 

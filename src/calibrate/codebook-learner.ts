@@ -55,7 +55,7 @@ export function codebookLearner(
         const seen = headOf(passage, head);
         const { size, gap } = starts[i];
         const features = new Float32Array(length * F);
-        features.set(centredFeatures(seen, onValues).map((f) => (f * size) / gap));
+        for (const [at, f] of centredFeatures(seen, onValues).entries()) features[at] = (f * size) / gap;
         const query = near.globals > 0 ? own('query', head, D) : new Float32Array(D);
         return { features, ...blockView(seen, { ...near, query }, blocks, length) };
       });

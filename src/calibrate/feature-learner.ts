@@ -27,7 +27,7 @@ export function featureLearner(
   const own = (part: string, head: number, size: number) =>
     constants[named(part)].slice(head * size, (head + 1) * size);
   const sides = constants[named('omega')] ? ['omega'] : ['queryOmega', 'keyOmega'];
-  const starts = sides.map((side) => heads.map((head) => ({ omega: own(side, head, M * D) })).map(withSize));
+  const starts = sides.map((side) => heads.map((head) => sized(own(side, head, M * D))));
   const [forQueries, forKeys] = [starts[0], starts[starts.length - 1]];
   // Recorded k is this part of y, and q is the other of x.
   const toY = Math.sqrt(Math.abs(site.scale)) / site.operands.scaled.k;
@@ -91,7 +91,8 @@ export function featureLearner(
   };
 }
 
-function withSize({ omega }: { omega: Float32Array }) {
+/** With the root mean square of its entries. */
+function sized(omega: Float32Array) {
   return { omega, size: Math.sqrt(omega.reduce((sum, w) => sum + w * w, 0) / omega.length) || 1 };
 }
 

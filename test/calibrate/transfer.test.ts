@@ -122,6 +122,14 @@ function passageOf({ H, N, S, D, E, q, k, v, scale, keyBias }: Attention) {
   };
 }
 
+it.each(['hybrid-2d', 'hybrid-causal', 'blocks', 'hybrid:codes=0', 'window'])(
+  '%s has no codebook that is trained',
+  (plan) => {
+    const passage = passageOf(normalInput({ B: 1, H: 1, N: 40, S: 40, D: 4, E: 4 }, 1));
+    expect(codebookLearner({ heads: [0], plan: readPlan(plan) }, {}, passage)).toBeUndefined();
+  },
+);
+
 describe.each(['sderf', 'aderf'])('features of the map %s', (map) => {
   const input = normalInput({ B: 1, H: 3, N: 70, S: 70, D: 8, E: 5 }, 31, { masked: [9] });
   const { H, N, D, E } = input;
@@ -208,7 +216,7 @@ describe('attention transfer', () => {
     const survey = { plans: [], constants: {}, shares: [], keys: 150, recordedBytes: 1 };
     const surveys = sites.map((site, i) => ({ site, ...survey, outputWeight: weights[i] }));
     const onStep = (what: string) => steps.push(what);
-    return { model, surveys, inputs, createSession, onStep, training: { steps: 40, rate: 0.03 } };
+    return { model, surveys, inputs, createSession, onStep, training: { steps: 50, rate: 0.1 } };
   };
   const errorOf = async (some: readonly SitePlan[]) => {
     const exact = assignPlans(sites, () => readPlan('exact'));
@@ -230,7 +238,7 @@ describe('attention transfer', () => {
     const given = await context();
     const { plans: healed, left } = await transfer(plans, given);
     const check = async (some: readonly SitePlan[]) =>
-      expect(await errorOf(some)).toBeLessThan(0.95 * (await errorOf(plans)));
+      expect(await errorOf(some)).toBeLessThan(0.9 * (await errorOf(plans)));
     await check(healed);
     const turned = ({ constants = {} }: SitePlan) => constants['keys6.weights'].map((w) => -w);
     const mutant = healed.map((site) => ({ ...site, constants: { ...site.constants, 'keys6.weights': turned(site) } }));
