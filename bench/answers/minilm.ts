@@ -143,15 +143,13 @@ export const minilmTransferred: AnswerSuite = {
     const { fit, measure, checkpoint } = await passages(options);
     const kept = checkpoint('performers-minilm');
     const survey = await surveyModel(bytes, fit, createSession, { checkpoint: kept });
-    for (const budget of [176, 104]) {
-      for (const heal of transferred) {
-        const choice = await choosePlans(survey, createSession, { budget, keep: 0, heal, checkpoint: kept });
-        await measure(
-          `linear, budget ${budget}, ${heal.join(', ') || 'as chosen'}`,
-          await apply(choice.plan),
-          described(choice),
-        );
-      }
+    for (const heal of transferred) {
+      const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, heal, checkpoint: kept });
+      await measure(
+        `linear, budget 176, ${heal.join(', ') || 'as chosen'}`,
+        await apply(choice.plan),
+        described(choice),
+      );
     }
   },
 };
