@@ -13,6 +13,7 @@ import { transfer } from '../../src/calibrate/transfer.js';
 import { gaussians } from '../../src/features/rng.js';
 import type { Block } from '../../src/learn/descend.js';
 import { loadJax } from '../../src/learn/peer.js';
+import { linearize, restore } from '../../src/linearize.js';
 import { compareOutputs } from '../../src/metrics.js';
 import { folderCheckpoint } from '../../src/node/checkpoint.js';
 import { generateInputs } from '../../src/node/inputs.js';
@@ -24,6 +25,7 @@ import { assignPlans } from '../../src/rewrite/assign-plans.js';
 import { findAttention } from '../../src/rewrite/find.js';
 import { hybrid } from '../../src/rewrite/lower/hybrid.js';
 import { readPlan, type SiteConstants, type SitePlan } from '../../src/rewrite/plan.js';
+import { savePlan } from '../../src/rewrite/saved-plan.js';
 import type { Feeds } from '../../src/session.js';
 import { mutants, normalInput } from '../attention/cases.js';
 import { attentionModel } from '../attention-model.js';
@@ -272,6 +274,23 @@ describe('attention transfer', () => {
     await check(healed);
     await expect(check(featured)).rejects.toThrow('to be less than');
   }, 300_000);
+
+  it('is saved with the plan, and taken back byte for byte', async () => {
+    const given = { ...(await context()), training: { steps: 4 } };
+    const { plans: healed } = await transfer(plans, given);
+    const others = assignPlans(findAttention(model).sites, () => readPlan('exact-blocked'));
+    const whole = others.map((other) => healed.find(({ site }) => site.node === other.site.node) ?? other);
+    const saved = JSON.parse(JSON.stringify(savePlan(whole)));
+    const { bytes: linear, report } = await linearize(bytes, { saved });
+    const session = await createSession(linear);
+    const [name] = session.outputNames;
+    const got = (await session.run(passages[6]))[name].data as Float32Array;
+    await session.release();
+    close(got, Float64Array.from((await answer(healed, passages[6]))[name].data as Float32Array), 1e-5);
+    const untrained = Float64Array.from((await answer(plans, passages[6]))[name].data as Float32Array);
+    expectMutantFails(() => close(got, untrained, 1e-5));
+    expect(Buffer.compare(restore(linear, report), bytes)).toBe(0);
+  });
 
   it('goes on where it was interrupted, to the same bits, layers that are done included', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'performers-transfer-'));
