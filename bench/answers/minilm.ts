@@ -136,6 +136,33 @@ export const minilmDistilled: AnswerSuite = {
   },
 };
 
+/** Attention transfer of the codebooks, alone and beneath what is in closed form. */
+export const minilmTransferred: AnswerSuite = {
+  title: `${subject} calibration), attention transfer`,
+  async run(options) {
+    const { fit, measure, checkpoint } = await passages(options);
+    const kept = checkpoint('performers-minilm');
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: kept });
+    for (const heal of transferred) {
+      const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, heal, checkpoint: kept });
+      await measure(
+        `linear, budget 176, ${heal.join(', ') || 'as chosen'}`,
+        await apply(choice.plan),
+        described(choice),
+      );
+    }
+  },
+};
+
+const transferred = [
+  [],
+  ['transfer'],
+  ['gain'],
+  ['transfer', 'gain'],
+  ['gain', 'mlp'],
+  ['transfer', 'gain', 'mlp'],
+] as const;
+
 /** Every setting as chosen, and healed in the ways that are in closed form. */
 async function* healedChoices(survey: ModelSurvey, settings: readonly Chosen[]) {
   for (const { what, ...limits } of settings) {

@@ -20,13 +20,13 @@ export const trainingDefaults = { steps: 100, rank: 8, rate: 1e-3, seed: 0 };
 
 /** Of the ways to heal that train. */
 export interface TrainingOptions {
-  /** Default 100, one input each. */
+  /** Default 100, one input each; of transfer as many a layer. */
   readonly steps?: number;
   /** Of a correction. Default 8. */
   readonly rank?: number;
-  /** Default 1e-3. */
+  /** Default 1e-3, and .03 of transfer, whose parameters are of unit size. */
   readonly rate?: number;
-  /** Of the first factors. Default 0. */
+  /** Of the first factors, and of what transfer looks at. Default 0. */
   readonly seed?: number;
 }
 

@@ -10,6 +10,7 @@ import { healLayers } from './heal-layers.js';
 import { refitLayers } from './refit-layers.js';
 import { distillInSubspace } from './subspace.js';
 import type { SurveyModelOptions } from './survey-model.js';
+import { transfer } from './transfer.js';
 
 interface HealMethod {
   readonly summary: string;
@@ -36,6 +37,13 @@ export const healMethods = {
     again: 'always',
     steps: (layers) => layers,
     heal: refitLayers,
+  },
+  transfer: {
+    summary:
+      'codebooks and calibrated features, trained layer by layer to give what exact heads do (needs @jax-js/jax)',
+    again: 'never',
+    steps: (layers, { steps = trainingDefaults.steps } = {}) => layers * steps,
+    heal: transfer,
   },
   distill: {
     summary: 'q, k, v and o by matrices of low rank, trained against the original (needs @jax-js/jax and @jax-js/onnx)',

@@ -50,22 +50,7 @@ export async function openRecorder(
 ): Promise<Recorder> {
   const pool = constantPool('record/');
   const build = builder(model.opsets.get('') ?? 1, 'record/', pool);
-  const names = sites.map((site) => {
-    const inputs = bindInputs(
-      build,
-      site,
-      Array.from({ length: site.heads }, (_, head) => head),
-    );
-    // Identity: what is asked for may be an input of the graph, or be asked for twice.
-    const show = (value: string) => build.op('Identity', [value]);
-    return {
-      q: show(scaledQueries(build, inputs)),
-      k: show(inputs.k),
-      v: show(inputs.v),
-      ...(inputs.keyBias && { keyBias: show(inputs.keyBias) }),
-      ...(site.operands.grid && { grid: build.op('Shape', [site.operands.grid.value]) }),
-    };
-  });
+  const names = sites.map((site) => showInputs(build, site));
   const weights = sites.map((site) => outputWeight(model, site));
   const unpacked: NodeProto[] = [];
   const shownWeights = weights.map((weight, i) => {
@@ -92,13 +77,7 @@ export async function openRecorder(
   return {
     async run(feeds) {
       const outputs = await session.run(feedsOf(feeds, session.inputNames));
-      return names.map(({ q, k, v, keyBias, grid }) => ({
-        q: read(outputs[q]),
-        k: read(outputs[k]),
-        v: read(outputs[v]),
-        ...(keyBias && { keyBias: read(outputs[keyBias]) }),
-        ...(grid && { grid: rowsAndColumns(outputs[grid]) }),
-      }));
+      return names.map((site) => readInputs(outputs, site));
     },
     async outputWeights(feeds) {
       const wanted = shownWeights.filter((name) => name !== undefined);
@@ -115,6 +94,35 @@ export async function openRecorder(
       }
     },
     release: () => session.release(),
+  };
+}
+
+/** Names of the values that show what a site sees. */
+export type ShownInputs = Readonly<Record<'q' | 'k' | 'v', string>> &
+  Readonly<Partial<Record<'keyBias' | 'grid', string>>>;
+
+/** Nodes that show what a site sees. */
+export function showInputs(build: Builder, site: Site): ShownInputs {
+  const heads = Array.from({ length: site.heads }, (_, head) => head);
+  const inputs = bindInputs(build, site, heads);
+  // Identity: what is asked for may be an input of the graph, or be asked for twice.
+  const show = (value: string) => build.op('Identity', [value]);
+  return {
+    q: show(scaledQueries(build, inputs)),
+    k: show(inputs.k),
+    v: show(inputs.v),
+    ...(inputs.keyBias && { keyBias: show(inputs.keyBias) }),
+    ...(site.operands.grid && { grid: build.op('Shape', [site.operands.grid.value]) }),
+  };
+}
+
+export function readInputs(outputs: Feeds, { q, k, v, keyBias, grid }: ShownInputs): HeadInputs {
+  return {
+    q: read(outputs[q]),
+    k: read(outputs[k]),
+    v: read(outputs[v]),
+    ...(keyBias && { keyBias: read(outputs[keyBias]) }),
+    ...(grid && { grid: rowsAndColumns(outputs[grid]) }),
   };
 }
 

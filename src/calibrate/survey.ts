@@ -173,7 +173,7 @@ async function measureSite(
 }
 
 /** W_o W_oᵀ of every head [H,E,E]; the identity where W_o is not known. */
-function gramOf({ heads: H, valueDim: E }: Site, weight: Array4 | undefined): Array4 {
+export function gramOf({ heads: H, valueDim: E }: Site, weight: Array4 | undefined): Array4 {
   const data = new Float32Array(H * E * E);
   const width = weight?.dims[2] ?? 0;
   for (let h = 0; h < H; h++) {

@@ -68,7 +68,11 @@ export function linearizeCommand(): Command {
       readHealing,
     )
     .option('--no-heal', 'calibrate: heal in none')
-    .option('--heal-steps <count>', 'calibrate: steps of distill and subspace (default: 100)', readCount)
+    .option(
+      '--heal-steps <count>',
+      'calibrate: steps of distill and subspace, and of transfer a layer (default: 100)',
+      readCount,
+    )
     .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
     .option('--size <pixels>', 'calibrate: height and width of images (default: what the model is fed)', readCount)
     .option(

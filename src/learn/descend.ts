@@ -44,7 +44,7 @@ export interface DescentCheckpoint {
   save(state: DescentState): Promise<void>;
 }
 
-/** Steps between two states that are kept. */
+/** Steps between two states that are kept; the last one is, too. */
 const keptEvery = 10;
 
 type State = { parameters: JaxArray[]; first: JaxArray[]; second: JaxArray[] };
@@ -96,7 +96,7 @@ export async function descend(
       }
       onStep?.(t, number);
       if (onParameters) onParameters(await numbers('parameters'));
-      if (checkpoint && t % keptEvery === 0)
+      if (checkpoint && (t % keptEvery === 0 || t === steps))
         await checkpoint.save({
           step: t,
           parameters: await numbers('parameters'),

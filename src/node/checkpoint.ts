@@ -44,8 +44,9 @@ export function folderCheckpoint(folder: string, key: string): Checkpoint {
       await writeKept(layer(at), { key, ...rest, constants, ...(weight && { outputWeight: weight }) });
     },
     training(task) {
-      const file = join(folder, 'training.json');
       const own = createHash('sha256').update(`${key} ${task}`).digest('hex');
+      // Of each its own: a way to heal may train layer after layer, and goes on behind those that are done.
+      const file = join(folder, `training-${own.slice(0, 16)}.json`);
       return {
         async load() {
           const json = await readKept(file, own);

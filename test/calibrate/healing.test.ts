@@ -26,7 +26,7 @@ const options = {
   budget: 16,
   keep: 0,
   candidates: () => [readPlan('features:m=8')],
-  heal: ['gain', 'mlp', 'distill', 'subspace'],
+  heal: ['transfer', 'gain', 'mlp', 'distill', 'subspace'],
   training: { steps: 24, rate: 5e-3 },
 } as const;
 

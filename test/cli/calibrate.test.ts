@@ -262,7 +262,7 @@ describe('data that is not fit is refused', () => {
   test('a way to heal that there is not', async () => {
     const { code, stderr } = await performers('linearize', bert, '-o', at('no.onnx'), '--heal', 'gain,magic');
     expect(code).toBe(2);
-    expect(stderr).toContain("'magic' is no way to heal; they are gain, mlp, distill, subspace.");
+    expect(stderr).toContain("'magic' is no way to heal; they are gain, mlp, transfer, distill, subspace.");
   });
 
   test('a model of no known kind has no built-in data', async () => {
