@@ -1,4 +1,5 @@
 /** What one head sees of a passage, for some blocks of its queries: what a codebook is trained on, and does not change. */
+import { keyBlock, largest } from '../rewrite/lower/kept-blocks.js';
 import { excluded } from '../rewrite/lower/key-set.js';
 import { queryBlock } from '../rewrite/plan-options.js';
 import type { HeadInputs } from './record.js';
@@ -18,6 +19,8 @@ export interface NearKeys {
   readonly window: number;
   readonly globals: number;
   readonly sinks: number;
+  /** Blocks of keys that each block of queries keeps. */
+  readonly blocks: number;
   /** Of the static score [D]; unread without globals. */
   readonly query: Float32Array;
 }
@@ -59,6 +62,7 @@ export function blockView(head: PassageHead, near: NearKeys, blocks: readonly nu
   const global = globalKeys(head, near);
   const halo = (near.window - queryBlock) / 2;
   const scores = new Float64Array(S);
+  const estimated = near.blocks > 0 ? keysInFourBits(head, weights) : undefined;
   const view = {
     count: new Float32Array(blocks.length * length),
     keys: new Float32Array(blocks.length * D * length),
@@ -69,9 +73,12 @@ export function blockView(head: PassageHead, near: NearKeys, blocks: readonly nu
   };
   for (const [b, block] of blocks.entries()) {
     const start = block * queryBlock;
-    const isNear = (j: number) => global.has(j) || (j >= start - halo && j < start + queryBlock + halo);
+    const inSight = (j: number) => global.has(j) || (j >= start - halo && j < start + queryBlock + halo);
     const all = Array.from({ length: S }, (_, j) => j).filter((j) => weights[j] > 0);
-    const [close, far] = [all.filter(isNear), all.filter((j) => !isNear(j))];
+    const rest = all.filter((j) => !inSight(j));
+    const kept = estimated && keptBlocks(head, { estimated, rest, start, most: near.blocks });
+    const isNear = (j: number) => inSight(j) || kept?.has(Math.floor(j / keyBlock)) === true;
+    const [close, far] = [all.filter(isNear), rest.filter((j) => !isNear(j))];
     for (const j of far) view.count[b * length + j] = weights[j];
     for (let d = 0; d < D; d++) for (const j of far) view.keys[(b * D + d) * length + j] = weights[j] * k[j * D + d];
     for (let e = 0; e < E; e++) for (const j of far) view.values[(b * E + e) * length + j] = weights[j] * v[j * E + e];
@@ -84,6 +91,44 @@ export function blockView(head: PassageHead, near: NearKeys, blocks: readonly nu
     }
   }
   return view;
+}
+
+/** Each key less the mean of those that are not masked, in whole numbers of 4 bits and a step of its own, multiplied out. */
+function keysInFourBits({ k, D }: PassageHead, weights: Float64Array): Float32Array {
+  const total = weights.reduce((sum, w) => sum + w, 0) || 1;
+  const mean = new Float64Array(D);
+  for (let at = 0; at < k.length; at++) mean[at % D] += (weights[Math.floor(at / D)] / total) * k[at];
+  const centred = k.map((x, at) => x - mean[at % D]);
+  for (let at = 0; at < centred.length; at += D) centred.set(inFourBits(centred.subarray(at, at + D)), at);
+  return centred;
+}
+
+function inFourBits(row: Float32Array): Float32Array {
+  const step = Math.max(row.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / largest, 1e-30);
+  return row.map((x) => Math.round(x / step) * step);
+}
+
+/** As lower/kept-blocks.ts keeps them, of those that have one of the keys that are left. */
+function keptBlocks(
+  { q, keyBias, D }: PassageHead,
+  given: { estimated: Float32Array; rest: readonly number[]; start: number; most: number },
+): Set<number> {
+  const { estimated, rest, start, most } = given;
+  const queries = inFourBits(q.subarray(start * D, (start + queryBlock) * D));
+  const best = new Map<number, number>();
+  for (const j of rest) {
+    const key = estimated.subarray(j * D, (j + 1) * D);
+    let top = Number.NEGATIVE_INFINITY;
+    for (let at = 0; at < queries.length; at += D) {
+      let score = 0;
+      for (let d = 0; d < D; d++) score += queries[at + d] * key[d];
+      if (score > top) top = score;
+    }
+    const block = Math.floor(j / keyBlock);
+    best.set(block, Math.max(best.get(block) ?? Number.NEGATIVE_INFINITY, top + (keyBias?.[j] ?? 0)));
+  }
+  const ranked = [...best].sort(([, a], [, b]) => b - a);
+  return new Set(ranked.slice(0, most).map(([block]) => block));
 }
 
 /** Log mass of these keys; their mean value goes into `mean`. `scores` is room for one a key. */

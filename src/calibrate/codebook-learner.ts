@@ -1,5 +1,5 @@
 /**
- * The codebook of heads that share a hybrid plan, as something to train: its parameters, and what of a passage they do not decide.
+ * The codebook of heads that share a plan, as something to train: its parameters, and what of a passage they do not decide.
  *
  * Features and parameters are in units in which a weight has root mean square 1, and scores in shares of what a key's best code is ahead
  * of the next on average: a step, and the softmax behind the assignment, then mean the same in every head, and the assignment is what it was.
@@ -17,14 +17,14 @@ import type { HeadInputs } from './record.js';
 /** Of the assignment behind the hard one, in shares of that lead. A layer of MiniLM errs by 2.6 % less with .1, 1.5 % less with .3, 3 % more with 3. */
 const softness = 0.1;
 
-/** Undefined where the plan is no `hybrid`, or has no codebook. `example`, a passage, sets the units. */
+/** Undefined where the plan is no `hybrid` and no `blocks`, or has no codebook. `example`, a passage, sets the units. */
 export function codebookLearner(
   { heads, plan: { name, options } }: HeadGroup,
   constants: SiteConstants,
   example: HeadInputs,
 ): Learner | undefined {
   const C = Number(options.codes ?? 0);
-  if (name !== 'hybrid' || C === 0) return undefined;
+  if (!(name === 'hybrid' || name === 'blocks') || C === 0) return undefined;
   const [D, E] = [example.k.dims[3] ?? 0, example.v.dims[3] ?? 0];
   const onValues = options.assign === 'pairs';
   const F = onValues ? D + E : D;
@@ -42,6 +42,7 @@ export function codebookLearner(
     window: numberOption(options, 'window'),
     globals: numberOption(options, 'globals'),
     sinks: numberOption(options, 'sinks'),
+    blocks: Number(options.blocks ?? 0),
   };
   return {
     heads,

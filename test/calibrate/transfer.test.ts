@@ -43,7 +43,9 @@ describe.each([
   ['pairs', {}],
   ['keys', { masked: [21] }],
   ['pairs', { masked: [40] }],
-])('a codebook of %s with %j', (assign, masks: { masked?: number[] }) => {
+  ['pairs', { kept: 3 }],
+  ['keys', { kept: 2, masked: [21] }],
+])('a codebook of %s with %j', (assign, { kept, ...masks }: { masked?: number[]; kept?: number }) => {
   const input = normalInput({ B: 1, H: 3, N: 130, S: 130, D: 8, E: 5 }, 31, { qSize: 2, ...masks });
   const { H, N, D, E } = input;
   const F = assign === 'pairs' ? D + E : D;
@@ -55,7 +57,9 @@ describe.each([
     [`${assign}6.weights`]: draw(H * F * codes),
     [`${assign}6.offsets`]: draw(H * codes),
   };
-  const plan = readPlan({ name: 'hybrid', window: 40, globals: 5, sinks: 2, codes, assign });
+  const window = kept ? 48 : 40;
+  const near = { window, globals: 5, sinks: 2, codes, assign };
+  const plan = readPlan(kept ? { name: 'blocks', blocks: kept, ...near } : { name: 'hybrid', ...near });
   /** Contexts of the blocks of both heads [2,4,32,E], keys padded to 140. */
   const attended = async (given: Attention) => {
     const passage = passageOf(given);
@@ -68,7 +72,8 @@ describe.each([
     return learner.attend(jax, arrays(learner.parameters), arrays(seen)).data();
   };
   const definition: Hybrid = {
-    ...{ block: 32, window: 40, globals: 5, sinks: 2, codes, centred: true },
+    ...{ block: 32, window, globals: 5, sinks: 2, codes, centred: true },
+    ...(kept && { kept: { blocks: kept, keyBlock: 8 } }),
     query: Float64Array.from(constants.query),
     weights: Float64Array.from(constants[`${assign}6.weights`]),
     offsets: Float64Array.from(constants[`${assign}6.offsets`]),
@@ -93,7 +98,8 @@ describe.each([
     for (const mutant of Object.values(mutants(input)))
       expectMutantFails(() => close(got, there(wanted(mutant)), 5e-6));
     for (const change of [
-      { window: 42 },
+      { window: window + 2 },
+      ...(kept ? [{ kept: undefined }, { kept: { blocks: kept - 1, keyBlock: 8 } }] : []),
       { globals: 4 },
       { centred: false },
       { weights: definition.weights.map((w) => -w) },
@@ -124,7 +130,7 @@ function passageOf({ H, N, S, D, E, q, k, v, scale, keyBias }: Attention) {
   };
 }
 
-it.each(['hybrid-2d', 'hybrid-causal', 'blocks', 'hybrid:codes=0', 'window'])(
+it.each(['hybrid-2d', 'hybrid-causal', 'blocks:codes=0', 'hybrid:codes=0', 'window'])(
   '%s has no codebook that is trained',
   (plan) => {
     const passage = passageOf(normalInput({ B: 1, H: 1, N: 40, S: 40, D: 4, E: 4 }, 1));

@@ -29,7 +29,7 @@ import { notAround } from './window.js';
 /** Keys that are kept together; what QUALITY found best. */
 export const keyBlock = 8;
 /** The largest number of 4 bits with a sign of its own. */
-const largest = 7;
+export const largest = 7;
 const zeroPoint = largest + 1;
 const [float32, uint8, int8, int64] = [1, 2, 3, 7];
 
