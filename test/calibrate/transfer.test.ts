@@ -296,7 +296,7 @@ describe('attention transfer', () => {
     const untrained = Float64Array.from((await answer(plans, passages[6]))[name].data as Float32Array);
     expectMutantFails(() => close(got, untrained, 1e-5));
     expect(Buffer.compare(restore(linear, report), bytes)).toBe(0);
-  });
+  }, 300_000);
 
   it('goes on where it was interrupted, to the same bits, layers that are done included', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'performers-transfer-'));
