@@ -51,8 +51,8 @@ const uniform: Readonly<Record<string, string>> = {
   'FAVOR+ only': 'features:m=88',
 };
 
-/** Steps of distillation, one passage each. */
-const distilled = 120;
+/** Steps of distillation, one passage each, and of transfer a layer. */
+const distilled = 86;
 
 const subject =
   'all-MiniLM-L6-v2 on passages of 512 tokens that calibration has not seen (second half of wikitext-2 test, the first for';
@@ -123,50 +123,29 @@ export const minilmBlocks: AnswerSuite = {
   },
 };
 
-/** Short distillation on top of what is in closed form. */
+/** Short training of the projections on top, of their factors and in few directions. */
 export const minilmDistilled: AnswerSuite = {
-  title: `${subject} calibration), distilled`,
+  title: `${subject} calibration), with \`blocks\` among the candidates, distilled`,
   async run(options) {
     const { fit, measure, checkpoint } = await passages(options);
-    const kept = checkpoint('performers-minilm');
-    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: kept });
-    const given = { checkpoint: kept, training: { steps: distilled }, heal: ['gain', 'mlp', 'distill'] } as const;
-    const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, ...given });
-    await measure(`linear, budget 176, ${distilled} steps`, await apply(choice.plan), described(choice));
-  },
-};
-
-/** Attention transfer of the codebooks, alone and beneath what is in closed form. */
-export const minilmTransferred: AnswerSuite = {
-  title: `${subject} calibration), attention transfer`,
-  async run(options) {
-    const { fit, measure, checkpoint } = await passages(options);
-    const kept = checkpoint('performers-minilm');
-    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: kept });
-    for (const heal of transferred) {
-      const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, heal, checkpoint: kept });
-      await measure(
-        `linear, budget 176, ${heal.join(', ') || 'as chosen'}`,
-        await apply(choice.plan),
-        described(choice),
-      );
+    const kept = checkpoint('performers-minilm-blocks');
+    const survey = await surveyModel(bytes, fit, createSession, { checkpoint: kept, blocks: true });
+    for (const last of ['distill', 'subspace'] as const) {
+      const given = {
+        checkpoint: kept,
+        training: { steps: distilled },
+        heal: ['transfer', 'gain', 'mlp', last],
+      } as const;
+      const choice = await choosePlans(survey, createSession, { budget: 176, keep: 0, ...given });
+      await measure(`linear, budget 176, ${last}`, await apply(choice.plan), described(choice));
     }
   },
 };
 
-const transferred = [
-  [],
-  ['transfer'],
-  ['gain'],
-  ['transfer', 'gain'],
-  ['gain', 'mlp'],
-  ['transfer', 'gain', 'mlp'],
-] as const;
-
-/** Every setting as chosen, and healed in the ways that are in closed form. */
+/** Every setting as chosen, and healed: in closed form, and behind attention transfer. */
 async function* healedChoices(survey: ModelSurvey, settings: readonly Chosen[]) {
   for (const { what, ...limits } of settings) {
-    for (const heal of [[], ['gain'], ['gain', 'mlp']] as const) {
+    for (const heal of [[], ['gain'], ['gain', 'mlp'], ['transfer', 'gain', 'mlp']] as const) {
       const choice = await choosePlans(survey, createSession, { ...limits, heal });
       yield { what: `${what}, budget ${limits.budget}`, heal, choice };
     }

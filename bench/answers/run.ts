@@ -30,7 +30,6 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
   'minilm-blocks': async () => (await import('./minilm.js')).minilmBlocks,
   'minilm-distilled': async () => (await import('./minilm.js')).minilmDistilled,
-  'minilm-transfer': async () => (await import('./minilm.js')).minilmTransferred,
   vit: async () => (await import('./vit.js')).vit,
   'vit-time': async () => (await import('./vit.js')).vitTime,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
