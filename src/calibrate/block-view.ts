@@ -2,7 +2,7 @@
 import { keyBlock, largest } from '../rewrite/lower/kept-blocks.js';
 import { excluded } from '../rewrite/lower/key-set.js';
 import { queryBlock } from '../rewrite/plan-options.js';
-import type { HeadInputs } from './record.js';
+import { type HeadInputs, masked } from './record.js';
 
 export interface PassageHead {
   readonly q: Float32Array; // [N,D]
@@ -24,9 +24,6 @@ export interface NearKeys {
   /** Of the static score [D]; unread without globals. */
   readonly query: Float32Array;
 }
-
-/** Keys with a lower bias are masked. */
-export const masked = -1000;
 
 /** Of a passage, B = 1. */
 export function headOf({ q, k, v, keyBias }: HeadInputs, head: number): PassageHead {

@@ -4,9 +4,8 @@ import { type Block, type Descent, descend } from '../learn/descend.js';
 import { type Jax, type JaxArray, loadJax } from '../learn/peer.js';
 import type { SiteConstants } from '../rewrite/plan.js';
 import { queryBlock } from '../rewrite/plan-options.js';
-import { masked } from './block-view.js';
 import { joined } from './flat.js';
-import type { Array4, HeadInputs } from './record.js';
+import { type Array4, type HeadInputs, masked } from './record.js';
 
 export interface Learner {
   readonly heads: readonly number[];

@@ -20,7 +20,7 @@ import type { Site } from '../rewrite/site.js';
 import type { Session, SessionFactory, TensorLike } from '../session.js';
 import type { KMeans } from './codebook.js';
 import { lloydModel } from './lloyd.js';
-import type { Array4, HeadInputs } from './record.js';
+import { type Array4, type HeadInputs, masked } from './record.js';
 
 const opset = 17;
 
@@ -221,7 +221,7 @@ function rowWeights({ q, keyBias }: HeadInputs): Array4 {
   const [, , N = 0] = q.dims;
   const S = keyBias?.dims[3];
   if (!keyBias || S !== N) return { data: Float32Array.of(1), dims: [1, 1, 1, 1] };
-  return { data: keyBias.data.map((bias) => (bias > -1000 ? 1 : 0)), dims: [keyBias.dims[0] ?? 1, 1, N, 1] };
+  return { data: keyBias.data.map((bias) => (bias > masked ? 1 : 0)), dims: [keyBias.dims[0] ?? 1, 1, N, 1] };
 }
 
 function tensor({ data, dims }: Array4): TensorLike {

@@ -22,6 +22,9 @@ export interface Array4 {
   readonly dims: readonly number[];
 }
 
+/** Keys with a lower bias are masked. */
+export const masked = -1000;
+
 /** One site on one input. */
 export interface HeadInputs {
   /** [B,H,N,D], [B,H,S,D], [B,H,S,E]; score = q·k. */

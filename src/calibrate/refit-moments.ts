@@ -9,6 +9,7 @@ import type { Site } from '../rewrite/site.js';
 import type { Feeds, TensorLike } from '../session.js';
 import { type Extended, extend } from './extend.js';
 import type { MlpProduct } from './mlp-product.js';
+import { masked } from './record.js';
 import { addMoments, emptyMoments, type RowMoments } from './refit.js';
 import { spreadOver } from './statistics.js';
 import type { LayerStream } from './stream.js';
@@ -93,7 +94,7 @@ function targetFeeds(
 ): Feeds {
   const bias = keyBias && numbers(keyBias);
   const all = Array.from({ length: want.length / M }, (_, i) => i);
-  const read = all.filter((i) => !bias || bias[i % bias.length] > hidden);
+  const read = all.filter((i) => !bias || bias[i % bias.length] > masked);
   const tokens = spreadOver(read, mostTokens, uniforms(seed));
   const data = new Float32Array(tokens.length * M);
   for (const [i, token] of tokens.entries()) data.set(want.subarray(token * M, (token + 1) * M), i * M);
@@ -102,9 +103,6 @@ function targetFeeds(
     [names.tokens]: { type: 'int64', dims: [tokens.length], data: BigInt64Array.from(tokens, BigInt) },
   };
 }
-
-/** Key biases below it hide a key. */
-const hidden = -1000;
 
 /** The patched model up to the stream behind a layer, with the sums that a refit needs of features and residuals of some tokens. */
 function momentModel(patched: ModelProto, { data, rows: K, sum, columns: M }: MlpProduct): Extended {

@@ -6,7 +6,7 @@
 import { PerformersError } from '../errors.js';
 import { uniforms } from '../features/rng.js';
 import type { Site } from '../rewrite/site.js';
-import type { HeadInputs } from './record.js';
+import { type HeadInputs, masked } from './record.js';
 
 export interface SiteStatistics {
   readonly heads: number;
@@ -90,7 +90,7 @@ export function addInput(statistics: SiteStatistics, { q, k, v, keyBias }: HeadI
 /** Keys that are no padding, of row `b` of a batch. */
 export function visibleKeys(keyBias: HeadInputs['keyBias'], b: number, S: number): number[] {
   const row = keyBias && (keyBias.dims[0] ?? 1) > 1 ? b * S : 0;
-  return Array.from({ length: S }, (_, j) => j).filter((j) => !keyBias || keyBias.data[row + j] > -1000);
+  return Array.from({ length: S }, (_, j) => j).filter((j) => !keyBias || keyBias.data[row + j] > masked);
 }
 
 function addQueries(statistics: SiteStatistics, h: number, rows: Float32Array, visible?: readonly number[]): void {

@@ -89,6 +89,11 @@ export interface Pooled extends KeyPart {
   share(value: string, width: number): string;
 }
 
+/** What to multiply rows with that are to be 0 outside. Not a choice between the rows and 0: onnxruntime is slow at those that repeat. */
+export function insideOnly(build: Builder, outside: string): string {
+  return build.op('Where', [outside, build.float([0], []), build.float([1], [])]);
+}
+
 /** The keys around each block. */
 export function windowOf(build: Builder, blocks: Blocks, { keys, values, bias }: Keys): Near {
   return {
@@ -96,9 +101,7 @@ export function windowOf(build: Builder, blocks: Blocks, { keys, values, bias }:
     values: blocks.around(values),
     bias: build.op('Where', [blocks.outside, build.float([2 * excluded], []), blocks.around(bias)]),
     shares(value) {
-      // Not a choice between the rows and 0: onnxruntime is slow at those that repeat.
-      const inside = build.op('Where', [blocks.outside, build.float([0], []), build.float([1], [])]);
-      return build.op('Mul', [blocks.around(value), inside]);
+      return build.op('Mul', [blocks.around(value), insideOnly(build, blocks.outside)]);
     },
   };
 }

@@ -13,11 +13,11 @@
 import type { Builder } from '../../onnx/build.js';
 import { sumOver } from './blocks.js';
 import { pseudoKeys } from './far-field.js';
-import { excluded, type Keys, type Pooled } from './key-set.js';
+import { excluded, insideOnly, type Keys, type Pooled } from './key-set.js';
 import { covering, squares, type Tiling } from './tiles.js';
 
 /** Patches of a cell, along each axis. */
-export const cell = 2;
+const cell = 2;
 
 interface Sizes {
   readonly tile: number;
@@ -40,7 +40,7 @@ export function ringAround(
 ): Pooled {
   const cells = covering(build, tiling, cell);
   const members = squares(build, tiling, { of: cells, step: cell, reach: 0, span: cell });
-  const present = zeroOrOne(build, members.outside);
+  const present = insideOnly(build, members.outside);
   /** Sums over each cell: [B,H,S,W] → [B,H,cells,W]. */
   const pool = (value: string, width: number) => {
     const fetched = build.op('Mul', [build.op('Gather', [value, members.index], { axis: 2 }), present]);
@@ -74,10 +74,6 @@ export function ringAround(
     bias: build.op('Where', [outside, build.float([2 * excluded], []), around(pooled.bias)]),
     shared: false,
     share: (value, width) =>
-      sumOver(build, build.op('Mul', [around(pool(value, width)), zeroOrOne(build, outside)]), [3]),
+      sumOver(build, build.op('Mul', [around(pool(value, width)), insideOnly(build, outside)]), [3]),
   };
-}
-
-function zeroOrOne(build: Builder, outside: string): string {
-  return build.op('Where', [outside, build.float([0], []), build.float([1], [])]);
 }
