@@ -21,6 +21,7 @@ import { type Blocks, greatestDivisor, sequenceBlocks } from './blocks.js';
 import { type Codebook, summarize } from './far-field.js';
 import {
   attendKeySets,
+  joinKeys,
   joinNear,
   type KeyPart,
   type Keys,
@@ -104,8 +105,9 @@ export function attendHybrid(
   const pooled = pool?.(rest);
   const parts: KeyPart[] = [{ ...near, shared: false }];
   if (pooled) parts.push(pooled);
-  if (fixed) parts.push({ ...fixed, shared: true });
-  if (chosen) parts.push({ ...chosen, shared: true });
+  // As one part: what is shared is few keys, and every part writes a context of all queries.
+  const everywhere = fixed && chosen ? joinKeys(build, fixed, chosen) : (fixed ?? chosen);
+  if (everywhere) parts.push({ ...everywhere, shared: true });
   const summaries =
     codes > 0
       ? summarize(build, inputs, { near, pooled, rest, codebook: codebook(options, constants), count: codes })

@@ -106,13 +106,17 @@ export function windowOf(build: Builder, blocks: Blocks, { keys, values, bias }:
   };
 }
 
-/** Both; no key may be in the two. */
+/** Keys of all blocks [B,H,·,·]; no key may be in the two. */
+export function joinKeys(build: Builder, a: Keys, b: Keys, axis = 2): Keys {
+  const join = (...values: string[]) => build.op('Concat', values, { axis });
+  return { keys: join(a.keys, b.keys), values: join(a.values, b.values), bias: join(a.bias, b.bias) };
+}
+
+/** Keys of each block's own; no key may be in the two. */
 export function joinNear(build: Builder, a: Near, b: Near): Near {
   const join = (...values: string[]) => build.op('Concat', values, { axis: 3 });
   return {
-    keys: join(a.keys, b.keys),
-    values: join(a.values, b.values),
-    bias: join(a.bias, b.bias),
+    ...joinKeys(build, a, b, 3),
     shares: (value, width) => join(a.shares(value, width), b.shares(value, width)),
   };
 }
