@@ -21,6 +21,9 @@ export interface PlanFileContent extends SavedPlan {
     Pick<CalibrationData, 'kind' | 'what' | 'sources'> & { readonly builtIn?: true };
 }
 
+/** As many on every machine: how a product is divided decides how its sums are rounded, and so what may be chosen. */
+const threads: Readonly<Record<NodeRuntime, number>> = { node: 2, wasm: 1 };
+
 /** Calibrates a model in a file on data in files. @throws PerformersError PF101–PF107, PF202 (blocks), PF301, PF302, PF501–PF504 */
 export async function calibrateFile(
   bytes: Uint8Array,
@@ -30,7 +33,8 @@ export async function calibrateFile(
   const model = openModel(decode(bytes, path));
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
-  const createSession = await nodeSessions(options.runtime ?? 'node', path);
+  const runtime = options.runtime ?? 'node';
+  const createSession = await nodeSessions(runtime, path, {}, threads[runtime]);
   const key = calibrationKey(bytes, feeds, options.seed ?? 0);
   const checkpoint = options.keepIn === undefined ? undefined : folderCheckpoint(options.keepIn, key);
   const { plan, ...found } = await calibrate(bytes, feeds, createSession, { ...options, checkpoint });
