@@ -99,7 +99,10 @@ export async function surveyBeginning(
       .filter((plan) => [site, ...beginning.decides(site)].every((each) => canTake(plan, each)));
   const usable = sites.filter((site) => site.subgraph === '' && plansFor(site).length > 0);
   if (usable.length === 0) throw nothingLinear(sites, candidates);
-  const step = counter(onProgress, fit.length + 2 * usable.length);
+  const { step, expect } = counter(onProgress);
+  const onPasses = (count: number) => expect(count * fit.length + 2 * usable.length);
+  // The first site alone, and at best all others together.
+  onPasses(Math.min(2, usable.length));
   const outputs = await runAll(model.proto, held, createSession);
   const errorsOf = async (plans: readonly SitePlan[], count: number) =>
     outputErrors(applyPlans(model, plans).proto, spread(held, count), spread(outputs, count), createSession);
@@ -118,6 +121,7 @@ export async function surveyBeginning(
     plansFor,
     seed,
     onStep: step,
+    onPasses,
     async onSite(survey) {
       const effect = await effectOf(survey, (plan) => errorsOf([plan], probed));
       layers.set(survey.site, { ...survey, effect });
@@ -240,10 +244,15 @@ async function outputErrors(
   return found.map((got, i) => compareOutputs(got, wanted[i])[0]?.relRMS ?? Number.POSITIVE_INFINITY);
 }
 
-function counter(onProgress: SurveyModelOptions['onProgress'], total: number): (what: string) => void {
-  let done = 0;
-  return (what) => {
-    done += 1;
-    onProgress?.({ done, total: Math.max(total, done), what });
+function counter(onProgress: SurveyModelOptions['onProgress']) {
+  let [done, total] = [0, 0];
+  return {
+    step(what: string) {
+      done += 1;
+      onProgress?.({ done, total: Math.max(total, done), what });
+    },
+    expect(steps: number) {
+      total = steps;
+    },
   };
 }

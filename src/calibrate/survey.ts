@@ -31,6 +31,8 @@ export interface SurveyOptions {
   readonly plansFor: (site: Site) => readonly Plan[];
   readonly seed: number;
   readonly onStep: (what: string) => void;
+  /** How many passes over the data it takes, as far as is known: how many layers go into one shows in the first. */
+  readonly onPasses: (count: number) => void;
   /**
    * Sites that an earlier run surveyed, by the bytes of their tensors. They are recorded with the others of their pass all
    * the same: another set of outputs makes onnxruntime fuse other nodes, and then the last bits differ.
@@ -66,6 +68,7 @@ export async function surveySites(
   try {
     const held = spread(options.held, measured);
     let atOnce = 1;
+    let passes = 0;
     for (let first = 0; first < sites.length; ) {
       const some = sites.slice(first, first + atOnce);
       if (some.every((site) => options.known.has(site))) {
@@ -127,6 +130,8 @@ export async function surveySites(
         }
         first += some.length;
         atOnce = sitesAtOnce(bytesOf(kept[0]?.[0]), held.length);
+        passes++;
+        options.onPasses(passes + Math.ceil((sites.length - first) / atOnce));
       } finally {
         await recorder.release();
       }
