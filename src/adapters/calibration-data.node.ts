@@ -16,8 +16,11 @@ import { fromFolder, rootOf, type Transformers, transformers } from './local-tra
 export interface DataOptions {
   /** Tokens of a passage of text. Default: what the model takes at most, up to 512. */
   readonly length?: number;
-  /** Height and width of an image in pixels. Default: what the model's processor makes. */
-  readonly size?: number;
+  /**
+   * Height and width of an image in pixels, or several: every photo at each of them, for plans that are to hold at any of these sizes.
+   * Default: what the model's processor makes.
+   */
+  readonly size?: number | readonly number[];
   /** Sounds are joined and cut into pieces of so many seconds. Default: every file as it is. */
   readonly seconds?: number;
   /** Inputs at most, spread over the data. Default 64. */
@@ -174,16 +177,30 @@ async function readImages({ model, root, files, most, size }: Reading): Promise<
   const { AutoProcessor, RawImage } = await transformers();
   const processor = await fromFolder(root, (name) => AutoProcessor.from_pretrained(name, { local_files_only: true }));
   const images = processor.image_processor ?? processor;
-  if (size !== undefined) Object.assign(images, { size: { height: size, width: size } });
   const feeds: Feeds[] = [];
-  for (const file of spread(files, most)) {
+  const dimensions = new Set<string>();
+  for (const { file, side } of atSizes(spread(files, most), [size ?? []].flat())) {
+    if (side !== undefined) Object.assign(images, { size: { height: side, width: side } });
     const { pixel_values } = await images(await RawImage.read(file));
+    const [, , height, width] = pixel_values.dims;
+    dimensions.add(`${width} × ${height}`);
     feeds.push({
       pixel_values: { type: 'float32', dims: [...pixel_values.dims], data: Float32Array.from(pixel_values.data) },
     });
   }
-  const [, , height = 0, width = 0] = feeds[0]?.pixel_values?.dims ?? [];
-  return { feeds, what: `${feeds.length} images of ${width} × ${height} pixels` };
+  const all = dimensions.size > 3 ? `${dimensions.size} sizes` : `${[...dimensions].join(', ')} pixels`;
+  return { feeds, what: `${feeds.length} images of ${all}` };
+}
+
+/**
+ * Photos at each of these sizes; undefined is the processor's own. Every third input is held out from calibration, and a photo that is must
+ * be at every size: so all photos follow one another at a size, as many as three divides, and what is left over comes last, at the first.
+ */
+function atSizes(files: readonly string[], [first, ...others]: readonly number[]): { file: string; side?: number }[] {
+  const whole = others.length > 0 ? files.length - (files.length % 3) : 0;
+  const at = (some: readonly string[], side?: number) => some.map((file) => ({ file, side }));
+  const everywhere = [first, ...others].flatMap((side) => at(files.slice(0, whole), side));
+  return [...everywhere, ...at(files.slice(whole), first)];
 }
 
 async function readAudio({ model, root, files, most, seconds }: Reading): Promise<Read> {

@@ -23,7 +23,7 @@ export function readLayers(text: string, rules: readonly LayerRule[] = []): Laye
 }
 
 /** A list of positive whole numbers. */
-export function readLengths(text: string): number[] {
+export function readCounts(text: string): number[] {
   return text.split(',').map(readCount);
 }
 

@@ -3,7 +3,7 @@ import { type FeatureRow, featureMethods, kernelNames } from '../machines/compar
 import { writeFilesAtomic } from '../node/atomic-write.js';
 import { compareData } from '../node/compare-data.js';
 import { datasets } from '../node/datasets/registry.js';
-import { readCount, readLengths, readNames, readPositive } from './arguments.js';
+import { readCount, readCounts, readNames, readPositive } from './arguments.js';
 import { digits, print, printJson, table, withProgress } from './output.js';
 
 interface Options {
@@ -34,7 +34,7 @@ export function featuresCommand(): Command {
       `${Object.keys(featureMethods).join(', ')} (default: all that fit, in float32)`,
       readNames,
     )
-    .option('--m <list>', 'channels', readLengths, [64, 256, 1024])
+    .option('--m <list>', 'channels', readCounts, [64, 256, 1024])
     .option('--seeds <count>', 'repeats', readCount, 3)
     .option('--train <rows>', 'rows the SVM is trained on', readCount, 1000)
     .option('--test <rows>', 'rows it is tested on', readCount, 1000)

@@ -8,7 +8,7 @@ import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from
 import { readPlanFile } from '../node/plan-file.js';
 import { lowerings } from '../rewrite/lower/registry.js';
 import { type LayerRule, readPlan } from '../rewrite/plan.js';
-import { readBound, readCount, readHealing, readLayers, readPositive, readShare } from './arguments.js';
+import { readBound, readCount, readCounts, readHealing, readLayers, readPositive, readShare } from './arguments.js';
 import { count, describeHealing, digits, formatIndices, print, printJson, withProgress, writeText } from './output.js';
 import { renderPlanPage } from './plan-page.js';
 import { drawPlan } from './plan-picture.js';
@@ -29,7 +29,7 @@ interface Options {
   readonly healSteps?: number;
   readonly seed?: number;
   readonly length?: number;
-  readonly size?: number;
+  readonly size?: readonly number[];
   readonly seconds?: number;
   readonly inputs?: number;
   readonly positions?: number;
@@ -74,7 +74,11 @@ export function linearizeCommand(): Command {
       readCount,
     )
     .option('--length <tokens>', 'calibrate: tokens of a passage of text (default: up to 512)', readCount)
-    .option('--size <pixels>', 'calibrate: height and width of images (default: what the model is fed)', readCount)
+    .option(
+      '--size <pixels>',
+      'calibrate: height and width of images, or several: 448,980 (default: what the model is fed)',
+      readCounts,
+    )
     .option(
       '--seconds <seconds>',
       'calibrate: join sounds, cut them into such pieces (default: as they are)',

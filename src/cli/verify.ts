@@ -4,7 +4,7 @@ import { PerformersError } from '../errors.js';
 import { type ComparedFile, type ComparedRun, compareFiles } from '../node/compare-files.js';
 import { type IdentityFile, verifyIdentityFiles } from '../node/identity-files.js';
 import { type TaskOptions, taskSummaries, verifyTask } from '../node/task-files.js';
-import { type RuntimeChoice, readBound, readCount, readLengths, readPositive, runtimeChoices } from './arguments.js';
+import { type RuntimeChoice, readBound, readCount, readCounts, readPositive, runtimeChoices } from './arguments.js';
 import { digits, print, printJson, table, withProgress, writeText } from './output.js';
 import { renderTaskPage } from './task-page.js';
 import { describeTask } from './task-tables.js';
@@ -37,7 +37,7 @@ export function verifyCommand(): Command {
     .argument('<path...>', 'ORIGINAL PATCHED; with --identity, any number of originals')
     .option('--identity', 'rewrite every site to exact attention and prove that nothing else changes')
     .option('--input <file>', 'run on these inputs: JSON, { NAME: { type, dims, data } }')
-    .option('--lengths <list>', 'tokens, such as 128,512 (the default); of generation and retrieval, too', readLengths)
+    .option('--lengths <list>', 'tokens, such as 128,512 (the default); of generation and retrieval, too', readCounts)
     .option('--batch <rows>', 'rows a batch, all but the first padded (default: 1)', readCount)
     .addOption(
       new Option('--runtime <name>', 'onnxruntime to run on').choices(Object.keys(runtimeChoices)).default('node'),
