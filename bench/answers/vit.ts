@@ -37,6 +37,7 @@ const sizes = [448, 700, 980];
 const rounds = 3;
 
 const chosen: readonly (ChooseOptions & { readonly budget: number })[] = [
+  { budget: 200, keep: 0, heal: false },
   { budget: 250, keep: 0, heal: false },
   { budget: 330, keep: 0, heal: false },
   { budget: 330, keep: 0, heal: ['mlp'] },
