@@ -23,6 +23,8 @@ export interface PlanFileContent extends SavedPlan {
 
 /** As many on every machine: how a product is divided decides how its sums are rounded, and so what may be chosen. */
 const threads: Readonly<Record<NodeRuntime, number>> = { node: 2, wasm: 1 };
+/** A thread that has nothing to do sleeps: between two runs this one calculates. */
+const asleep = { extra: { session: { intra_op: { allow_spinning: '0' } } } };
 
 /** Calibrates a model in a file on data in files. @throws PerformersError PF101–PF107, PF202 (blocks), PF301, PF302, PF501–PF504 */
 export async function calibrateFile(
@@ -34,7 +36,7 @@ export async function calibrateFile(
   const data = options.data ?? [defaultData(model)];
   const { feeds, kind, what, sources } = await readCalibrationData(model, path, data, options);
   const runtime = options.runtime ?? 'node';
-  const createSession = await nodeSessions(runtime, path, {}, threads[runtime]);
+  const createSession = await nodeSessions(runtime, path, asleep, threads[runtime]);
   const key = calibrationKey(bytes, feeds, options.seed ?? 0);
   const checkpoint = options.keepIn === undefined ? undefined : folderCheckpoint(options.keepIn, key);
   const { plan, ...found } = await calibrate(bytes, feeds, createSession, { ...options, checkpoint });
