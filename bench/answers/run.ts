@@ -31,6 +31,7 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   'minilm-blocks': async () => (await import('./minilm.js')).minilmBlocks,
   'minilm-distilled': async () => (await import('./minilm.js')).minilmDistilled,
   vit: async () => (await import('./vit.js')).vit,
+  'vit-sizes': async () => (await import('./vit.js')).vitSizes,
   'vit-time': async () => (await import('./vit.js')).vitTime,
   moonshine: async () => (await import('./moonshine.js')).moonshine,
   pipelines: async () => (await import('./pipelines.js')).pipelines,

@@ -1,7 +1,7 @@
 /**
  * The vision transformer that ships, on photos that calibration has not seen: correlation of its maps with the original's by
  * size and plan, and its time beside the original's and that of the same model without attention. Constants are of one
- * size, 448 pixels, for all of them.
+ * size, 448 pixels, for all of them, or of two.
  */
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,6 @@ const shipped = fileURLToPath(new URL('../../models/vit-s14-saliency/', import.m
 const path = join(shipped, 'onnx/model.onnx');
 const bytes = new Uint8Array(readFileSync(path));
 const model = openModel(decode(bytes));
-const calibrated = 448;
 const sizes = [448, 700, 980];
 /** Rounds in which each model has its turn, for times. */
 const rounds = 3;
@@ -62,15 +61,17 @@ interface Patch {
 type Data = Parameters<AnswerSuite['run']>[0];
 
 /** Photos of every size, what was measured of every head, and what was chosen by it. */
-async function prepare({ fit, unseen }: Data, choices = chosen) {
+async function prepare({ fit, unseen }: Data, choices = chosen, calibrated: readonly number[] = [448]) {
   const createSession = await nodeSessions('node', path);
-  const photos = (size: number, from: readonly string[]) => readCalibrationData(model, path, from, { size });
+  const photos = (size: number | readonly number[], from: readonly string[]) =>
+    readCalibrationData(model, path, from, { size });
   const { feeds } = await photos(calibrated, fit.length > 0 ? fit : [defaultData(model)]);
   const held = new Map<number, readonly Feeds[]>();
   const samples = [join(shipped, 'samples')];
   for (const size of sizes) held.set(size, (await photos(size, unseen.length > 0 ? unseen : samples)).feeds);
   // An interrupted run goes on from the layers that it had measured.
-  const checkpoint = folderCheckpoint(join(tmpdir(), 'performers-vit'), calibrationKey(bytes, feeds, 0));
+  const kept = join(tmpdir(), ['performers-vit', ...calibrated].join('-'));
+  const checkpoint = folderCheckpoint(kept, calibrationKey(bytes, feeds, 0));
   const survey = await surveyModel(bytes, feeds, createSession, { checkpoint });
   const patches: Patch[] = [];
   for (const options of choices) {
@@ -107,17 +108,43 @@ export const vit: AnswerSuite = {
       const { patched, KE } = everywhere(plan, (layer) => survey.layers[layer].constants);
       return { what: { what: `${what}: ${plan}`, KE, 'exact heads': 0 }, patched };
     });
-    for (const [size, inputs] of held) {
-      const original = await runEach(createSession, bytes, inputs);
-      for (const { what, patched } of [...patches, ...(size === sizes[2] ? [] : ablations)]) {
-        const got = await runEach(createSession, patched, inputs);
-        const runs = inputs.map((one, i) => ({ feeds: one, original: original[i], patched: got[i] }));
-        const figures = tasks.dense.measure(runs).map(({ name, value }) => [name, value] as const);
-        add({ px: size, photos: inputs.length, ...what, ...Object.fromEntries(figures) });
-      }
-    }
+    for (const [size, inputs] of held)
+      await compare(createSession, {
+        size,
+        inputs,
+        patches: [...patches, ...(size === sizes[2] ? [] : ablations)],
+        add,
+      });
   },
 };
+
+export const vitSizes: AnswerSuite = {
+  title:
+    'vit-s14-saliency, correlation of maps with the original’s; calibrated on other photos at 448 and at 980 pixels',
+  async run(data) {
+    const unhealed = chosen.filter(({ heal }) => heal === false);
+    const { createSession, held, patches } = await prepare(data, unhealed, [448, 980]);
+    for (const [size, inputs] of held) await compare(createSession, { size, inputs, patches, add: data.add });
+  },
+};
+
+interface Compared {
+  readonly size: number;
+  readonly inputs: readonly Feeds[];
+  readonly patches: readonly Patch[];
+  readonly add: Data['add'];
+}
+
+/** Maps of every patch beside those of the original, at one size. */
+async function compare(createSession: SessionFactory, { size, inputs, patches, add }: Compared): Promise<void> {
+  const original = await runEach(createSession, bytes, inputs);
+  for (const { what, patched } of patches) {
+    const got = await runEach(createSession, patched, inputs);
+    const runs = inputs.map((one, i) => ({ feeds: one, original: original[i], patched: got[i] }));
+    const figures = tasks.dense.measure(runs).map(({ name, value }) => [name, value] as const);
+    add({ px: size, photos: inputs.length, ...what, ...Object.fromEntries(figures) });
+  }
+}
 
 export const vitTime: AnswerSuite = {
   title:
