@@ -54,6 +54,13 @@ const images = ['.png', '.jpg', '.jpeg', '.webp', '.gif', '.bmp'];
 const texts = ['.txt', '.md', '.text'];
 const sounds = ['.wav'];
 
+/** The inputs of a model that data of a kind becomes, any of them. */
+const inputsOf = {
+  text: ['input_ids'],
+  images: ['pixel_values'],
+  audio: ['input_values', 'input_features', 'audio_values'],
+} as const;
+
 /**
  * Inputs for a model from files that people have: text (cut into passages), images, sound, or JSON lines of model inputs,
  * read as transformers.js reads them with the tokenizer or processor in the model's folder.
@@ -67,7 +74,8 @@ export async function readCalibrationData(
   paths: readonly string[],
   options: DataOptions = {},
 ): Promise<CalibrationData> {
-  const files = (await Promise.all(paths.map(listData))).flat();
+  const listed = await Promise.all(paths.map(listData));
+  const files = listed.flatMap((some) => ofOneKind(model, some));
   const kinds = new Set(files.map(kindOf));
   const [kind] = kinds;
   if (!kind || kinds.size > 1) {
@@ -81,7 +89,8 @@ export async function readCalibrationData(
   const read = { text: readText, images: readImages, audio: readAudio, inputs: readLines }[kind];
   const { feeds, what } = await read({ model, root: rootOf(modelPath), files, most, ...options });
   if (feeds.length === 0) throw unfit('the calibration data is empty, or shorter than one passage', paths.join(', '));
-  return { feeds, kind, what, sources };
+  const aside = listed.flat().length - files.length;
+  return { feeds, kind, what: aside > 0 ? `${what} (files of other kinds beside them: ${aside})` : what, sources };
 }
 
 /** SHA-256 of files, by which data is known again. @throws PerformersError PF107 */
@@ -108,7 +117,7 @@ interface Read {
 }
 
 async function readText({ model, root, files, most, length, recall, seed, positions = 0 }: Reading): Promise<Read> {
-  if (!takes(model, 'input_ids')) throw unfit('this model takes no text', inputNames(model));
+  if (inputsTaken(model, 'text').length === 0) throw unfit('this model takes no text', inputNames(model));
   if (takes(model, 'encoder_hidden_states')) {
     throw unfit(
       'this decoder reads the states of an encoder beside text: pass JSON lines of its inputs',
@@ -173,7 +182,7 @@ function tokenFeeds(model: Model, ids: readonly number[], first: number): Feeds 
 }
 
 async function readImages({ model, root, files, most, size }: Reading): Promise<Read> {
-  if (!takes(model, 'pixel_values')) throw unfit('this model takes no images', inputNames(model));
+  if (inputsTaken(model, 'images').length === 0) throw unfit('this model takes no images', inputNames(model));
   const { AutoProcessor, RawImage } = await transformers();
   const processor = await fromFolder(root, (name) => AutoProcessor.from_pretrained(name, { local_files_only: true }));
   const images = processor.image_processor ?? processor;
@@ -204,7 +213,7 @@ function atSizes(files: readonly string[], [first, ...others]: readonly number[]
 }
 
 async function readAudio({ model, root, files, most, seconds }: Reading): Promise<Read> {
-  const names = ['input_values', 'input_features', 'audio_values'].filter((name) => takes(model, name));
+  const names = inputsTaken(model, 'audio');
   if (names.length === 0) throw unfit('this model takes no sound', inputNames(model));
   const { AutoProcessor } = await transformers();
   const processor = await fromFolder(root, (name) => AutoProcessor.from_pretrained(name, { local_files_only: true }));
@@ -254,6 +263,13 @@ export async function listData(path: string): Promise<string[]> {
     .filter((file) => kinds.some(({ endings }) => endings.includes(ending(file))));
 }
 
+/** Of a folder of several kinds, as recordings beside their transcripts, what the model takes, if that is of one kind. */
+function ofOneKind(model: Model, files: readonly string[]): readonly string[] {
+  const found = [...new Set(files.map(kindOf))];
+  const taken = found.filter((kind) => kind === 'inputs' || inputsTaken(model, kind).length > 0);
+  return found.length > 1 && taken.length === 1 ? files.filter((file) => kindOf(file) === taken[0]) : files;
+}
+
 const kinds: readonly { readonly kind: CalibrationData['kind']; readonly endings: readonly string[] }[] = [
   { kind: 'text', endings: texts },
   { kind: 'images', endings: images },
@@ -274,6 +290,11 @@ const ending = (file: string) => extname(file).toLowerCase();
 
 const inputNames = (model: Model) => `inputs ${model.proto.graph?.input.map(({ name }) => name).join(', ')}`;
 const takes = (model: Model, name: string) => model.proto.graph?.input.some((input) => input.name === name) ?? false;
+
+/** Those of its inputs that data of a kind becomes. */
+function inputsTaken(model: Model, kind: keyof typeof inputsOf): readonly string[] {
+  return inputsOf[kind].filter((name) => takes(model, name));
+}
 
 function unfit(what: string, at: string): PerformersError {
   return new PerformersError('PF501', what, {

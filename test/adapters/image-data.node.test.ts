@@ -1,5 +1,5 @@
 /** Photos at several sizes: what is held out at one of them is held out at all. */
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
@@ -36,4 +36,19 @@ it('are each photo once at one size, and at the processor’s own without', asyn
   const { feeds, what } = await read(photos);
   expect(what).toBe('4 images of 224 × 224 pixels');
   expect(sides(feeds)).toEqual(photos.map(() => [224, 224]));
+});
+
+it('are what the model takes of a folder, which may hold notes on them; files named one by one must all be photos', async () => {
+  const notes = join(folder, 'notes');
+  mkdirSync(notes);
+  for (const [i, photo] of photos.entries()) cpSync(photo, join(notes, `${i}.png`));
+  writeFileSync(join(notes, 'licence.txt'), 'public domain');
+  const { feeds, what, sources } = await read([notes], 56);
+  expect(what).toBe('4 images of 56 × 56 pixels (files of other kinds beside them: 1)');
+  expect(sources.map(({ file }) => file)).toEqual(['0.png', '1.png', '2.png', '3.png']);
+  expect(feeds.map(pixels)).toEqual((await read(photos, 56)).feeds.map(pixels));
+  await expect(read([...photos, join(notes, 'licence.txt')])).rejects.toThrow('got images and text');
+  // What any model takes could be meant, too.
+  writeFileSync(join(notes, 'inputs.jsonl'), '{}');
+  await expect(read([notes])).rejects.toThrow('must be of one kind');
 });

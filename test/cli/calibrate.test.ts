@@ -226,7 +226,7 @@ describe('data that is not fit is refused', () => {
     expect(await calibrate(model, '--data', at(file))).toContain(message);
   });
 
-  test('a folder with nothing in it, and one of two kinds', async () => {
+  test('a folder with nothing in it, and files of two kinds', async () => {
     mkdirSync(at('empty'));
     expect(await calibrate(vit, '--data', at('empty'))).toContain('must be of one kind, got nothing in it');
     expect(await calibrate(vit, '--data', at('LICENSE.txt'), at('picture.png'))).toContain('got text and images');
