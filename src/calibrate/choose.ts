@@ -158,7 +158,24 @@ function atPrice(layers: readonly LayerChoice[], { keep }: Pick<Limits, 'keep'>,
       high = middle;
     } else low = middle;
   }
-  return best;
+  return spendExact(layers, best, allowed - best.exactHeads, lambda);
+}
+
+/** Heads that μ moves all at once, as those that differ in nothing but rounding: as many of them exact as may be, the dearest first. */
+function spendExact(layers: readonly LayerChoice[], choice: Choice, count: number, lambda: number): Choice {
+  const moves = layers.flatMap(({ costs, shares, effect, exact }, l) =>
+    choice.chosen[l].map((p, h) => ({ l, h, exact, gain: effect * shares[h][p] + lambda * (costs[p] - costs[exact]) })),
+  );
+  const chosen = choice.chosen.map((plans) => [...plans]);
+  let left = count;
+  for (const { l, h, exact, gain } of moves.sort((a, b) => b.gain - a.gain)) {
+    if (left === 0 || gain <= 0) break;
+    if (chosen[l][h] === exact) continue;
+    if (!chosen[l].includes(exact) && new Set(chosen[l]).size === groupsPerLayer) continue;
+    chosen[l][h] = exact;
+    left--;
+  }
+  return tally(layers, chosen);
 }
 
 function solve(layers: readonly LayerChoice[], lambda: number, mu: number): Choice {

@@ -82,6 +82,24 @@ describe('choosing a plan for every head', () => {
     for (const plans of choice.chosen) expect(new Set(plans).size).toBeLessThanOrEqual(3);
   });
 
+  it('finds what meets the limits where exact attention costs least: inputs shorter than any linear plan', () => {
+    const random = uniforms(11);
+    const costs = [61, 80, 93, 32];
+    const layers = Array.from({ length: 2 }, () => ({
+      plans: costs.map(() => readPlan('exact')),
+      costs,
+      shares: Array.from({ length: 4 }, () => costs.map((_, p) => (p === 3 ? 0 : 1e-15 * random()))),
+      effect: 1,
+      exact: 3,
+    }));
+    for (const budget of [36, 40, 60]) {
+      const choice = choose(layers, { budget, keep: 0.9 });
+      if (!choice) throw new Error('seven of eight heads exact, and one by the cheapest linear plan, cost 35.6');
+      expect(choice.cost).toBeLessThanOrEqual(budget);
+      expect(choice.exactHeads).toBeLessThanOrEqual(7);
+    }
+  });
+
   it('spends least for a given error', () => {
     const layers = layersOf(3, 6, 8);
     const loose = choose(layers, { maxError: 0.3, keep: 1 });
