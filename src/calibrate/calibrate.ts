@@ -15,8 +15,8 @@ import type { Feeds, SessionFactory } from '../session.js';
 import { type Beginning, beginningOf, passedOver } from './beginning.js';
 import { constantNames } from './candidates.js';
 import { type Choice, choose, type LayerChoice, paretoCurve } from './choose.js';
-import type { TrainingOptions } from './heal-context.js';
-import { type HealingStep, type HealLevel, healPlans } from './healing.js';
+import type { TrainingOptions } from './heal/context.js';
+import { type HealingStep, type HealLevel, healPlans } from './heal/healing.js';
 import type { SiteSurvey } from './survey.js';
 import {
   type Checkpoint,
@@ -34,7 +34,7 @@ export interface ChooseOptions {
   /** Largest share of heads that may stay exact, 0 to 1. Default .1. */
   readonly keep?: number;
   /**
-   * Ways to heal what was chosen (healing.ts), one after another; each is kept if it improves held-out inputs. true: 'gain' alone,
+   * Ways to heal what was chosen (heal/healing.ts), one after another; each is kept if it improves held-out inputs. true: 'gain' alone,
    * the default but for causal models, whose errors are of single tokens that no constant brings back, and for images, where a gain that is
    * right at one size is wrong at another.
    */

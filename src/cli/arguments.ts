@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
-import { type HealLevel, healMethods } from '../calibrate/healing.js';
+import { type HealLevel, healMethods } from '../calibrate/heal/healing.js';
 import type { LayerRule } from '../rewrite/plan.js';
 
 /** `0-3,7` → [0, 1, 2, 3, 7] */

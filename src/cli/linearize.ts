@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import type { NodeRuntime } from '../adapters/runtime.node.js';
-import { type HealLevel, healMethods } from '../calibrate/healing.js';
+import { type HealLevel, healMethods } from '../calibrate/heal/healing.js';
 import { PerformersError } from '../errors.js';
 import type { Report } from '../linearize.js';
 import { type LinearizedFiles, type LinearizeFilesOptions, linearizeFiles } from '../node/linearize-files.js';

@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress';
-import type { HealingStep } from '../calibrate/healing.js';
+import type { HealingStep } from '../calibrate/heal/healing.js';
 import { checkTarget, writeFilesAtomic } from '../node/atomic-write.js';
 import { recordError } from '../node/error-record.js';
 import type { Progress } from '../verify.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { sessionFactory } from '../../src/adapters/onnxruntime.js';
-import { lastMlpProduct } from '../../src/calibrate/mlp-product.js';
+import { lastMlpProduct } from '../../src/calibrate/heal/mlp-product.js';
 import { gaussians } from '../../src/features/rng.js';
 import { linearize, restore } from '../../src/linearize.js';
 import { generateInputs } from '../../src/node/inputs.js';

@@ -3,15 +3,15 @@
  * have a basis for their norm, which stays. Parameters and what they are multiplied with are in units in which an entry of Ω has root
  * mean square 1, so that a step means the same in every head.
  */
-import { doubleSoftmax } from '../learn/double-softmax.js';
-import { drawnBy } from '../rewrite/lower/feature-sides.js';
-import { constantName, featureShapes } from '../rewrite/lower/features-constants.js';
-import { excluded } from '../rewrite/lower/key-set.js';
-import type { HeadGroup, SiteConstants } from '../rewrite/plan.js';
-import { queryBlock } from '../rewrite/plan-options.js';
-import type { Site } from '../rewrite/site.js';
+import { doubleSoftmax } from '../../learn/double-softmax.js';
+import { drawnBy } from '../../rewrite/lower/feature-sides.js';
+import { constantName, featureShapes } from '../../rewrite/lower/features-constants.js';
+import { excluded } from '../../rewrite/lower/key-set.js';
+import type { HeadGroup, SiteConstants } from '../../rewrite/plan.js';
+import { queryBlock } from '../../rewrite/plan-options.js';
+import type { Site } from '../../rewrite/site.js';
+import { joined } from '../flat.js';
 import { headOf, keyWeights, type PassageHead } from './block-view.js';
-import { joined } from './flat.js';
 import { type Learner, rowsOf, withRows } from './learner.js';
 
 /** Undefined where the plan is no `features`, or one that is drawn from a seed. */

@@ -3,8 +3,8 @@
  * start (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.3): Q ← orth(A Q), then A in that subspace by Jacobi rotations.
  * An eigenvalue of rank l is right to (λ_{p+1}/λ_l)^(2·rounds), p the width of the subspace: exact where p = d. Cost: rounds · d²p flops.
  */
-import { gaussians } from '../features/rng.js';
-import { type Eigen, symmetricEigen } from '../features/symmetric-eigen.js';
+import { gaussians } from '../../features/rng.js';
+import { type Eigen, symmetricEigen } from '../../features/symmetric-eigen.js';
 
 const rounds = 6;
 /** Directions beside those asked for: what is asked for last converges by the gap to them. */

@@ -2,16 +2,16 @@
 import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { sessionFactory } from '../../src/adapters/onnxruntime.js';
-import { lastMlpProduct } from '../../src/calibrate/mlp-product.js';
-import { openStream } from '../../src/calibrate/stream.js';
-import { decode } from '../../src/onnx/decode.js';
-import { openModel } from '../../src/onnx/graph.js';
-import { makeGraph, makeModel, makeNode, makeValueInfo } from '../../src/onnx/message.js';
-import { inferShapes } from '../../src/onnx/shapes.js';
-import { findAttention } from '../../src/rewrite/find.js';
-import type { Feeds, TensorLike } from '../../src/session.js';
-import { close, expectMutantFails } from '../close.js';
+import { sessionFactory } from '../../../src/adapters/onnxruntime.js';
+import { lastMlpProduct } from '../../../src/calibrate/heal/mlp-product.js';
+import { openStream } from '../../../src/calibrate/heal/stream.js';
+import { decode } from '../../../src/onnx/decode.js';
+import { openModel } from '../../../src/onnx/graph.js';
+import { makeGraph, makeModel, makeNode, makeValueInfo } from '../../../src/onnx/message.js';
+import { inferShapes } from '../../../src/onnx/shapes.js';
+import { findAttention } from '../../../src/rewrite/find.js';
+import type { Feeds, TensorLike } from '../../../src/session.js';
+import { close, expectMutantFails } from '../../close.js';
 
 const model = openModel(decode(readFileSync('models/vit-s14-saliency/onnx/model.onnx')));
 const { sites } = findAttention(model);

@@ -2,16 +2,16 @@
 import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { sessionFactory } from '../../src/adapters/onnxruntime.js';
-import { calibrate } from '../../src/calibrate/calibrate.js';
-import { gaussians } from '../../src/features/rng.js';
-import { linearize, restore } from '../../src/linearize.js';
-import { generateInputs } from '../../src/node/inputs.js';
-import { decode } from '../../src/onnx/decode.js';
-import { openModel } from '../../src/onnx/graph.js';
-import { readPlan } from '../../src/rewrite/plan.js';
-import type { Feeds } from '../../src/session.js';
-import { graphFile } from '../shared.js';
+import { sessionFactory } from '../../../src/adapters/onnxruntime.js';
+import { calibrate } from '../../../src/calibrate/calibrate.js';
+import { gaussians } from '../../../src/features/rng.js';
+import { linearize, restore } from '../../../src/linearize.js';
+import { generateInputs } from '../../../src/node/inputs.js';
+import { decode } from '../../../src/onnx/decode.js';
+import { openModel } from '../../../src/onnx/graph.js';
+import { readPlan } from '../../../src/rewrite/plan.js';
+import type { Feeds } from '../../../src/session.js';
+import { graphFile } from '../../shared.js';
 
 const bytes = new Uint8Array(readFileSync(graphFile('bert.optimum-eager.onnx')));
 const createSession = sessionFactory(ort);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { fitHealing } from '../../src/calibrate/heal.js';
-import { gaussians } from '../../src/features/rng.js';
-import { close, expectMutantFails } from '../close.js';
+import { fitHealing } from '../../../src/calibrate/heal/gain.js';
+import { gaussians } from '../../../src/features/rng.js';
+import { close, expectMutantFails } from '../../close.js';
 
 const [B, H, N, E, F] = [1, 3, 200, 4, 7];
 const normal = gaussians(3);

@@ -9,8 +9,8 @@
  * size of a fit is the number of inputs, and matrices memorise them (QUALITY). The correction lives inside the replaced
  * branch and is not there where a site is exact.
  */
-import { cholesky, solveCholesky } from '../features/cholesky.js';
-import type { Array4 } from './record.js';
+import { cholesky, solveCholesky } from '../../features/cholesky.js';
+import type { Array4 } from '../record.js';
 
 /** Rows taken of each input for the gains; the means take all. */
 const rowsPerInput = 64;

@@ -1,17 +1,17 @@
-/** Runs the closed-form healing (heal.ts) through a model, layer after layer. */
-import type { ModelProto } from '../onnx/gen/onnx.js';
-import { inferShapes } from '../onnx/shapes.js';
-import { applyPlans } from '../rewrite/apply.js';
-import { bindContext } from '../rewrite/bind.js';
-import { fallback, type SitePlan } from '../rewrite/plan.js';
-import type { Site } from '../rewrite/site.js';
+/** Runs the closed-form healing (gain.ts) through a model, layer after layer. */
+import type { ModelProto } from '../../onnx/gen/onnx.js';
+import { inferShapes } from '../../onnx/shapes.js';
+import { applyPlans } from '../../rewrite/apply.js';
+import { bindContext } from '../../rewrite/bind.js';
+import { fallback, type SitePlan } from '../../rewrite/plan.js';
+import type { Site } from '../../rewrite/site.js';
+import type { Array4 } from '../record.js';
+import { spread } from '../survey.js';
+import type { HealContext } from './context.js';
 import { extend } from './extend.js';
-import { type ContextPair, fitHealing } from './heal.js';
-import type { HealContext } from './heal-context.js';
+import { type ContextPair, fitHealing } from './gain.js';
 import { lastMlpProduct } from './mlp-product.js';
-import type { Array4 } from './record.js';
 import { type LayerStream, openStream } from './stream.js';
-import { spread } from './survey.js';
 
 /** Inputs that healing is fitted on: more of them gain little and cost runs of the model. */
 const mostInputs = 32;

@@ -1,10 +1,10 @@
 /** The products that make q, k and v of a site, and the one behind its context: the weights that distillation heals. */
-import type { Expr } from '../onnx/expr.js';
-import { isOp } from '../onnx/graph.js';
-import { type Product, productOf, type ShapedGraph } from '../rewrite/correction.js';
-import type { Site } from '../rewrite/site.js';
-import { isTransparent, isWeight } from '../rewrite/trace.js';
-import { outputProduct } from './output-weight.js';
+import type { Expr } from '../../onnx/expr.js';
+import { isOp } from '../../onnx/graph.js';
+import { type Product, productOf, type ShapedGraph } from '../../rewrite/correction.js';
+import type { Site } from '../../rewrite/site.js';
+import { isTransparent, isWeight } from '../../rewrite/trace.js';
+import { outputProduct } from '../output-weight.js';
 
 export interface Projection extends Product {
   /** The value that the product computes. */

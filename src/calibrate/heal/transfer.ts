@@ -9,23 +9,23 @@
  * errors² against R fall by 7.6 % and against the original's context by 2.3 %; trained towards that, by 3.3 and 3.0 %.
  * A third of the inputs is not trained on; a head keeps its new constants if its own lowering errs less on them.
  */
-import { streamSeed } from '../features/rng.js';
-import type { ModelProto } from '../onnx/gen/onnx.js';
-import { inferShapes } from '../onnx/shapes.js';
-import { applyPlans } from '../rewrite/apply.js';
-import { fallback, formatPlan, type SiteConstants, type SitePlan } from '../rewrite/plan.js';
-import { savePlan } from '../rewrite/saved-plan.js';
-import type { Site } from '../rewrite/site.js';
+import { streamSeed } from '../../features/rng.js';
+import type { ModelProto } from '../../onnx/gen/onnx.js';
+import { inferShapes } from '../../onnx/shapes.js';
+import { applyPlans } from '../../rewrite/apply.js';
+import { fallback, formatPlan, type SiteConstants, type SitePlan } from '../../rewrite/plan.js';
+import { savePlan } from '../../rewrite/saved-plan.js';
+import type { Site } from '../../rewrite/site.js';
+import { type Bench, openBench } from '../measure.js';
+import { type Array4, type HeadInputs, readInputs, type ShownInputs, showInputs } from '../record.js';
+import { gramOf, spread } from '../survey.js';
 import { codebookLearner } from './codebook-learner.js';
+import { type HealContext, type Healed, trainingDefaults } from './context.js';
 import { extend } from './extend.js';
 import { featureLearner } from './feature-learner.js';
-import { type HealContext, type Healed, trainingDefaults } from './heal-context.js';
 import { type Lesson, trainLearners } from './learner.js';
-import { type Bench, openBench } from './measure.js';
 import { lastMlpProduct } from './mlp-product.js';
-import { type Array4, type HeadInputs, readInputs, type ShownInputs, showInputs } from './record.js';
 import { type LayerStream, openStream } from './stream.js';
-import { gramOf, spread } from './survey.js';
 
 /** A step of a weight is this share of the root mean square of all. */
 const defaultRate = 0.03;

@@ -1,17 +1,17 @@
 /** What a refit (refit.ts) needs of a layer: sums over some tokens of each input, made while the original and the patched model run. */
-import { uniforms } from '../features/rng.js';
-import type { Builder } from '../onnx/build.js';
-import type { ModelProto } from '../onnx/gen/onnx.js';
-import { makeValueInfo } from '../onnx/message.js';
-import { bindInputs } from '../rewrite/bind.js';
-import { sumOver } from '../rewrite/lower/blocks.js';
-import type { Site } from '../rewrite/site.js';
-import type { Feeds, TensorLike } from '../session.js';
+import { uniforms } from '../../features/rng.js';
+import type { Builder } from '../../onnx/build.js';
+import type { ModelProto } from '../../onnx/gen/onnx.js';
+import { makeValueInfo } from '../../onnx/message.js';
+import { bindInputs } from '../../rewrite/bind.js';
+import { sumOver } from '../../rewrite/lower/blocks.js';
+import type { Site } from '../../rewrite/site.js';
+import type { Feeds, TensorLike } from '../../session.js';
+import { masked } from '../record.js';
+import { spreadOver } from '../statistics.js';
 import { type Extended, extend } from './extend.js';
 import type { MlpProduct } from './mlp-product.js';
-import { masked } from './record.js';
 import { addMoments, emptyMoments, type RowMoments } from './refit.js';
-import { spreadOver } from './statistics.js';
 import type { LayerStream } from './stream.js';
 
 /**

@@ -1,8 +1,8 @@
 /** Leading eigenvectors against matrices made of known ones. */
 import { describe, expect, it } from 'vitest';
-import { leadingEigen } from '../../src/calibrate/leading-eigen.js';
-import { gaussians } from '../../src/features/rng.js';
-import { close, expectMutantFails } from '../close.js';
+import { leadingEigen } from '../../../src/calibrate/heal/leading-eigen.js';
+import { gaussians } from '../../../src/features/rng.js';
+import { close, expectMutantFails } from '../../close.js';
 
 /** Σ_l λ_l q_l q_lᵀ, q_l by Gram and Schmidt of N(0,1) rows. */
 function matrixOf(eigenvalues: readonly number[], d: number): { matrix: Float64Array; vectors: Float64Array[] } {

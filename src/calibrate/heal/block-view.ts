@@ -1,8 +1,8 @@
 /** What one head sees of a passage, for some blocks of its queries: what a codebook is trained on, and does not change. */
-import { keyBlock, largest } from '../rewrite/lower/kept-blocks.js';
-import { excluded } from '../rewrite/lower/key-set.js';
-import { queryBlock } from '../rewrite/plan-options.js';
-import { type HeadInputs, masked } from './record.js';
+import { keyBlock, largest } from '../../rewrite/lower/kept-blocks.js';
+import { excluded } from '../../rewrite/lower/key-set.js';
+import { queryBlock } from '../../rewrite/plan-options.js';
+import { type HeadInputs, masked } from '../record.js';
 
 export interface PassageHead {
   readonly q: Float32Array; // [N,D]

@@ -9,12 +9,12 @@
  * fused norms in between or not.
  */
 
-import { toNumber } from '../onnx/dims.js';
-import type { NodeProto } from '../onnx/gen/onnx.js';
-import { constantOf, type Graph, isOp, operatorName } from '../onnx/graph.js';
-import { type Product, productOf, type ShapedGraph } from '../rewrite/correction.js';
-import type { Site } from '../rewrite/site.js';
-import { isTransparent, isWeight } from '../rewrite/trace.js';
+import { toNumber } from '../../onnx/dims.js';
+import type { NodeProto } from '../../onnx/gen/onnx.js';
+import { constantOf, type Graph, isOp, operatorName } from '../../onnx/graph.js';
+import { type Product, productOf, type ShapedGraph } from '../../rewrite/correction.js';
+import type { Site } from '../../rewrite/site.js';
+import { isTransparent, isWeight } from '../../rewrite/trace.js';
 
 export interface MlpProduct extends Product {
   /** The value that the product computes. */

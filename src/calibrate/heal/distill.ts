@@ -7,26 +7,26 @@
  * The patched graph itself is what is differentiated, by @jax-js/onnx, with the factors as inputs (concrete.ts): there is no second
  * definition of the model. The graph is for inputs of one size; of others the most frequent are taken.
  */
-import { PerformersError } from '../errors.js';
-import { gaussians, streamSeed } from '../features/rng.js';
-import { type Block, descend } from '../learn/descend.js';
-import { type Jax, type JaxArray, loadJax, loadJaxOnnx } from '../learn/peer.js';
-import { concat, encode } from '../onnx/encode.js';
-import { extractValues } from '../onnx/expose.js';
-import type { ModelProto, NodeProto } from '../onnx/gen/onnx.js';
-import { type Graph, openModel } from '../onnx/graph.js';
-import { makeValueInfo } from '../onnx/message.js';
-import { inferShapes } from '../onnx/shapes.js';
-import { applyPlans } from '../rewrite/apply.js';
-import { countsTokens, joinCorrections } from '../rewrite/correction.js';
-import { type Correction, fallback, readPlan, type SitePlan } from '../rewrite/plan.js';
-import { savePlan } from '../rewrite/saved-plan.js';
-import type { Feeds, SessionFactory, TensorLike } from '../session.js';
+import { PerformersError } from '../../errors.js';
+import { gaussians, streamSeed } from '../../features/rng.js';
+import { type Block, descend } from '../../learn/descend.js';
+import { type Jax, type JaxArray, loadJax, loadJaxOnnx } from '../../learn/peer.js';
+import { concat, encode } from '../../onnx/encode.js';
+import { extractValues } from '../../onnx/expose.js';
+import type { ModelProto, NodeProto } from '../../onnx/gen/onnx.js';
+import { type Graph, openModel } from '../../onnx/graph.js';
+import { makeValueInfo } from '../../onnx/message.js';
+import { inferShapes } from '../../onnx/shapes.js';
+import { applyPlans } from '../../rewrite/apply.js';
+import { countsTokens, joinCorrections } from '../../rewrite/correction.js';
+import { type Correction, fallback, readPlan, type SitePlan } from '../../rewrite/plan.js';
+import { savePlan } from '../../rewrite/saved-plan.js';
+import type { Feeds, SessionFactory, TensorLike } from '../../session.js';
+import { feedsOf } from '../record.js';
 import { withChoices } from './choices.js';
 import { concretise } from './concrete.js';
-import { type HealContext, type Healed, trainingDefaults } from './heal-context.js';
+import { type HealContext, type Healed, trainingDefaults } from './context.js';
 import { projectionsOf } from './projections.js';
-import { feedsOf } from './record.js';
 
 /** Trains the corrections themselves. */
 export function distill(plans: readonly SitePlan[], context: HealContext): Promise<Healed> {

@@ -2,12 +2,12 @@
  * Distillation in a subspace (P-SGD; Li, Tan, Huang, Tao, Liu and Huang 2022, "Low dimensional trajectory hypothesis"): that of distill.ts with
  * as many numbers as there are principal directions of a first, shorter training, 40 at most, from the same start: θ = θ₀ + Pᵀz.
  */
-import { symmetricEigen } from '../features/symmetric-eigen.js';
-import { descend } from '../learn/descend.js';
-import type { SitePlan } from '../rewrite/plan.js';
+import { symmetricEigen } from '../../features/symmetric-eigen.js';
+import { descend } from '../../learn/descend.js';
+import type { SitePlan } from '../../rewrite/plan.js';
+import { cut, joined } from '../flat.js';
+import type { HealContext, Healed } from './context.js';
 import { train } from './distill.js';
-import { cut, joined } from './flat.js';
-import type { HealContext, Healed } from './heal-context.js';
 
 /** Of the subspace: 40 match a whole training of ResNets on CIFAR (DLDR). */
 const directions = 40;

@@ -2,12 +2,12 @@
  * A model run layer after layer on many inputs. What is known of the stream before a layer is kept, so that a step computes the
  * layers since the last one and not the model from its beginning: L steps cost some two runs of the model, not L/2.
  */
-import { concat, encode } from '../onnx/encode.js';
-import { extractValues } from '../onnx/expose.js';
-import type { ModelProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { makeValueInfo } from '../onnx/message.js';
-import type { Feeds, SessionFactory, TensorLike } from '../session.js';
-import { feedsOf } from './record.js';
+import { concat, encode } from '../../onnx/encode.js';
+import { extractValues } from '../../onnx/expose.js';
+import type { ModelProto, ValueInfoProto } from '../../onnx/gen/onnx.js';
+import { makeValueInfo } from '../../onnx/message.js';
+import type { Feeds, SessionFactory, TensorLike } from '../../session.js';
+import { feedsOf } from '../record.js';
 
 export interface LayerStream {
   /**

@@ -5,14 +5,14 @@
  * ScatterElements, which @jax-js/onnx does not know, writes one number at chosen places of an axis in our lowerings. It
  * becomes a comparison of the places with all indices, which costs a row of zeros and ones an index.
  */
-import { type Builder, builder, constantPool } from '../onnx/build.js';
-import { concat, encode } from '../onnx/encode.js';
-import { extractValues } from '../onnx/expose.js';
-import { TensorProto_DataType as DataType, type ModelProto, type NodeProto } from '../onnx/gen/onnx.js';
-import { type Graph, intAttribute, isOp, openModel } from '../onnx/graph.js';
-import { writeTensor } from '../onnx/tensor.js';
-import type { Feeds, SessionFactory, TensorLike } from '../session.js';
-import { feedsOf } from './record.js';
+import { type Builder, builder, constantPool } from '../../onnx/build.js';
+import { concat, encode } from '../../onnx/encode.js';
+import { extractValues } from '../../onnx/expose.js';
+import { TensorProto_DataType as DataType, type ModelProto, type NodeProto } from '../../onnx/gen/onnx.js';
+import { type Graph, intAttribute, isOp, openModel } from '../../onnx/graph.js';
+import { writeTensor } from '../../onnx/tensor.js';
+import type { Feeds, SessionFactory, TensorLike } from '../../session.js';
+import { feedsOf } from '../record.js';
 
 const prefix = 'concrete/';
 

@@ -1,8 +1,8 @@
-import type { Model } from '../onnx/graph.js';
-import type { SitePlan } from '../rewrite/plan.js';
-import type { Feeds, SessionFactory } from '../session.js';
-import type { SiteSurvey } from './survey.js';
-import type { Checkpoint } from './survey-model.js';
+import type { Model } from '../../onnx/graph.js';
+import type { SitePlan } from '../../rewrite/plan.js';
+import type { Feeds, SessionFactory } from '../../session.js';
+import type { SiteSurvey } from '../survey.js';
+import type { Checkpoint } from '../survey-model.js';
 
 /** What a way to heal reads. */
 export interface HealContext {

@@ -2,17 +2,17 @@
  * Runs the refit of the last MLP matrices (refit.ts) through a model, layer after layer: each is fitted on the stream as
  * it is behind the layers patched and refitted before, towards the original's stream behind the layer.
  */
-import { inferShapes } from '../onnx/shapes.js';
-import { applyPlans } from '../rewrite/apply.js';
-import { countsTokens } from '../rewrite/correction.js';
-import { type Correction, fallback, type SitePlan } from '../rewrite/plan.js';
-import type { Site } from '../rewrite/site.js';
-import type { HealContext, Healed } from './heal-context.js';
+import { inferShapes } from '../../onnx/shapes.js';
+import { applyPlans } from '../../rewrite/apply.js';
+import { countsTokens } from '../../rewrite/correction.js';
+import { type Correction, fallback, type SitePlan } from '../../rewrite/plan.js';
+import type { Site } from '../../rewrite/site.js';
+import { spread } from '../survey.js';
+import type { HealContext, Healed } from './context.js';
 import { lastMlpProduct, type MlpProduct } from './mlp-product.js';
 import { addMoments, leftOver, lowRank, mixed, type RowMoments, refit } from './refit.js';
 import { momentsOf } from './refit-moments.js';
 import { openStream } from './stream.js';
-import { spread } from './survey.js';
 
 /** Relative to the mean power of a feature: lighter ones memorise the inputs (QUALITY 6). */
 const ridges = [1, 10];

@@ -3,13 +3,13 @@
  * no loops. A model in training chooses what it chose before: the numbers are found once for each input, by onnxruntime, and are
  * inputs of what is differentiated.
  */
-import { concat, encode } from '../onnx/encode.js';
-import { extractValues } from '../onnx/expose.js';
-import type { ModelProto, NodeProto } from '../onnx/gen/onnx.js';
-import { attribute, isOp, openModel } from '../onnx/graph.js';
-import { makeValueInfo } from '../onnx/message.js';
-import type { Feeds, SessionFactory } from '../session.js';
-import { feedsOf } from './record.js';
+import { concat, encode } from '../../onnx/encode.js';
+import { extractValues } from '../../onnx/expose.js';
+import type { ModelProto, NodeProto } from '../../onnx/gen/onnx.js';
+import { attribute, isOp, openModel } from '../../onnx/graph.js';
+import { makeValueInfo } from '../../onnx/message.js';
+import type { Feeds, SessionFactory } from '../../session.js';
+import { feedsOf } from '../record.js';
 
 /** The model up to one of its outputs with its choices as inputs, and each input with them; `parameters` are inputs that all share. */
 export async function withChoices(

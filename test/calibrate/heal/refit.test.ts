@@ -1,10 +1,10 @@
 /** The refit of a matrix against the normal equations, solved another way in float64. */
 import { describe, expect, it } from 'vitest';
-import { emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from '../../src/calibrate/refit.js';
-import { chooseRidge, correctionOf } from '../../src/calibrate/refit-layers.js';
-import { gaussians } from '../../src/features/rng.js';
-import { close, expectMutantFails } from '../close.js';
-import { type RidgeProblem, ridgeSolution } from '../oracle/ridge.js';
+import { emptyMoments, leftOver, lowRank, mixed, type RowMoments, refit } from '../../../src/calibrate/heal/refit.js';
+import { chooseRidge, correctionOf } from '../../../src/calibrate/heal/refit-layers.js';
+import { gaussians } from '../../../src/features/rng.js';
+import { close, expectMutantFails } from '../../close.js';
+import { type RidgeProblem, ridgeSolution } from '../../oracle/ridge.js';
 
 const [K, M] = [7, 5];
 const normal = gaussians(11);

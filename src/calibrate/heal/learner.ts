@@ -1,11 +1,11 @@
 /** Groups of heads whose constants are trained together: those of a layer, in one descent. */
-import { streamSeed, uniforms } from '../features/rng.js';
-import { type Block, type Descent, descend } from '../learn/descend.js';
-import { type Jax, type JaxArray, loadJax } from '../learn/peer.js';
-import type { SiteConstants } from '../rewrite/plan.js';
-import { queryBlock } from '../rewrite/plan-options.js';
-import { joined } from './flat.js';
-import { type Array4, type HeadInputs, masked } from './record.js';
+import { streamSeed, uniforms } from '../../features/rng.js';
+import { type Block, type Descent, descend } from '../../learn/descend.js';
+import { type Jax, type JaxArray, loadJax } from '../../learn/peer.js';
+import type { SiteConstants } from '../../rewrite/plan.js';
+import { queryBlock } from '../../rewrite/plan-options.js';
+import { joined } from '../flat.js';
+import { type Array4, type HeadInputs, masked } from '../record.js';
 
 export interface Learner {
   readonly heads: readonly number[];

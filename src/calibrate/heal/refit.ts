@@ -14,8 +14,8 @@
  *
  * Shapes: features [n,K], residuals [n,M]. Float64; cost: K³/3 + 2K²M flops a solution.
  */
-import { cholesky, solveCholesky } from '../features/cholesky.js';
-import { gaussians } from '../features/rng.js';
+import { cholesky, solveCholesky } from '../../features/cholesky.js';
+import { gaussians } from '../../features/rng.js';
 import { leadingEigen } from './leading-eigen.js';
 
 /** Sums over rows: all that a fit needs of features h [K] and residuals r [M]. */

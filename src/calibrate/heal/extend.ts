@@ -1,6 +1,6 @@
-import { type Builder, builder, constantPool } from '../onnx/build.js';
-import type { ModelProto, ValueInfoProto } from '../onnx/gen/onnx.js';
-import { openModel } from '../onnx/graph.js';
+import { type Builder, builder, constantPool } from '../../onnx/build.js';
+import type { ModelProto, ValueInfoProto } from '../../onnx/gen/onnx.js';
+import { openModel } from '../../onnx/graph.js';
 
 /** A model with further values, and which of them are wanted. */
 export interface Extended {

@@ -2,14 +2,14 @@
  * The ways to heal a chosen plan, from cheap to dear, each kept only if it improves inputs that it has not seen. What the
  * number of inputs limits is then fitted once more, on those inputs too.
  */
-import type { SitePlan } from '../rewrite/plan.js';
-import type { Feeds } from '../session.js';
+import type { SitePlan } from '../../rewrite/plan.js';
+import type { Feeds } from '../../session.js';
+import type { SurveyModelOptions } from '../survey-model.js';
+import { type HealContext, type Healed, type TrainingOptions, trainingDefaults } from './context.js';
 import { distill } from './distill.js';
-import { type HealContext, type Healed, type TrainingOptions, trainingDefaults } from './heal-context.js';
-import { healLayers } from './heal-layers.js';
+import { healLayers } from './gain-layers.js';
 import { refitLayers } from './refit-layers.js';
 import { distillInSubspace } from './subspace.js';
-import type { SurveyModelOptions } from './survey-model.js';
 import { transfer } from './transfer.js';
 
 interface HealMethod {
