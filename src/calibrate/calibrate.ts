@@ -50,6 +50,8 @@ export interface CalibrateOptions extends ChooseOptions, SurveyModelOptions {}
 export interface Calibrated {
   readonly plan: SavedPlan;
   readonly cost: number;
+  /** What exact attention costs on the longest of the inputs: a plan that costs no less pays on longer ones alone. */
+  readonly exactCost: number;
   readonly exactHeads: number;
   /** Cost and predicted error of the choices there were. */
   readonly curve: readonly Pick<Choice, 'cost' | 'error' | 'exactHeads'>[];
@@ -99,6 +101,7 @@ export async function choosePlans(
   const error = { predicted: choice.error, chosen: await survey.heldError(chosen.plans) };
   const result = {
     cost: choice.cost,
+    exactCost: exactCost(layers),
     exactHeads: choice.exactHeads,
     curve: paretoCurve(layers, keep).map(({ cost, error, exactHeads }) => ({ cost, error, exactHeads })),
   };
@@ -152,6 +155,12 @@ function layerChoice({ site, plans, shares, keys, effect }: SurveyedLayer): Laye
     effect,
     exact: plans.length,
   };
+}
+
+/** Mean key equivalents of a head that is exact. */
+function exactCost(layers: readonly LayerChoice[]): number {
+  const all = layers.flatMap(({ costs, shares, exact }) => shares.map(() => costs[exact]));
+  return all.reduce((sum, cost) => sum + cost, 0) / all.length;
 }
 
 function chooseOrExplain(layers: readonly LayerChoice[], options: ChooseOptions & { keep: number }): Choice {

@@ -188,12 +188,13 @@ function calibrationOf(options: Options): LinearizeFilesOptions['calibration'] {
 }
 
 function describePlan({ file, content }: NonNullable<LinearizedFiles['plan']>): string[] {
-  const { what, cost, exactHeads, error, healing, builtIn } = content.calibration;
+  const { what, cost, exactCost, exactHeads, error, healing, builtIn } = content.calibration;
   const heads = content.sites.reduce((sum, site) => sum + site.heads, 0);
   const percent = (share: number) => `${digits(100 * share)} %`;
   const healed = healing.map((step) => `, ${describeHealing(step)}`).join('');
   return [
     `calibrated on ${what}${builtIn ? ' that are built in' : ''}, a third of them held out: ${cost.toFixed(0)} key equivalents a head, ${exactHeads} of ${heads} heads exact`,
+    `exact attention costs ${exactCost.toFixed(0)} on the longest of them${cost < exactCost ? '' : ': the plan pays on longer inputs alone, and data like those is better'}`,
     `relative error of the output on the held-out inputs: ${percent(error.chosen)}${healed}; predicted ${percent(error.predicted)}`,
     ...healing.flatMap(({ level, left = [] }) => left.map((why) => `healing by ${level} left alone ${why}`)),
     ...(builtIn ? ['what the model is used on may be unlike the built-in data: better give some with --data'] : []),

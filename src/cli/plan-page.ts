@@ -6,7 +6,7 @@ import { renderPage, renderTable } from './page.js';
 import { drawCurve, drawMap } from './plan-picture.js';
 
 export function renderPlanPage(content: PlanFileContent, model: string): string {
-  const { what, builtIn, cost, exactHeads, error, healing, sources } = content.calibration;
+  const { what, builtIn, cost, exactCost, exactHeads, error, healing, sources } = content.calibration;
   const heads = content.sites.reduce((sum, site) => sum + site.heads, 0);
   const percent = (share: number) => `${digits(100 * share)} %`;
   const rows = content.sites.flatMap(({ layer, plans }) =>
@@ -23,7 +23,8 @@ export function renderPlanPage(content: PlanFileContent, model: string): string 
   );
   return renderPage(`${model}: a plan for every head`, [
     html`<p>Calibrated on ${what}${builtIn && ' that are built in'}, a third of them held out: <strong>${cost.toFixed(0)} key equivalents</strong>
-a head on average, ${exactHeads} of ${heads} heads exact. A key equivalent is what one key costs a query in exact attention.</p>`,
+a head on average (exact attention on the longest of them: ${exactCost.toFixed(0)}), ${exactHeads} of ${heads} heads exact. A key equivalent is what one
+key costs a query in exact attention.</p>`,
     html`<p>Relative error of the output on the held-out inputs: <strong>${percent(error.healed ?? error.chosen)}</strong>
 (predicted ${percent(error.predicted)}, as chosen ${percent(error.chosen)}${healing.map((step) => `, ${describeHealing(step)}`).join('')}).</p>`,
     html`<h2>The plan of every head</h2>${new Html(drawMap(content))}`,

@@ -34,6 +34,7 @@ describe('calibrating the model that ships', () => {
 
   it('meets the budget with linear plans of two dimensions, a reason for every head', () => {
     expect(found.cost).toBeLessThanOrEqual(110);
+    expect(found.exactCost).toBe(145);
     expect(found.exactHeads).toBe(0);
     // A gain that is right at one size of images is wrong at another.
     expect(found.healing).toEqual([]);

@@ -100,11 +100,29 @@ describe('without data of one’s own', () => {
   });
 });
 
+test('a plan that costs more than exact attention on the data given is said to', async () => {
+  const dear = [
+    '--size',
+    '112',
+    '--inputs',
+    '3',
+    '--candidates',
+    'features:map=shift,m=48',
+    '--budget',
+    '96',
+    '--keep',
+    '0',
+  ];
+  const out = await ok('linearize', vit, '-o', at('dear.onnx'), ...dear);
+  expect(out).toContain('exact attention costs 65 on the longest of them: the plan pays on longer inputs alone');
+});
+
 describe('candidates of one’s own', () => {
   test('are chosen from, and their constants are in the plan file', async () => {
     const candidates = ['--candidates', 'features:map=shift,m=32', 'features:map=sderf,m=32'];
     const out = await ok('linearize', vit, '-o', at('f.onnx'), ...small, ...candidates);
     expect(out).toMatch(/64 key equivalents a head, 0 of 72 heads exact/);
+    expect(out).toContain('exact attention costs 145 on the longest of them\n');
     const { sites } = JSON.parse(readFileSync(at('f.plan.json'), 'utf8'));
     const plans: string[] = sites.flatMap((site: { plans: { plan: string }[] }) => site.plans.map(({ plan }) => plan));
     expect([...new Set(plans)].sort()).toEqual(['features:map=sderf,m=32,seed=0', 'features:map=shift,m=32,seed=0']);
