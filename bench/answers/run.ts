@@ -30,6 +30,7 @@ const suites: Readonly<Record<string, () => Promise<AnswerSuite>>> = {
   minilm: async () => (await import('./minilm.js')).minilm,
   'minilm-blocks': async () => (await import('./minilm.js')).minilmBlocks,
   'minilm-distilled': async () => (await import('./minilm.js')).minilmDistilled,
+  'minilm-time': async () => (await import('./minilm.js')).minilmTime,
   vit: async () => (await import('./vit.js')).vit,
   'vit-sizes': async () => (await import('./vit.js')).vitSizes,
   'vit-time': async () => (await import('./vit.js')).vitTime,

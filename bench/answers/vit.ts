@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readCalibrationData } from '../../src/adapters/calibration-data.node.js';
-import { type NodeRuntime, nodeSessions } from '../../src/adapters/runtime.node.js';
+import { nodeSessions } from '../../src/adapters/runtime.node.js';
 import { type ChooseOptions, choosePlans } from '../../src/calibrate/calibrate.js';
 import { surveyModel } from '../../src/calibrate/survey-model.js';
 import { describeHealing } from '../../src/cli/output.js';
@@ -25,15 +25,13 @@ import type { Feeds, SessionFactory } from '../../src/session.js';
 import { tasks } from '../../src/tasks.js';
 import { runEach } from './outputs.js';
 import type { AnswerRow, AnswerSuite } from './run.js';
-import { withoutAttention } from './without-attention.js';
+import { rivals, timeInTurns } from './turns.js';
 
 const shipped = fileURLToPath(new URL('../../models/vit-s14-saliency/', import.meta.url));
 const path = join(shipped, 'onnx/model.onnx');
 const bytes = new Uint8Array(readFileSync(path));
 const model = openModel(decode(bytes));
 const sizes = [448, 700, 980];
-/** Rounds in which each model has its turn, for times. */
-const rounds = 3;
 
 const chosen: readonly (ChooseOptions & { readonly budget: number })[] = [
   { budget: 200, keep: 0, heal: false },
@@ -155,47 +153,15 @@ export const vitTime: AnswerSuite = {
       data,
       chosen.filter(({ heal }) => heal === false),
     );
-    for (const runtime of ['node', 'wasm'] as const)
-      for (const [size, [input]] of held) await time(runtime, { size, input, patches, add: data.add });
+    const models = [
+      ...rivals(bytes),
+      ...patches.map(({ what, patched }) => ({ name: String(what.what), bytes: patched })),
+    ];
+    for (const runtime of ['node', 'wasm'] as const) {
+      const createSession = await nodeSessions(runtime, path);
+      for (const [px, [input]] of held)
+        for (const { what, ...row } of await timeInTurns(createSession, models, input))
+          data.add({ px, what: `${runtime}: ${what}`, ...row });
+    }
   },
 };
-
-/** Processor time in turns, one thread: the original, each patch, and the model without attention. */
-async function time(
-  runtime: NodeRuntime,
-  given: { size: number; input: Feeds; patches: readonly Patch[]; add: Data['add'] },
-): Promise<void> {
-  const { size, input, patches, add } = given;
-  const createSession: SessionFactory = await nodeSessions(runtime, path);
-  const models = [
-    { name: 'original', model: bytes },
-    { name: 'attention deleted', model: withoutAttention(model, { projections: true }) },
-    { name: 'queries and keys deleted, too', model: withoutAttention(model, { projections: false }) },
-    ...patches.map(({ what, patched }) => ({ name: String(what.what), model: patched })),
-  ];
-  const best = models.map(() => Number.POSITIVE_INFINITY);
-  for (let round = 0; round < rounds; round++) {
-    for (const [i, one] of models.entries()) {
-      const session = await createSession(one.model);
-      try {
-        // The first call sets memory up.
-        if (round === 0) await session.run(input);
-        const before = process.cpuUsage();
-        await session.run(input);
-        const { user, system } = process.cpuUsage(before);
-        best[i] = Math.min(best[i], (user + system) / 1000);
-      } finally {
-        await session.release();
-      }
-    }
-  }
-  const [original, deleted, bare] = best;
-  for (const [i, { name }] of models.entries()) {
-    const ratios = {
-      '÷ original': best[i] / original,
-      '÷ attention deleted': best[i] / deleted,
-      '÷ queries and keys deleted, too': best[i] / bare,
-    };
-    add({ px: size, what: `${runtime}: ${name}`, 'processor ms': best[i], ...ratios });
-  }
-}
