@@ -1,6 +1,7 @@
 /**
  * Columns of a panel. What stands behind a panel is brought up to date with all of it at once, two rows by four columns at a time, so that a
- * number read serves several products.
+ * number read serves several products; from a copy of the panel, whose rows lie side by side: rows a whole matrix apart may all fall into
+ * the same few places of a cache.
  */
 const panel = 48;
 
@@ -18,7 +19,8 @@ export function cholesky(a: Float64Array, n: number): Float64Array {
         a[i * n + j] = i === j ? Math.sqrt(sum) : sum / a[j * n + j];
       }
     }
-    for (let i = last; i < n; i += 2) takeOff(a, a, n, { first, last, row: i, rows: n, below: true });
+    const behind = behindPanel(a, n, first, last);
+    for (let i = last; i < n; i += 2) takeOff(a, behind, n, { first, last, row: i, rows: n, below: true });
   }
   return a;
 }
@@ -27,7 +29,8 @@ export function cholesky(a: Float64Array, n: number): Float64Array {
 export function solveCholesky(l: Float64Array, b: Float64Array, n: number): Float64Array {
   const p = b.length / n;
   // Rows of Bᵀ, so that products are of numbers side by side; and backwards, what solves L solves Lᵀ.
-  const rows = Float64Array.from(b, (_, at) => b[(at % n) * p + Math.floor(at / n)]);
+  const rows = new Float64Array(b.length);
+  for (let i = 0; i < n; i++) for (let c = 0; c < p; c++) rows[c * n + i] = b[i * p + c];
   substitute(l, rows, n);
   const backwards = new Float64Array(n * n);
   for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) backwards[(n - 1 - j) * n + n - 1 - i] = l[i * n + j];
@@ -49,12 +52,21 @@ function substitute(l: Float64Array, x: Float64Array, n: number): void {
         x[c * n + j] = sum / l[j * n + j];
       }
     }
-    for (let c = 0; c < p; c += 2) takeOff(x, l, n, { first, last, row: c, rows: p, below: false });
+    const behind = behindPanel(l, n, first, last);
+    for (let c = 0; c < p; c += 2) takeOff(x, behind, n, { first, last, row: c, rows: p, below: false });
   }
 }
 
+/** The rows behind a panel [n−last,last−first]. */
+function behindPanel(l: Float64Array, n: number, first: number, last: number): Float64Array {
+  const behind = new Float64Array((n - last) * (last - first));
+  for (let j = last, to = 0; j < n; j++, to += last - first) behind.set(l.subarray(j * n + first, j * n + last), to);
+  return behind;
+}
+
 /**
- * x_ij −= Σ_k x_ik l_jk over the columns k of a panel, for two rows i and the columns j behind it: all of them, or with `below` those up to the diagonal.
+ * x_ij −= Σ_k x_ik l_jk over the columns k of a panel, for two rows i and the columns j behind it, whose rows l are: all of them, or with
+ * `below` those up to the diagonal.
  */
 function takeOff(
   x: Float64Array,
@@ -63,6 +75,7 @@ function takeOff(
   { first, last, row, rows, below }: { first: number; last: number; row: number; rows: number; below: boolean },
 ): void {
   const end = below ? row + 1 : n;
+  const width = last - first;
   let j = last;
   if (row + 1 < rows)
     for (; j + 4 <= end; j += 4) {
@@ -74,13 +87,13 @@ function takeOff(
       let b1 = 0;
       let b2 = 0;
       let b3 = 0;
-      for (let k = first, a = row * n + first, at = j * n + first; k < last; k++, a++, at++) {
+      for (let a = row * n + first, at = (j - last) * width, stop = at + width; at < stop; a++, at++) {
         const p = x[a];
         const q = x[a + n];
         const u = l[at];
-        const v = l[at + n];
-        const w = l[at + 2 * n];
-        const z = l[at + 3 * n];
+        const v = l[at + width];
+        const w = l[at + 2 * width];
+        const z = l[at + 3 * width];
         a0 += p * u;
         a1 += p * v;
         a2 += p * w;
@@ -103,7 +116,7 @@ function takeOff(
   for (let i = row; i < Math.min(row + 2, rows); i++)
     for (let c = j; c < (below ? i + 1 : n); c++) {
       let sum = 0;
-      for (let k = first; k < last; k++) sum += x[i * n + k] * l[c * n + k];
+      for (let k = 0, at = (c - last) * width; k < width; k++, at++) sum += x[i * n + first + k] * l[at];
       x[i * n + c] -= sum;
     }
 }

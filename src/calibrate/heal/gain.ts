@@ -15,6 +15,8 @@ import type { Array4 } from '../record.js';
 /** Rows taken of each input for the gains; the means take all. */
 const rowsPerInput = 64;
 const ridge = 0.01;
+/** Rows that an entry of a matrix is read for at once. */
+const abreast = 4;
 
 export interface Healing {
   /** [H] and [H,E]. */
@@ -40,24 +42,13 @@ export function fitHealing(pairs: readonly ContextPair[], weight: Array4 | undef
   const gram = gramOf(weight, H * E);
   for (const { patched, original } of pairs) {
     const [B = 1, , N = 0] = patched.dims;
-    for (let i = 0; i < Math.min(rowsPerInput, B * N); i++) {
-      const row = Math.floor((i * B * N) / Math.min(rowsPerInput, B * N));
-      const [o, r] = [rowOf(patched, row, means.patched), rowOf(original, row, means.original)];
-      for (let g = 0, at = 0; g < H; g++) {
-        for (let e = 0; e < E; e++) {
-          const own = o[g * E + e];
-          let wanted = 0;
-          for (let h = 0, j = 0; h < H; h++) {
-            let sum = 0;
-            for (const end = j + E; j < end; j++, at++) {
-              sum += gram[at] * o[j];
-              wanted += gram[at] * r[j];
-            }
-            normal[g * H + h] += own * sum;
-          }
-          target[g] += own * wanted;
-        }
-      }
+    const count = Math.min(rowsPerInput, B * N);
+    const rows = Array.from({ length: count }, (_, i) => Math.floor((i * B * N) / count));
+    for (let i = 0; i < count; i += abreast) {
+      const some = rows.slice(i, i + abreast);
+      const o = rowsOf(patched, some, means.patched);
+      const r = rowsOf(original, some, means.original);
+      addProducts({ normal, target }, gram, { o, r, H, E });
     }
   }
   let trace = 0;
@@ -88,11 +79,45 @@ function meanContext(contexts: readonly Array4[]): Float64Array {
   return mean.map((sum) => sum / rows);
 }
 
-/** One token of all heads, less the mean: [H,E]. */
-function rowOf({ data, dims }: Array4, row: number, mean: Float64Array): Float64Array {
+/** Some tokens of all heads, less the mean: [H,E,abreast], zeros behind the last of them. */
+function rowsOf({ data, dims }: Array4, rows: readonly number[], mean: Float64Array): Float64Array {
   const [, H = 0, N = 0, E = 0] = dims;
-  const [b, n] = [Math.floor(row / N), row % N];
-  return Float64Array.from(mean, (m, i) => data[((b * H + Math.floor(i / E)) * N + n) * E + (i % E)] - m);
+  const out = new Float64Array(H * E * abreast);
+  for (const [at, row] of rows.entries()) {
+    const [b, n] = [Math.floor(row / N), row % N];
+    for (let i = 0; i < H * E; i++)
+      out[i * abreast + at] = data[((b * H + Math.floor(i / E)) * N + n) * E + (i % E)] - mean[i];
+  }
+  return out;
+}
+
+/** Adds o_gᵀ G_gh o_h to the normal matrix [H,H] and Σ_h o_gᵀ G_gh r_h to the target [H], G = W_o W_oᵀ, of a few tokens at once. */
+function addProducts(
+  { normal, target }: { readonly normal: Float64Array; readonly target: Float64Array },
+  gram: Float64Array,
+  { o, r, H, E }: { readonly o: Float64Array; readonly r: Float64Array; readonly H: number; readonly E: number },
+): void {
+  for (let i = 0, at = 0; i < H * E; i++) {
+    const g = Math.floor(i / E);
+    const own = i * abreast;
+    for (let h = 0, j = 0; h < H; h++) {
+      let [o0, o1, o2, o3] = [0, 0, 0, 0];
+      let [r0, r1, r2, r3] = [0, 0, 0, 0];
+      for (const end = j + E * abreast; j < end; j += abreast, at++) {
+        const entry = gram[at];
+        o0 += entry * o[j];
+        o1 += entry * o[j + 1];
+        o2 += entry * o[j + 2];
+        o3 += entry * o[j + 3];
+        r0 += entry * r[j];
+        r1 += entry * r[j + 1];
+        r2 += entry * r[j + 2];
+        r3 += entry * r[j + 3];
+      }
+      normal[g * H + h] += o[own] * o0 + o[own + 1] * o1 + o[own + 2] * o2 + o[own + 3] * o3;
+      target[g] += o[own] * r0 + o[own + 1] * r1 + o[own + 2] * r2 + o[own + 3] * r3;
+    }
+  }
 }
 
 /** W_o W_oᵀ [H·E,H·E]; the identity where W_o is not known. */

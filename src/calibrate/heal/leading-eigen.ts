@@ -6,7 +6,7 @@
 import { gaussians } from '../../features/rng.js';
 import { type Eigen, symmetricEigen } from '../../features/symmetric-eigen.js';
 
-const rounds = 6;
+const rounds = 3;
 /** Directions beside those asked for: what is asked for last converges by the gap to them. */
 const spare = 8;
 

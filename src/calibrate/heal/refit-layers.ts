@@ -67,6 +67,7 @@ async function refitBeside(plans: readonly SitePlan[], context: HealContext, fit
         product,
         // What counts tokens elsewhere than at the product needs the stream before the attention.
         keep: countsTokens(scope, site, product) ? product.read : before,
+        createSession,
       });
       const ridge = fitted ? fitted.ridges.get(site) : chooseRidge(seen, unseen);
       addMoments(seen, unseen);

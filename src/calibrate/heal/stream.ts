@@ -23,7 +23,8 @@ export interface StreamStep {
   readonly keep: readonly string[];
   /** What else the model takes on input i. Default: nothing. */
   readonly beside?: (i: number) => Feeds;
-  readonly use: (outputs: Feeds, i: number) => void;
+  /** What it gives back is awaited. */
+  readonly use: (outputs: Feeds, i: number) => unknown;
 }
 
 /** Bytes kept of all inputs at most. Beyond it a step begins where the last one that was kept did. */
@@ -46,7 +47,7 @@ export function openStream(inputs: readonly Feeds[], createSession: SessionFacto
         for (const [i, feeds] of inputs.entries()) {
           const all = { ...feeds, ...kept[i], ...beside(i) };
           const outputs = await session.run(feedsOf(all, session.inputNames));
-          use(outputs, i);
+          await use(outputs, i);
           bytes += asked.reduce((sum, name) => sum + byteLength(outputs[name]), 0);
           if (bytes <= memory && asked.every((name) => outputs[name].type in elemTypes))
             next.push(Object.fromEntries(asked.map((name) => [name, outputs[name]])));
