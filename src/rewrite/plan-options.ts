@@ -87,6 +87,7 @@ const planRules = {
     steps: integer(0, 0, 4),
     ring: integer(0, 0, 16),
   },
+  summaries: { codes: integer(64, 1, 1024), assign: oneOf(['segments', 'keys', 'pairs'], 'segments') },
   blocks: {
     window: {
       default: 64,

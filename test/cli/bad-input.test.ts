@@ -106,7 +106,7 @@ describe('plans', () => {
     expect(await linearize('model.onnx', 'out.onnx', '--plan', 'windw')).toMatchInlineSnapshot(`
       "PF201  unknown plan 'windw'; did you mean 'window'?
         at   plan
-        mend use one of exact, exact-blocked, features, window, hybrid, hybrid-2d, blocks, hybrid-causal, features-causal, linear-attention, window-causal, signed, nystrom, or auto"
+        mend use one of exact, exact-blocked, features, window, hybrid, hybrid-2d, summaries, blocks, hybrid-causal, features-causal, linear-attention, window-causal, signed, nystrom, or auto"
     `);
   });
 

@@ -82,6 +82,18 @@ export function withinAxis(build: Builder, place: string, size: string): { index
   };
 }
 
+/** A sequence in m segments, token i in ⌊i m / tokens⌋: which tokens are in each [1,1,m,tokens], 1 or 0. */
+export function segmentsOf(build: Builder, tokens: string, m: number): string {
+  const scaled = build.op('Mul', [counting(build, tokens), build.int64([m])]);
+  const segment = unsqueeze(build, build.op('Div', [scaled, tokens]), 0);
+  const index = build.int64(
+    Array.from({ length: m }, (_, at) => at),
+    [m, 1],
+  );
+  const member = build.op('Cast', [build.op('Equal', [index, segment])], { to: 1 });
+  return unsqueeze(build, unsqueeze(build, member, 0), 0);
+}
+
 /** 0, 1, … up to a count [1]: int64 [count]. */
 export function counting(build: Builder, count: string): string {
   const scalar = build.op('Reshape', [count, build.int64([], [0])]);

@@ -43,15 +43,20 @@ export function summarize(
   given: { near: Near; pooled?: Pooled; rest: Keys; codebook: Codebook; count: number },
 ): Summaries {
   const { near, pooled, rest, codebook, count } = given;
-  let codes = assign(build, inputs, rest, codebook);
+  let codes = nearestCodes(build, inputs, rest, codebook);
   for (let step = 0; codebook.moved && step < codebook.moved.steps; step++)
-    codes = assignToMeans(build, rest, sumsOf(build, weighed(build, codes, rest), rest), codebook.moved);
+    codes = assignToMeans(build, rest, momentsOf(build, codes, rest), codebook.moved);
   const shares = weighed(build, codes, rest);
   return {
     ...sumsOf(build, shares, rest),
     near: near.shares(shares, count),
     ...(pooled && { pooled: pooled.share(shares, count) }),
   };
+}
+
+/** Sums over all keys by code, of which one-hot rows [..,S,C] say each key's. */
+export function momentsOf(build: Builder, codes: string, all: Keys): Moments {
+  return sumsOf(build, weighed(build, codes, all), all);
 }
 
 /** Pseudo-keys of sums by code, [..,C,·]; a code with less than half a key left is none. */
@@ -75,10 +80,10 @@ function sumsOf(build: Builder, shares: string, { keys, values }: Keys): Moments
 }
 
 /** One-hot rows [B,H,S,C]. Subtracting the mean of the features is subtracting from the scores what it scores. */
-function assign(
+export function nearestCodes(
   build: Builder,
   inputs: Inputs,
-  { keys, values }: Keys,
+  { keys, values }: Pick<Keys, 'keys' | 'values'>,
   { weights, offsets, onValues }: Codebook,
 ): string {
   const { headDim, valueDim } = inputs.site;

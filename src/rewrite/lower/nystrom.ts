@@ -11,7 +11,7 @@
  */
 import type { Builder } from '../../onnx/build.js';
 import { optionsOf } from '../plan-options.js';
-import { counting, reduceOver, scaledQueries, sumOver, unsqueeze } from './blocks.js';
+import { reduceOver, scaledQueries, segmentsOf, sumOver } from './blocks.js';
 import { sizeOf } from './exact-blocked.js';
 import { hide } from './key-set.js';
 import { beyondKeyBias, type Inputs, type Lowering, numberOption } from './lowering.js';
@@ -53,15 +53,7 @@ function segmentMeans(
   build: Builder,
   { rows, keep, m }: { rows: string; keep?: Inputs['keyBias']; m: number },
 ): { means: string; hidden: string } {
-  const tokens = sizeOf(build, rows, 2);
-  const scaled = build.op('Mul', [counting(build, tokens), build.int64([m])]);
-  const segment = unsqueeze(build, build.op('Div', [scaled, tokens]), 0);
-  const index = build.int64(
-    Array.from({ length: m }, (_, at) => at),
-    [m, 1],
-  );
-  const member = build.op('Cast', [build.op('Equal', [index, segment])], { to: 1 });
-  const members = unsqueeze(build, unsqueeze(build, member, 0), 0);
+  const members = segmentsOf(build, sizeOf(build, rows, 2), m);
   const weights = keep ? build.op('Mul', [members, keep]) : members;
   const count = sumOver(build, weights, [3]);
   const means = build.op('Div', [build.op('MatMul', [weights, rows]), build.op('Max', [count, build.float([1], [])])]);

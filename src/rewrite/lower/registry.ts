@@ -11,6 +11,7 @@ import { linearAttention } from './linear-attention.js';
 import type { Lowering } from './lowering.js';
 import { nystrom } from './nystrom.js';
 import { signed } from './signed.js';
+import { summaries } from './summaries.js';
 import { windowLowering } from './window.js';
 import { windowCausal } from './window-causal.js';
 
@@ -22,6 +23,7 @@ export const lowerings = {
   window: windowLowering,
   hybrid,
   'hybrid-2d': hybrid2d,
+  summaries,
   blocks: keptBlocks,
   'hybrid-causal': hybridCausal,
   'features-causal': featuresCausal,
